@@ -1,0 +1,252 @@
+"""The row types every stage reads and writes, their JSON form, and the error that is the user's.
+
+One row is one line of JSON. Reading is strict: an unknown or missing key stops with file and line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+Row = TypeVar("Row")
+
+OUTCOMES = ("left", "right", "tie", "both_bad")
+STAGES = ("encode", "denoise", "decode", "total")
+
+
+class InputError(ValueError):
+    """The user's mistake: what, which value, what is allowed, what to do. Commands print it and exit 2."""
+
+
+def unknown(what: str, value: str, allowed: Iterable[str]) -> InputError:
+    """The one wording for a name that is not in a table: nearest match first, then everything allowed."""
+    names = list(allowed)
+    near = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
+    hint = f": did you mean '{near[0]}'?" if near else "."
+    return InputError(f"unknown {what} '{value}'{hint} known: {', '.join(names) or 'none'}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    id: str
+    """Unique in its set; letters, digits, '.', '_' and '-'; also the stem of the image file."""
+    text: str
+    category: str = ""
+    challenge: str = ""
+    reference: str | None = None
+    """Image-to-image only: path of the reference image, relative to the prompt file."""
+    strength: float | None = None
+    """Image-to-image only: 0 (keep the reference) to 1 (ignore it)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    name: str
+    """`model@steps`; an imported model is its bare name."""
+    model: str
+    steps: int | None
+    """Denoising steps; None for imported images."""
+    guidance: float | None
+    """Classifier-free guidance scale; 0 is off; None for imported images."""
+    size: int
+    """Native side of the square picture, pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    contender: str
+    prompt_id: str
+    replicate: int
+    """0-based."""
+    seed: int | None
+    """63-bit; the same for every contender; None for imported images."""
+    sha256: str
+    """Of the image file's bytes."""
+    width: int
+    """Pixels, as generated."""
+    height: int
+    seconds: float | None
+    """Wall time of its batch over the images in it, harness included; not the latency. None if imported."""
+    settings: str
+    """Hash of everything that decides the pixels: model entry, steps, guidance, dtype, batch shape."""
+    truncated: bool = False
+    """The prompt was longer than the model's text encoder and was cut."""
+    black: bool = False
+    """Every pixel is (nearly) zero: a safety filter or an overflow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    stage: str
+    """`generate`, `import`, `score`, …"""
+    contender: str
+    prompt_id: str
+    replicate: int
+    kind: str
+    """Exception class, or `safety-filter`, `missing`, `unreadable`."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    contender: str
+    stage: str
+    """`encode`, `denoise`, `decode` or `total`; `forward` is one denoising forward."""
+    batch: int
+    """Images a call."""
+    seconds: tuple[float, ...]
+    """Every sample kept, seconds a call (not an image)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    metric: str
+    contender: str
+    value: float | None
+    """None where the metric could not be computed; `note` says why."""
+    low: float | None
+    """95% interval, lower end."""
+    high: float | None
+    n: int
+    """Images the number stands on."""
+    interval: str
+    """How the interval was made: `bootstrap over prompts (1000)`, `wilson`, …"""
+    higher_is_better: bool
+    protocol: dict[str, Any]
+    """Resize, weights' sha256, captions, resolution, dtype, reference and its N."""
+    fingerprint: str
+    """Hash of `protocol`; numbers of different fingerprints are never put in one column."""
+    missing: int = 0
+    """Images that should have been there and were not, or could not be read."""
+    truncated: int = 0
+    """Captions longer than the metric's text tower."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Battle:
+    """A vote with the sides resolved to contenders."""
+
+    left: str
+    right: str
+    outcome: str
+    """One of OUTCOMES."""
+    question: str = ""
+    rater: str = ""
+    """Salted hash, never a name."""
+    prompt_id: str = ""
+    replicate: int = 0
+    category: str = ""
+    challenge: str = ""
+    probability: float | None = None
+    """Probability with which the arena chose this pair; for inverse-propensity weights."""
+    seconds: float | None = None
+    """Response time."""
+    kind: str = "vote"
+    """`vote`, `check` (attention check) or `repeat` (planted to measure consistency)."""
+    excluded: str = ""
+    """Reason it is left out of ratings; empty if it counts. Excluded battles are kept and counted."""
+    group: str = ""
+    """Rater group (invite label or panel)."""
+    simulated: bool = False
+
+
+def settings_hash(value: Any) -> str:
+    """First 16 hex digits of the sha256 of canonical JSON; dataclasses and tuples are allowed inside."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__dataclass_fields__"):
+        return asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"cannot hash a {type(value).__name__}")
+
+
+def to_json(row: Any) -> str:
+    """One line of JSON in field order."""
+    return json.dumps(asdict(row), ensure_ascii=False, allow_nan=False)
+
+
+def from_dict(kind: type[Row], data: Any, where: str) -> Row:
+    """A row from parsed JSON. Raises InputError naming `where` on a wrong, missing or unknown key."""
+    if not isinstance(data, dict):
+        raise InputError(f"{where}: expected an object with the keys of {kind.__name__}")
+    types_ = _field_types(kind)
+    extra = sorted(set(data) - set(types_))
+    if extra:
+        raise InputError(f"{where}: unknown key '{extra[0]}' in a {kind.__name__} row")
+    values = {key: tuple(v) if types_[key] is tuple and isinstance(v, list) else v for key, v in data.items()}
+    for key, value in values.items():
+        allowed = types_[key] if isinstance(types_[key], tuple) else (types_[key],)
+        if Any not in allowed and not isinstance(value, allowed):
+            raise InputError(f"{where}: '{key}' of a {kind.__name__} row is {value!r}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+_TYPES: dict[type, dict[str, Any]] = {}
+
+
+def _field_types(kind: type) -> dict[str, Any]:
+    """Field name → class or tuple of classes for isinstance."""
+    if kind not in _TYPES:
+        hints = typing.get_type_hints(kind)
+        _TYPES[kind] = {f.name: _accepted(hints[f.name]) for f in fields(kind)}  # pyright: ignore[reportArgumentType]
+    return _TYPES[kind]
+
+
+def _accepted(hint: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        parts = tuple(_accepted(part) for part in typing.get_args(hint))
+        return (*parts, int) if float in parts else parts
+    if hint is float:
+        return (float, int)
+    return origin or hint
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """All rows of a JSONL file; an absent file has none. A torn last line (no newline) is ignored.
+
+    Raises InputError with file and line for anything else that is not a row.
+    """
+    return list(iterate_rows(path, kind))
+
+
+def iterate_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
+    """As `read_rows`, one at a time: memory does not grow with the file."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                data = json.loads(line)
+            except ValueError:
+                raise InputError(
+                    f"{path}:{number}: not JSON; restore the file from a copy, or delete that line"
+                ) from None
+            yield from_dict(kind, data, f"{path}:{number}")
+
+
+def cache_folder() -> Path:
+    """Where fetched prompt sets, tiny pipelines and reference statistics are kept between studies."""
+    return Path(os.environ.get("TURBO_BENCH_CACHE") or Path.home() / ".cache" / "turbo-preference-bench")
