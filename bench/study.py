@@ -1,0 +1,305 @@
+"""The study file: its schema, its defaults, its messages; and the study it stands for.
+
+`read` parses a file, `freeze`d folders are read back by `open_study` without any prompt set or model at hand.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import bench.models as models
+import bench.prompts as prompts
+from bench.records import Contender, InputError, Prompt, unknown
+from bench.store import StudyFolder
+
+SHIPPED = Path(__file__).resolve().parent / "studies"
+QUESTIONS = ("alignment", "quality", "faithfulness")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PromptChoice(_Section):
+    """`[prompts]`: a set of the suite by name, or a file of the user's own."""
+
+    set: str | None = None
+    file: str | None = None
+    """Relative to the study file."""
+    count: Annotated[int, Field(ge=1)] | None = None
+    """A seeded choice of that many, stratified by category; all of them if absent."""
+    seed: int = 0
+    first: Annotated[int, Field(ge=1)] | None = None
+    """Only the first rows of the set, in its own order."""
+
+
+class Generate(_Section):
+    """`[generate]`: what changes pixels beyond rounding must be said here."""
+
+    dtype: Literal["float16", "bfloat16", "float32"] | None = None
+    """None: the model's own on a GPU, float32 on a CPU."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
+    device: Literal["any", "cuda", "cpu"] = "any"
+    """`cuda`: refuse to run without a GPU."""
+
+
+class Metrics(_Section):
+    """`[metrics]`"""
+
+    names: tuple[str, ...] = ()
+    reference: str | None = None
+    """A built-in or built reference, or a folder of images (relative to the study file)."""
+    clip: str = ""
+    """The CLIP of `clip_score`; empty: the metric's default."""
+
+
+class Arena(_Section):
+    """`[arena]`"""
+
+    questions: tuple[Literal["alignment", "quality", "faithfulness"], ...] = ("alignment", "quality")
+    ties: bool = True
+    both_bad: bool = False
+    votes_per_pair: Annotated[int, Field(ge=1)] = 50
+    """Votes wanted for each pair of contenders and each question."""
+    pairing: Literal["balanced", "active", "exhaustive"] = "balanced"
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """`active`: share of uniformly drawn pairs."""
+    seed: int = 0
+    votes_per_rater: Annotated[int, Field(ge=1)] | None = None
+    attention_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    repeat_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    break_after: Annotated[int, Field(ge=1)] = 50
+    """A break is suggested after that many votes."""
+    expire_minutes: Annotated[float, Field(gt=0)] = 15
+    """An assignment not answered by then returns to the pool."""
+    reveal: Literal["never", "after-study"] = "never"
+    language: str = "en"
+    completion_code: str | None = None
+    return_link: str | None = None
+
+
+class Report(_Section):
+    """`[report]`"""
+
+    anchor: str | None = None
+    """Contender whose rating is 1000; the first of the study if absent."""
+    chosen: str | None = None
+    """Contender the win-rate bars are drawn against; the first if absent."""
+    pictures: Annotated[int, Field(ge=1)] = 12
+    """Prompts in the picture grid."""
+
+
+class StudyFile(_Section):
+    """The whole file, as written."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    title: str = ""
+    task: Literal["text-to-image", "image-to-image"] = "text-to-image"
+    contenders: Annotated[tuple[str, ...], Field(min_length=1)]
+    images_per_prompt: Annotated[int, Field(ge=1, le=1000)] = 1
+    display_size: Annotated[int, Field(ge=16, le=4096)] = 512
+    prompts: PromptChoice
+    generate: Generate = Generate()
+    metrics: Metrics = Metrics()
+    arena: Arena = Arena()
+    report: Report = Report()
+    models: dict[str, dict[str, Any]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A study that has been read and checked."""
+
+    file: StudyFile
+    text: str
+    """The study file, verbatim; what a folder is frozen to."""
+    base: Path
+    """Folder that relative paths of the file start from."""
+    models: Mapping[str, models.Model]
+    """Those the contenders need, by name."""
+    contenders: tuple[Contender, ...]
+    prompts: tuple[Prompt, ...]
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    def contender(self, name: str) -> Contender:
+        for contender in self.contenders:
+            if contender.name == name:
+                return contender
+        raise unknown(f"contender of study '{self.name}'", name, [c.name for c in self.contenders])
+
+    def imported(self, contender: Contender) -> bool:
+        return self.models[contender.model].kind == "imported"
+
+
+def shipped() -> dict[str, Path]:
+    """Studies that travel with the suite, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+
+
+def find(study: str) -> Path:
+    """A path, or the name of a shipped study. Raises InputError with the nearest name."""
+    path = Path(study)
+    if path.is_dir() and (path / "study.toml").exists():
+        return path / "study.toml"
+    if path.is_file():
+        return path
+    if study in shipped():
+        return shipped()[study]
+    if path.suffix == ".toml" or "/" in study:
+        raise InputError(f"no study file {study}: give the path of one, or a shipped study: {', '.join(shipped())}")
+    raise unknown("study", study, shipped())
+
+
+def read(study: str | Path) -> Study:
+    """Read and check a study: path or shipped name. Raises InputError with file, line and cure."""
+    path = find(str(study))
+    text, parsed = _parse(path)
+    return _resolve(parsed, text, path.parent, where=path, chosen=choose_prompts(parsed.prompts, path.parent))
+
+
+def open_study(folder: StudyFolder) -> Study:
+    """The study a folder was frozen to; its prompts come from the folder itself."""
+    if not folder.study_file.exists():
+        raise InputError(f"{folder.path} holds no study: run `bench run` first")
+    text, parsed = _parse(folder.study_file)
+    return _resolve(parsed, text, folder.path, where=folder.study_file, chosen=tuple(folder.prompts()))
+
+
+def choose_prompts(choice: PromptChoice, base: Path) -> tuple[Prompt, ...]:
+    """The prompts a `[prompts]` section asks for, in order."""
+    if (choice.set is None) == (choice.file is None):
+        raise InputError("[prompts] needs either 'set' (see `bench prompts`) or 'file' (your own), and not both")
+    found = prompts.load(choice.set) if choice.set else prompts.read_file(base / str(choice.file))
+    if choice.first is not None:
+        found = prompts.limit(found, choice.first)
+    return found if choice.count is None else prompts.choose(found, choice.count, choice.seed)
+
+
+def _resolve(file: StudyFile, text: str, base: Path, *, where: Path, chosen: tuple[Prompt, ...]) -> Study:
+    known = {**models.MODELS, **_own_models(file, base)}
+    contenders = tuple(_at(where, text, name, known) for name in file.contenders)
+    _no_twice(where, text, file.contenders)
+    for label, name in (("anchor", file.report.anchor), ("chosen", file.report.chosen)):
+        if name is not None and name not in file.contenders:
+            raise _located(where, text, str(unknown(f"contender in [report] {label}", name, file.contenders)), name)
+    used = {c.model: known[c.model] for c in contenders}
+    _check_task(file, used, contenders, chosen, where)
+    return Study(file=file, text=text, base=base, models=used, contenders=contenders, prompts=chosen)
+
+
+def _own_models(file: StudyFile, base: Path) -> dict[str, models.Model]:
+    own = {}
+    for name, entry in file.models.items():
+        repository = entry.get("repository", "")
+        if isinstance(repository, str) and repository.startswith((".", "~")):
+            entry = {**entry, "repository": str((base / Path(repository).expanduser()).resolve())}
+        own[name] = models.model_from_entry(name, entry)
+    return own
+
+
+def _at(where: Path, text: str, name: str, known: Mapping[str, models.Model]) -> Contender:
+    try:
+        return models.contender(name, known)
+    except InputError as error:
+        raise _located(where, text, str(error), name) from None
+
+
+def _no_twice(where: Path, text: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise _located(where, text, f"contender '{name}' stands twice: name it once", name)
+        seen.add(name)
+
+
+def _check_task(
+    file: StudyFile,
+    used: Mapping[str, models.Model],
+    contenders: Iterable[Contender],
+    chosen: Iterable[Prompt],
+    where: Path,
+) -> None:
+    if file.task == "text-to-image":
+        return
+    for prompt in chosen:
+        if prompt.reference is None:
+            raise InputError(f"{where}: task is image-to-image, but prompt '{prompt.id}' names no reference image")
+        for contender in contenders:
+            if used[contender.model].kind == "imported":
+                continue
+            strength = prompt.strength if prompt.strength is not None else 1.0
+            problem = models.strength_problem(used[contender.model], contender, strength)
+            if problem:
+                raise InputError(f"{where}: prompt '{prompt.id}': {problem}")
+
+
+def _parse(path: Path) -> tuple[str, StudyFile]:
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    try:
+        # TOML has no tuples; strict mode takes a list for one only from JSON-like input.
+        return text, StudyFile.model_validate(_tuples(data))
+    except ValidationError as error:
+        raise _explained(path, text, error) from None
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        # A model entry is checked by its own schema, which takes lists.
+        return {key: item if key == "models" else _tuples(item) for key, item in value.items()}
+    return value
+
+
+def _explained(path: Path, text: str, error: ValidationError) -> InputError:
+    """The first fault in the user's words: line, key, what is allowed, nearest match."""
+    fault = error.errors()[0]
+    keys = [str(part) for part in fault["loc"] if not isinstance(part, int)]
+    keys = [key for key in keys if key in text] or keys
+    dotted = ".".join(keys)
+    if fault["type"] == "extra_forbidden":
+        section = _schema(keys[:-1])
+        return _located(path, text, str(unknown("key", dotted.split(".")[-1], section.model_fields)), keys[-1])
+    if fault["type"] == "missing":
+        return InputError(f"{path}: '{dotted}' is missing: add it (see `bench studies --example`)")
+    wrong = fault["input"]
+    if fault["type"] == "literal_error":
+        allowed = re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected", "")))
+        return _located(path, text, str(unknown(f"value of '{dotted}'", str(wrong), allowed)), keys[-1])
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return _located(path, text, f"'{dotted}' is {wrong!r}: {message}", keys[-1])
+
+
+def _schema(keys: Iterable[str]) -> type[BaseModel]:
+    schema: type[BaseModel] = StudyFile
+    for key in keys:
+        annotation = schema.model_fields[key].annotation
+        assert isinstance(annotation, type)
+        schema = annotation
+    return schema
+
+
+def _located(path: Path, text: str, message: str, needle: str) -> InputError:
+    """The message behind the file and the first line that holds the needle."""
+    quoted = re.compile(rf"""["']{re.escape(needle)}["']|^\s*\[?{re.escape(needle)}\s*[=\].]""")
+    for number, line in enumerate(text.splitlines(), 1):
+        if quoted.search(line):
+            return InputError(f"{path}:{number}: {message}")
+    return InputError(f"{path}: {message}")
