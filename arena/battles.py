@@ -60,6 +60,8 @@ class VoteTable:
     """None: unknown, so every vote stands alone and intervals cannot be clustered by rater."""
     prompts: tuple[str, ...]
     prompt: Ints | None
+    replicate: Ints
+    """(n,) which of a prompt's images was shown, 0-based."""
     categories: tuple[str, ...]
     category: Ints
     challenges: tuple[str, ...]
@@ -159,6 +161,7 @@ def code_battles(battles: Iterable[Battle]) -> VoteTable:
             "challenge": [b.challenge for b in kept],
             "group": [b.group for b in kept],
         },
+        replicate=np.array([b.replicate for b in kept], np.int32),
         probability=None if None in probabilities else np.array(probabilities, np.float64),
         weight=None,
         repeat=np.array([b.kind == "repeat" for b in kept]),
@@ -255,6 +258,7 @@ def _from_columns(path: Path, data: pa.Table) -> VoteTable:
         right=data["model_b"],
         outcome=outcome,
         columns=columns,
+        replicate=np.zeros(rows, np.int32),
         probability=positives["probability"],
         weight=positives["weight"],
         repeat=repeat,
@@ -283,6 +287,7 @@ def _table(
     right: Any,
     outcome: NDArray[np.int8],
     columns: dict[str, Any],
+    replicate: Ints,
     probability: Floats | None,
     weight: Floats | None,
     repeat: NDArray[np.bool_],
@@ -314,6 +319,7 @@ def _table(
         rater=coded["rater"][0],
         prompts=coded["prompt"][1],
         prompt=coded["prompt"][0],
+        replicate=replicate,
         categories=coded["category"][1] or ("",),
         category=_or_zero(coded["category"][0], n),
         challenges=coded["challenge"][1] or ("",),

@@ -125,7 +125,7 @@ def bread_of(fit: Fit) -> Floats:
     return inverse
 
 
-def _score_tables(fit: Fit) -> tuple[Floats, Floats]:
+def score_tables(fit: Fit) -> tuple[Floats, Floats]:
     """Score of one vote in the difference d and in the tie parameter, each (m, m, 3) by cell."""
     first, second, third = (
         p[0]
@@ -140,7 +140,7 @@ def _score_tables(fit: Fit) -> tuple[Floats, Floats]:
 
 
 def _vote_scores(fit: Fit, table: VoteTable) -> tuple[Floats, Floats | None]:
-    d, t = _score_tables(fit)
+    d, t = score_tables(fit)
     cell = (table.left.astype(np.int64) * fit.size + table.right) * 3 + table.outcome
     return d.ravel()[cell] * table.weight, None if fit.tie is None else t.ravel()[cell] * table.weight
 
@@ -170,7 +170,7 @@ def _vote_meat(fit: Fit, squared_weight: Floats, table: VoteTable) -> Floats:
     m = fit.size
     cell = (table.left.astype(np.int64) * m + table.right) * 3 + table.outcome
     counts = np.bincount(cell, squared_weight, m * m * 3).reshape(1, m, m, 3)
-    d, t = _score_tables(fit)
+    d, t = score_tables(fit)
     dd = (counts * d**2).sum(axis=-1)
     if fit.tie is None:
         return assemble(dd, None, None, position=fit.position is not None)[0]
