@@ -73,6 +73,8 @@ class Generation:
     width: int
     """Pixels, as generated."""
     height: int
+    bytes: int
+    """Size of the file: a truncated one is seen without reading it."""
     seconds: float | None
     """Wall time of its batch over the images in it, harness included; not the latency. None if imported."""
     settings: str

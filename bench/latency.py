@@ -1,0 +1,197 @@
+"""The one timing protocol: its own pass, warmed up, a device sync before every clock read, every sample kept."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.generate import Loader, Options, resolve_device, seed_of
+from bench.models import Model
+from bench.records import Contender, Timing, settings_hash
+from bench.store import StudyFolder
+from bench.study import Study
+
+WINDOW = (
+    "encode: prompt text to embeddings, tokeniser included; denoise: initial noise to latents; decode: latents to "
+    "uint8 pixels in host memory; total: the three in one window; forward: one call of the denoising network, "
+    "timed in separate calls because its syncs slow the rest. Saving the file is not in any window."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """How often, and for how long at most."""
+
+    warm_up: int = 2
+    """Untimed calls before the first sample."""
+    samples: int = 20
+    """Samples a contender and batch size, unless the budget ends first."""
+    least: int = 5
+    """Samples taken whatever they cost."""
+    budget: float = 20.0
+    """Seconds a contender and batch size, once `least` samples are there."""
+    forwards: int = 3
+    """Calls whose single forwards are timed."""
+
+
+def measure(
+    study: Study,
+    folder: StudyFolder,
+    options: Options,
+    protocol: Protocol,
+    *,
+    load: Loader,
+    weights: str = "pretrained",
+    progress: Callable[[str], None] = lambda label: None,
+) -> dict[str, Any]:
+    """Time every contender at batch 1 and at the study's batch; writes and returns latency.json.
+
+    The document is `{"protocol": …, "fingerprint": …, "rows": [Timing…]}`.
+    """
+    device = resolve_device(study, options.device)
+    plan: dict[str, Any] = folder.read_json("plan.json") or {}
+    rows: list[Timing] = []
+    dtypes: dict[str, str] = {}
+    memory: dict[str, int] = {}
+    for name, model in study.models.items():
+        if model.kind == "imported":
+            continue
+        dtype = options.dtype or study.file.generate.dtype
+        dtypes[name] = dtype or (model.dtype if device.startswith("cuda") else "float32")
+        pipeline = load(model, device=device, dtype=dtype, optimize=options.optimize, weights=weights)
+        try:
+            for contender in (c for c in study.contenders if c.model == name):
+                for batch in sorted({1, _batch(plan, name, options)}):
+                    progress(f"{contender.name}, batch {batch}")
+                    rows += time_contender(pipeline, contender, study, batch, device, protocol)
+                    if (peak := _peak_memory(device)) is not None:
+                        memory[f"{contender.name} batch {batch}"] = peak
+        finally:
+            pipeline.close()
+    about = {
+        **asdict(protocol),
+        "window": WINDOW,
+        "device": device_name(device),
+        "dtype": dtypes,
+        "optimize": options.optimize,
+        "weights": {name: _weights(model, weights) for name, model in study.models.items()},
+        "threads": _threads(device),
+    }
+    document = {
+        "protocol": about,
+        "fingerprint": settings_hash(about),
+        "memory": memory,
+        "rows": [asdict(row) for row in rows],
+    }
+    folder.write_json("latency.json", document)
+    return document
+
+
+def time_contender(
+    pipeline: Any, contender: Contender, study: Study, batch: int, device: str, protocol: Protocol
+) -> list[Timing]:
+    """Every sample of every stage of one contender at one batch size."""
+    calls = _calls(study, batch)
+    for _ in range(protocol.warm_up):
+        _one(pipeline, contender, *next(calls), device)
+    taken: list[dict[str, float]] = []
+    began = time.perf_counter()
+    while len(taken) < protocol.samples and (
+        len(taken) < protocol.least or time.perf_counter() - began < protocol.budget
+    ):
+        taken.append(_one(pipeline, contender, *next(calls), device))
+    stages = {stage: tuple(sample[stage] for sample in taken) for stage in taken[0]}
+    began = time.perf_counter()
+    forwards: list[float] = []
+    for call in range(protocol.forwards):
+        if call == 0 or time.perf_counter() - began < protocol.budget:
+            forwards += _forwards(pipeline, contender, *next(calls), device)
+    stages["forward"] = tuple(forwards)
+    return [
+        Timing(contender=contender.name, stage=stage, batch=batch, seconds=seconds)
+        for stage, seconds in stages.items()
+    ]
+
+
+def _one(pipeline: Any, contender: Contender, texts: Sequence[str], seeds: Sequence[int], device: str):
+    """Seconds of each stage of one call."""
+    start = _now(device)
+    embeddings = pipeline.encode(texts, contender)
+    encoded = _now(device)
+    latents = pipeline.denoise(embeddings, seeds, contender)
+    denoised = _now(device)
+    pipeline.decode(latents)
+    end = _now(device)
+    return {
+        "encode": encoded - start,
+        "denoise": denoised - encoded,
+        "decode": end - denoised,
+        "total": end - start,
+    }
+
+
+def _forwards(
+    pipeline: Any, contender: Contender, texts: Sequence[str], seeds: Sequence[int], device: str
+) -> list[float]:
+    """Seconds between the ends of successive steps; the first also holds what comes before the loop."""
+    embeddings = pipeline.encode(texts, contender)
+    marks = [_now(device)]
+    pipeline.denoise(embeddings, seeds, contender, on_step=lambda step: marks.append(_now(device)))
+    gaps = [b - a for a, b in zip(marks, marks[1:], strict=False)]
+    return gaps[1:] or gaps
+
+
+def _calls(study: Study, batch: int) -> Iterator[tuple[list[str], list[int]]]:
+    """Endless calls over the study's own prompts, in order."""
+    at = 0
+    while True:
+        chosen = [study.prompts[(at + i) % len(study.prompts)] for i in range(batch)]
+        at += batch
+        yield [p.text for p in chosen], [seed_of(p.id, 0) for p in chosen]
+
+
+def _now(device: str) -> float:
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def device_name(device: str) -> str:
+    """`NVIDIA H200`, or the processor's architecture and the number of cores in use."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return f"CPU {platform.machine()}"
+
+
+def _threads(device: str) -> int | None:
+    import torch
+
+    return None if device.startswith("cuda") else torch.get_num_threads()
+
+
+def _peak_memory(device: str) -> int | None:
+    """Bytes allocated on the GPU at most since the last call; None on a CPU."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    peak = torch.cuda.max_memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return peak
+
+
+def _batch(plan: dict[str, Any], model: str, options: Options) -> int:
+    if isinstance(options.batch_size, int):
+        return options.batch_size
+    return int(plan.get(model, {}).get("shape", 1))
+
+
+def _weights(model: Model, weights: str) -> str:
+    return "random" if weights == "random" else model.weights
