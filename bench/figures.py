@@ -130,7 +130,14 @@ def quality_against_seconds(
     if not up:
         axes.invert_yaxis()
     if crowded:
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=5.5, frameon=False)
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=columns,
+            fontsize=5.5,
+            frameon=False,
+            labelcolor=theme.ink,
+        )
     else:
         _label_points(figure, axes, points, theme)
     return figure
@@ -272,7 +279,16 @@ def _stage_legend(figure: Figure, shades: Mapping[str, float], theme: Theme) -> 
     handles = [
         Patch(facecolor=_blend(theme.soft, theme.paper, shade), label=names[s]) for s, shade in shades.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=6.5, frameon=False)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=3,
+        fontsize=6.5,
+        frameon=False,
+        labelcolor=theme.ink,
+        columnspacing=1.2,
+        handlelength=1.4,
+    )
 
 
 def _blend(colour: str, paper: str, share: float) -> str:
@@ -341,9 +357,14 @@ def metric_dots(
             if estimate is None or estimate.value is None:
                 continue
             axes.errorbar(
-                [estimate.value], [place], xerr=_bars(estimate), fmt=look[name].marker, color=look[name].colour,
-                markersize=4.5, elinewidth=1.2,
-            )  # fmt: skip
+                [estimate.value],
+                [place],
+                xerr=_bars(estimate),
+                fmt=look[name].marker,
+                color=look[name].colour,
+                markersize=4.5,
+                elinewidth=1.2,
+            )
         axes.set_ylim(len(order) - 0.5, -0.5)
         axes.set_yticks(range(len(order)), list(order) if index % across == 0 else [""] * len(order))
         axes.set_title(title, fontsize=8, color=theme.ink)
@@ -367,6 +388,9 @@ def _figure(
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat:
             axes.set_axisbelow(True)
+            # Ticks are made lazily, after this context is left: what they take from it is said here.
+            axes.grid(visible=True, color=theme.grid, linewidth=0.6)
+            axes.tick_params(color=theme.soft, labelcolor=theme.ink, labelsize=6.5, width=0.6, length=2.5)
             for spine in ("top", "right"):
                 axes.spines[spine].set_visible(False)
     return figure, list(grid.flat)
@@ -381,15 +405,7 @@ def _settings(theme: Theme) -> dict[str, Any]:
         "axes.facecolor": theme.paper,
         "axes.edgecolor": theme.soft,
         "axes.labelcolor": theme.ink,
-        "axes.grid": True,
         "axes.linewidth": 0.6,
-        "grid.color": theme.grid,
-        "grid.linewidth": 0.6,
-        "xtick.color": theme.soft,
-        "ytick.color": theme.soft,
-        "xtick.labelcolor": theme.ink,
-        "ytick.labelcolor": theme.ink,
-        "legend.labelcolor": theme.ink,
         "axes.formatter.useoffset": False,
     }
 

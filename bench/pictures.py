@@ -52,8 +52,13 @@ class Thumbnails:
     side: int
     folder: Path
     spent: int = 0
-    linked: int = 0
+    paths: list[Path] = field(default_factory=list)
+    """Thumbnails that did not fit into the page."""
     made: dict[tuple[str, str, int], Picture] = field(default_factory=dict)
+
+    @property
+    def linked(self) -> int:
+        return len(self.paths)
 
     def picture(self, contender: str, prompt_id: str, replicate: int = 0) -> Picture:
         key = (contender, prompt_id, replicate)
@@ -74,10 +79,10 @@ class Thumbnails:
             self.spent += len(data)
             source = "data:image/webp;base64," + base64.b64encode(data).decode()
         else:
-            self.linked += 1
-            name = f"{self.linked:05d}.webp"
-            write_bytes(self.folder / name, data)
-            source = f"{self.folder.name}/{name}"
+            path = self.folder / f"{len(self.paths):05d}.webp"
+            write_bytes(path, data)
+            self.paths.append(path)
+            source = f"{self.folder.name}/{path.name}"
         return Picture(
             contender=contender, source=source, width=width, height=height, seed=row.seed, fault=fault
         )

@@ -1,4 +1,4 @@
-"""Rows → the tables of the report. Each function takes results; it returns one table, or None without data."""
+"""Rows → the tables of the report: each function takes results and returns a table, or None without data."""
 
 from __future__ import annotations
 
@@ -116,6 +116,11 @@ def wins_of(preference: Preference, contender: str) -> dict[str, Estimate]:
     return found
 
 
+def win_matrix(preference: Preference, order: Sequence[str]) -> list[tuple[str, list[Estimate | None]]]:
+    """Each contender with its win rate in per cent against each of `order`; None: the pair has no votes."""
+    return [(name, [wins_of(preference, name).get(rival) for rival in order]) for name in order]
+
+
 def metric_columns(scores: Sequence[Score]) -> list[tuple[str, str]]:
     """(metric, fingerprint), one column each: numbers of two protocols never stand in one column."""
     return list(dict.fromkeys((score.metric, score.fingerprint) for score in scores))
@@ -196,10 +201,8 @@ def clear_best(estimates: dict[str, Estimate], *, up: bool) -> str | None:
 def latency_table(results: Results) -> Table | None:
     """Median milliseconds a call by stage, the whole with its interval, p95, throughput."""
     found = {(t.contender, t.batch, t.stage): t for t in results.timings}
-    pairs = sorted(
-        {(t.contender, t.batch) for t in results.timings if t.contender in results.contenders},
-        key=_order(results),
-    )
+    batches = sorted({t.batch for t in results.timings})
+    pairs = [(c, b) for c in results.contenders for b in batches if any((c, b, s) in found for s in STAGES)]
     if not pairs:
         return None
     protocol = results.timing_protocol
@@ -244,7 +247,7 @@ def _total(timing: Timing | None) -> Estimate | None:
         return None
     low, high = median_interval(timing.seconds)
     return Estimate(
-        value=1000 * _quantile(timing.seconds, 0.5),
+        value=1000 * median(timing.seconds),
         low=None if low is None else 1000 * low,
         high=None if high is None else 1000 * high,
         n=len(timing.seconds),
@@ -289,8 +292,20 @@ def median_interval(samples: Sequence[float], level: float = 0.95) -> tuple[floa
     return (ordered[k - 1], ordered[n - k]) if k else (None, None)
 
 
+def median(samples: Sequence[float]) -> float:
+    return _quantile(samples, 0.5)
+
+
+def vote_count(results: Results) -> int:
+    """Votes that entered the win rates, every question counted; `overall` holds the same votes again."""
+    parts = [p for name, p in results.preferences.items() if name != OVERALL] or list(
+        results.preferences.values()
+    )
+    return sum(win.n or 0 for part in parts for win in part.win_rates)
+
+
 def _milliseconds(timing: Timing | None) -> float | None:
-    return 1000 * _quantile(timing.seconds, 0.5) if timing and timing.seconds else None
+    return 1000 * median(timing.seconds) if timing and timing.seconds else None
 
 
 def _quantile(samples: Sequence[float], q: float) -> float:

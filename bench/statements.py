@@ -1,0 +1,256 @@
+"""What the report must say in words: banners, the method paragraph, provenance, the bibliography."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.results import OVERALL, Results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Banner:
+    """Something a reader must not miss."""
+
+    title: str
+    text: str
+    grave: bool = False
+    """The pictures or the votes are not what they seem."""
+
+
+def banners(results: Results) -> list[Banner]:
+    found = [
+        _random_weights(results),
+        _simulated(results),
+        _missing(results),
+        _black(results),
+        _sizes(results),
+    ]
+    found += [_failed(results), _unfinished(results)]
+    found += [Banner(title="About the metrics", text=text) for text in results.warnings]
+    return [banner for banner in found if banner is not None]
+
+
+def _random_weights(results: Results) -> Banner | None:
+    names = sorted(name for name, entry in results.models.items() if entry.get("weights") == "random")
+    if not names:
+        return None
+    return Banner(
+        title="Random weights",
+        text=f"{_list(names)}: these weights were never trained. The pictures show nothing and no quality figure "
+        "here means anything; the timings and the path are real.",
+        grave=True,
+    )
+
+
+def _simulated(results: Results) -> Banner | None:
+    if not results.simulated_votes:
+        return None
+    return Banner(
+        title="Simulated votes",
+        text="The votes were drawn by a program, not given by people. They exercise the path; they rank nothing.",
+        grave=True,
+    )
+
+
+def _missing(results: Results) -> Banner | None:
+    gone = results.expected - len(results.generations)
+    if gone <= 0:
+        return None
+    asked = len(results.prompts) * results.images_per_prompt
+    by_name = {name: asked - len(results.present(name)) for name in results.contenders}
+    worst = sorted(((count, name) for name, count in by_name.items() if count), reverse=True)
+    shown = _list([f"{name} lacks {count}" for count, name in worst[:6]])
+    more = f" and {len(worst) - 6} more contenders" if len(worst) > 6 else ""
+    return Banner(
+        title="Missing images", text=f"{gone} of {results.expected} images are not there: {shown}{more}."
+    )
+
+
+def _black(results: Results) -> Banner | None:
+    count = sum(row.black for row in results.generations.values())
+    if not count:
+        return None
+    return Banner(title="Black images", text=f"{count} images are black: a safety filter, or an overflow.")
+
+
+def _sizes(results: Results) -> Banner | None:
+    sizes = {
+        name: Counter((row.width, row.height) for row in results.present(name)) for name in results.contenders
+    }
+    usual = {name: counts.most_common(1)[0][0] for name, counts in sizes.items() if counts}
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name, size in usual.items():
+        groups.setdefault(size, []).append(name)
+    if len(groups) < 2:
+        return None
+    parts = [
+        f"{w}×{h} px: {_list(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
+        for (w, h), names in sorted(groups.items())
+    ]
+    return Banner(
+        title="Unequal resolutions",
+        text=f"Contenders draw at different sizes ({'; '.join(parts)}). Every image was judged and scored at "
+        f"{results.display_size} px; latency is that of the native size.",
+    )
+
+
+def _failed(results: Results) -> Banner | None:
+    if not results.failures:
+        return None
+    kinds = Counter(failure.kind for failure in results.failures)
+    parts = _list([f"{count} × {kind}" for kind, count in kinds.most_common(6)])
+    return Banner(
+        title="Failures", text=f"{len(results.failures)} failures stand: {parts}. They are listed below."
+    )
+
+
+def _unfinished(results: Results) -> Banner | None:
+    if results.run:
+        return None
+    return Banner(
+        title="Not finished",
+        text="run.json, which is written last, is not there: the study has not run to its end, and versions, "
+        "models and licences are not recorded.",
+    )
+
+
+def method(results: Results) -> list[str]:
+    """Sentences an author can paste; only what the folder says."""
+    sizes = {(row.width, row.height) for row in results.generations.values()}
+    chosen = results.run.get("prompt_set") or {}
+    source = f" from {chosen['name']}" if chosen.get("name") else ""
+    per = f", {results.images_per_prompt} images each" if results.images_per_prompt > 1 else ""
+    sentences = [
+        f"{len(results.contenders)} contenders ({_list(list(results.contenders))}) drew {len(results.prompts)} "
+        f"prompts{source}{per}: {len(results.generations)} of {results.expected} images.",
+        "The seed of an image is a hash of prompt and replicate, so that every contender starts from the same "
+        f"noise. Images were judged and scored at {results.display_size} px"
+        + (
+            f"; native sizes were {_list([f'{w}×{h}' for w, h in sorted(sizes)])} px."
+            if len(sizes) > 1
+            else "."
+        ),
+    ]
+    sentences += _votes_in_words(results) + _latency_in_words(results)
+    if results.scores:
+        kinds = list(dict.fromkeys(score.interval for score in results.scores if score.interval))
+        sentences.append(
+            f"Metrics carry 95% intervals ({_list(kinds)}) and the fingerprint of their protocol."
+            if kinds
+            else "Metrics carry the fingerprint of their protocol."
+        )
+    if results.failures:
+        sentences.append(f"{len(results.failures)} failures are counted in the failure table.")
+    if results.run.get("fingerprint"):
+        sentences.append(f"Protocol fingerprint: {results.run['fingerprint']}.")
+    return sentences
+
+
+def _votes_in_words(results: Results) -> list[str]:
+    if not results.preferences:
+        return [f"No votes were counted; the questions are {_list(list(results.questions))}."]
+    asked = [name for name in results.preferences if name != OVERALL] or list(results.preferences)
+    whose = "A program" if results.simulated_votes else "Raters"
+    counts = [
+        f"{name}: {sum(w.n or 0 for w in results.preferences[name].win_rates)} votes"
+        for name in asked
+        if any(w.n for w in results.preferences[name].win_rates)
+    ]
+    return [
+        f"{whose} compared pairs of images of one prompt, blind to the contenders"
+        + (f" ({_list(counts)})." if counts else ".")
+    ]
+
+
+def _latency_in_words(results: Results) -> list[str]:
+    if not results.timings:
+        return []
+    protocol = results.timing_protocol
+    device = protocol.get("gpu") or protocol.get("device") or "a device that was not recorded"
+    window = f" ({protocol['window']})" if protocol.get("window") else ""
+    dtype = f", {protocol['dtype']}" if protocol.get("dtype") else ""
+    least = min(len(t.seconds) for t in results.timings)
+    return [
+        f"Latency was measured on {device}{dtype}{window}; every figure is the median of at least {least} calls."
+    ]
+
+
+def provenance(results: Results) -> list[tuple[str, str]]:
+    """Key and value, in reading order, of run.json and the latency protocol."""
+    run = results.run
+    rows = [("Study", results.name), ("Rerun", f"bench run {results.name}")]
+    labels = (
+        ("fingerprint", "Protocol fingerprint"), ("started", "Started"), ("finished", "Finished"),
+        ("git", "Git commit"), ("device", "Device"),
+    )  # fmt: skip
+    rows += [(label, _text(run[key])) for key, label in labels if run.get(key)]
+    rows += [(f"Prompt set: {key}", _text(value)) for key, value in (run.get("prompt_set") or {}).items()]
+    rows += [(f"Version: {key}", _text(value)) for key, value in sorted((run.get("versions") or {}).items())]
+    known = {key for key, _ in labels} | {"prompt_set", "versions", "models"}
+    rows += [(key, _text(run[key])) for key in sorted(set(run) - known)]
+    rows += [(f"Latency: {key}", _text(value)) for key, value in sorted(results.timing_protocol.items())]
+    return rows
+
+
+def protocols(results: Results) -> list[tuple[str, str, str]]:
+    """Metric, fingerprint, protocol in full: what a fingerprint stands for."""
+    found = {
+        (s.metric, s.fingerprint): json.dumps(s.protocol, sort_keys=True, ensure_ascii=False)
+        for s in results.scores
+    }
+    return [(metric, fingerprint, text) for (metric, fingerprint), text in found.items()]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "none"
+
+
+def bibtex(results: Results) -> str:
+    """Entries for the models, as run.json cites them; a bare arXiv address becomes an entry of its own."""
+    entries: dict[str, str] = {}
+    for name, model in sorted(results.models.items()):
+        key, text = _entry(name, model)
+        if text:
+            entries.setdefault(key, text)
+    return "\n".join(entries.values())
+
+
+def _entry(name: str, model: Mapping[str, Any]) -> tuple[str, str]:
+    cited = model.get("citation")
+    if isinstance(cited, str) and cited.lstrip().startswith("@"):
+        key = re.match(r"\s*@\w+\s*\{\s*([^,\s]+)", cited)
+        return (key[1] if key else name, cited.strip() + "\n")
+    source = str(model.get("source") or "")
+    if isinstance(cited, Mapping):
+        return _from_fields(str(cited.get("key") or name), cited)
+    key = (
+        cited
+        if isinstance(cited, str) and re.fullmatch(r"[\w:.-]+", cited)
+        else re.sub(r"[^\w.-]", "-", name)
+    )
+    arxiv = re.search(r"arxiv\.org/abs/([\w.-]+/?\d*)|arXiv[: ](\d+\.\d+)", source, re.IGNORECASE)
+    fields = {"title": name, "url": source}
+    if arxiv:
+        fields |= {"eprint": arxiv[1] or arxiv[2], "archiveprefix": "arXiv"}
+    return _from_fields(key, fields) if source else (key, "")
+
+
+def _from_fields(key: str, fields: Mapping[str, Any]) -> tuple[str, str]:
+    kind = str(fields.get("type") or "misc")
+    lines = []
+    for label, value in fields.items():
+        if label in ("key", "type") or not value:
+            continue
+        text = " and ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        text = f"\\url{{{text}}}" if label == "url" else text.replace("{", "").replace("}", "")
+        lines.append(f"  {'howpublished' if label == 'url' else label} = {{{text}}},")
+    return key, f"@{kind}{{{key},\n" + "\n".join(lines) + "\n}\n"
