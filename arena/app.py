@@ -1,0 +1,370 @@
+"""The server: the rater's page and its few calls, the images, the administrator's page."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import math
+import secrets
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from arena import page, raters
+from arena.ballots import Assignment
+from arena.desk import Desk, Hand, image_of
+from arena.images import displayed
+from arena.raters import Refused
+from bench.records import InputError
+
+log = logging.getLogger("arena")
+
+COOKIE = "arena_rater"
+ADMIN_COOKIE = "arena_admin"
+BODY_LIMIT = 64 * 1024
+DELAY = 0.05
+"""Seconds: an image is answered at the next multiple, so that the time says nothing about its file."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+Short = Annotated[str, Field(max_length=400)]
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Start(_Input):
+    consent: Literal[True]
+    parameters: Annotated[dict[Short, Short], Field(max_length=20)] = {}
+
+
+class Vote(_Input):
+    token: Annotated[str, Field(max_length=64)]
+    answer: Annotated[str, Field(max_length=20)]
+    seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] | None = None
+
+
+class Skip(_Input):
+    token: Annotated[str, Field(max_length=64)]
+
+
+class Nothing(_Input):
+    pass
+
+
+class Guard:
+    """Headers on every answer; refuses bodies that are too large and posts from other sites."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        admin = request.url.path.startswith("/admin")
+        refusal = _cross_site(request) if request.method not in ("GET", "HEAD", "OPTIONS") else None
+        length = request.headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > BODY_LIMIT:
+            refusal = ("too_large", 413)
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > BODY_LIMIT:
+                raise _TooLarge
+            return message
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [(k, v) for k, v in message["headers"] if k.lower() not in (b"server",)]
+                names = {k.lower() for k, _ in kept}
+                extra = HEADERS if admin else {**HEADERS, "Content-Security-Policy": POLICY}
+                kept += [
+                    (k.lower().encode(), v.encode())
+                    for k, v in extra.items()
+                    if k.lower().encode() not in names
+                ]
+                message = {**message, "headers": kept}
+            await send(message)
+
+        try:
+            if refusal:
+                log.warning("refused %s %s: %s", request.method, request.url.path[:100], refusal[0])
+                await JSONResponse({"error": refusal[0]}, refusal[1])(scope, receive, headed)
+            else:
+                await self.app(scope, limited, headed)
+        except _TooLarge:
+            log.warning("refused %s %s: too_large", request.method, request.url.path[:100])
+            await JSONResponse({"error": "too_large"}, 413)(scope, receive, headed)
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _cross_site(request: Request) -> tuple[str, int] | None:
+    """A browser says where a post comes from; one of our calls also bears a header no form can send."""
+    origin = request.headers.get("origin")
+    host = request.headers.get("host", "")
+    if origin is not None and origin.split("://")[-1] != host:
+        return "cross_site", 403
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return "cross_site", 403
+    if request.url.path.startswith("/api/") and request.headers.get("x-arena") != "1":
+        return "cross_site", 403
+    return None
+
+
+def create_app(
+    desk: Desk,
+    key: bytes,
+    *,
+    admin_token: str | None = None,
+    invited_only: bool = False,
+    secure: bool = False,
+) -> FastAPI:
+    """The server of one study. `secure`: cookies only over HTTPS. No `admin_token`: no admin page."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard)
+    _errors(app, desk)
+    settings = desk.study.file.arena
+    page.strings(settings.language)  # a wrong language is an error at the start, not at the first visit
+    pages = {code: page.render(desk.study, code) for code in page.languages()}
+    static = {
+        "arena.js": (page.STATIC / "arena.js", "text/javascript; charset=utf-8"),
+        "arena.css": (page.STATIC / "arena.css", "text/css; charset=utf-8"),
+    }
+
+    def rater_of(request: Request) -> str:
+        found = raters.unseal(key, request.cookies.get(COOKIE, ""))
+        if found is None:
+            raise Refused("unknown_rater", 401)
+        return found
+
+    @app.get("/")
+    def home(lang: str = "") -> HTMLResponse:
+        return HTMLResponse(pages.get(lang) or pages[settings.language])
+
+    @app.get("/static/{name}")
+    def asset(name: str) -> Response:
+        if name not in static:
+            return PlainTextResponse("not found", 404)
+        path, kind = static[name]
+        return Response(path.read_bytes(), media_type=kind)
+
+    @app.get("/healthz")
+    def health() -> PlainTextResponse:
+        with desk.ballots.reading() as tx:
+            _ = tx.phase
+        return PlainTextResponse("ok")
+
+    @app.post("/api/start")
+    def start(given: Start, request: Request) -> Response:
+        known = raters.unseal(key, request.cookies.get(COOKIE, ""))
+        panel = raters.panel_of(given.parameters)
+        if known is not None and panel is None:
+            with desk.ballots.reading() as tx:
+                known = known if tx.rater(known) is not None else None
+        else:
+            known = None
+        rater = known or raters.admit(
+            desk.ballots, given.parameters, now=desk.clock(), invited_only=invited_only
+        )
+        response = JSONResponse({"state": _state(desk, desk.hand(rater))})
+        response.set_cookie(
+            COOKIE, raters.seal(key, rater), max_age=90 * 86400, httponly=True, samesite="lax", secure=secure
+        )
+        return response
+
+    @app.post("/api/state")
+    def state(given: Nothing, request: Request) -> Any:
+        try:
+            return {"state": _state(desk, desk.hand(rater_of(request)))}
+        except Refused:
+            return {"state": {"stage": "consent", "ballots": [], "progress": {"done": 0}}}
+
+    @app.post("/api/vote")
+    def vote(given: Vote, request: Request) -> Any:
+        rater = rater_of(request)
+        try:
+            desk.vote(rater, given.token, given.answer, given.seconds)
+        except Refused as error:
+            if error.status not in (404, 409, 410):
+                raise
+            log.warning("refused vote: %s", error.code)
+            return JSONResponse({"error": error.code, "state": _state(desk, desk.hand(rater))}, error.status)
+        # From here on the vote is saved, and the answer must say so even if the next pair cannot be had.
+        try:
+            return {"saved": True, "state": _state(desk, desk.hand(rater))}
+        except (OperationalError, InterfaceError, PoolTimeout):
+            log.exception("saved, but no next pair")
+            return {"saved": True}
+
+    @app.post("/api/undo")
+    def undo(given: Nothing, request: Request) -> Any:
+        rater = rater_of(request)
+        desk.undo(rater)
+        return {"state": _state(desk, desk.hand(rater))}
+
+    @app.post("/api/skip")
+    def skip(given: Skip, request: Request) -> Any:
+        rater = rater_of(request)
+        desk.skip(rater, given.token)
+        return {"state": _state(desk, desk.hand(rater))}
+
+    @app.get("/i/{token}")
+    async def image(token: str, request: Request) -> Response:
+        started = time.perf_counter()
+        data = await run_in_threadpool(_image, desk, rater_of(request), token)
+        spent = time.perf_counter() - started
+        await asyncio.sleep(DELAY * math.ceil(spent / DELAY) - spent)
+        if data is None:
+            log.warning("refused image")
+            return PlainTextResponse("not found", 404)
+        return Response(data, media_type="image/png")
+
+    if admin_token is not None:
+        _mount_admin(app, desk, key, admin_token, secure)
+    return app
+
+
+def _image(desk: Desk, rater_id: str, token: str) -> bytes | None:
+    """Encoded image of a token; None for anything but an open assignment of this rater."""
+    with desk.ballots.reading() as tx:
+        one = tx.by_image_token(token)
+    if one is None or one.rater_id != rater_id or one.state != "open" or one.expires < desk.clock():
+        return None
+    contender, prompt, change = image_of(one, token)
+    path = desk.folder.image(contender, prompt, one.replicate) if contender else desk.reference(prompt)
+    try:
+        return displayed(path, desk.study.file.display_size, change)
+    except InputError:
+        log.exception("an image cannot be shown")
+        return None
+
+
+def _state(desk: Desk, hand: Hand) -> dict[str, Any]:
+    """What the browser may know."""
+    settings = desk.study.file.arena
+    state: dict[str, Any] = {
+        "stage": hand.stage,
+        "ballots": [_ballot(desk, one) for one in hand.open],
+        "progress": {"done": hand.voted, "limit": hand.limit, "study": desk.progress()},
+        "can_undo": hand.can_undo,
+        "break_after": settings.break_after,
+    }
+    if hand.stage == "done" and hand.voted:
+        state["completion_code"] = settings.completion_code
+        state["return_link"] = settings.return_link
+    if hand.stage == "closed" and hand.voted and settings.reveal == "after-study":
+        state["revealed"] = sorted(c.name for c in desk.study.contenders)
+    return state
+
+
+def _ballot(desk: Desk, one: Assignment) -> dict[str, Any]:
+    ballot: dict[str, Any] = {
+        "token": one.token,
+        "question": one.question,
+        "left": f"i/{one.left_token}",
+        "right": f"i/{one.right_token}",
+    }
+    if one.question == "alignment":
+        ballot["prompt"] = desk.prompts[one.prompt_id].text
+    if one.reference_token:
+        ballot["reference"] = f"i/{one.reference_token}"
+    return ballot
+
+
+def _errors(app: FastAPI, desk: Desk) -> None:
+    @app.exception_handler(Refused)
+    def refused(request: Request, error: Refused) -> JSONResponse:
+        log.warning("refused %s %s: %s", request.method, request.url.path[:100], error.code)
+        return JSONResponse({"error": error.code}, error.status)
+
+    @app.exception_handler(RequestValidationError)
+    def unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
+        log.warning("refused %s %s: bad_request", request.method, request.url.path[:100])
+        return JSONResponse({"error": "bad_request"}, 422)
+
+    def away(request: Request, error: Exception) -> JSONResponse:
+        log.error("database away at %s: %s", request.url.path[:100], error)
+        return JSONResponse({"error": "not_saved"}, 503)
+
+    for kind in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(kind, away)
+
+
+def admin_seal(key: bytes, admin_token: str) -> str:
+    return hmac.new(key, b"admin " + admin_token.encode(), hashlib.sha256).hexdigest()
+
+
+def _mount_admin(app: FastAPI, desk: Desk, key: bytes, admin_token: str, secure: bool) -> None:
+    from arena import admin
+
+    def is_admin(request: Request) -> bool:
+        given = request.cookies.get(ADMIN_COOKIE, "")
+        return hmac.compare_digest(given.encode(), admin_seal(key, admin_token).encode())
+
+    @app.get("/admin-login")
+    def login_page() -> HTMLResponse:
+        return HTMLResponse(admin.LOGIN)
+
+    @app.post("/admin-login")
+    async def login(request: Request) -> Response:
+        fields = (await request.body()).decode("utf-8", "replace")
+        given = fields.removeprefix("token=").strip()
+        if not hmac.compare_digest(given.encode(), admin_token.encode()):
+            log.warning("refused admin login")
+            return PlainTextResponse("wrong token", 403)
+        response = Response(status_code=303, headers={"Location": "admin/"})
+        response.set_cookie(
+            ADMIN_COOKIE, admin_seal(key, admin_token), httponly=True, samesite="strict", secure=secure
+        )
+        return response
+
+    @app.get("/admin-export/{kind}")
+    def export(kind: str, request: Request) -> Response:
+        from arena import exchange
+
+        if not is_admin(request):
+            raise Refused("unknown_rater", 401)
+        if kind not in exchange.FORMATS:
+            return PlainTextResponse("not found", 404)
+        data = exchange.exported(desk.ballots, desk.prompts, kind)
+        name = f"{desk.study.name}-votes.{exchange.FORMATS[kind]}"
+        return Response(
+            data,
+            media_type="application/octet-stream",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+    admin.mount(app, desk, lambda request: "admin" if is_admin(request) else None)
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(24)

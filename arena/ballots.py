@@ -1,0 +1,579 @@
+"""Assignments and votes in SQL; the only module with queries.
+
+A `Ballots` holds the engine and the server's key. Work happens in `writing()` (one short transaction) or
+`reading()`. Locks are always taken in the order rater, assignment, chain, pair, cell, so that two servers
+on one PostgreSQL wait for each other and never deadlock. Votes are append-only and form a hash chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from arena import schema
+from arena.schema import assignments, cells, invites, pairs, panels, raters, settings, votes
+from bench.records import Battle, InputError, Prompt, canonical
+
+GENESIS = "0" * 64
+UNDO = "undo"
+PHASES = ("open", "paused", "closed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An assignment that has been chosen and not yet written."""
+
+    kind: str
+    question: str
+    prompt_id: str
+    replicate: int
+    left: str
+    right: str
+    probability: float
+    """Of the pair, given the question and all that was known."""
+    prompt_probability: float
+    """Of the prompt and replicate, given the pair."""
+    cell_id: int | None = None
+    pair_id: int | None = None
+    cell_taken: int = 0
+    """What the chooser saw; if another server was faster the draft is void."""
+    left_change: str = ""
+    right_change: str = ""
+    expected: str = ""
+    repeats: int | None = None
+
+    @property
+    def scene(self) -> str | None:
+        if self.kind != "vote":
+            return None
+        return scene(self.left, self.right, self.prompt_id, self.replicate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    id: int
+    token: str
+    left_token: str
+    right_token: str
+    reference_token: str | None
+    rater_id: str
+    number: int
+    cell_id: int | None
+    kind: str
+    question: str
+    prompt_id: str
+    replicate: int
+    left: str
+    right: str
+    left_change: str
+    right_change: str
+    expected: str
+    repeats: int | None
+    scene: str | None
+    probability: float
+    prompt_probability: float
+    issued: float
+    expires: float
+    state: str
+    revision: int
+
+
+CHAINED = [
+    "rater_id",
+    "number",
+    "cell_id",
+    "kind",
+    "question",
+    "prompt_id",
+    "replicate",
+    "left",
+    "right",
+    "left_change",
+    "right_change",
+    "expected",
+    "repeats",
+    "probability",
+    "prompt_probability",
+    "issued",
+]
+"""Columns of an assignment that a vote's hash covers, beside those of the vote itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """One line of the exported log: a vote (or an undo) with its assignment."""
+
+    seq: int
+    assignment_id: int
+    revision: int
+    answer: str
+    seconds: float | None
+    created: float
+    rater_id: str
+    number: int
+    cell_id: int | None
+    kind: str
+    question: str
+    prompt_id: str
+    replicate: int
+    left: str
+    right: str
+    left_change: str
+    right_change: str
+    expected: str
+    repeats: int | None
+    probability: float
+    prompt_probability: float
+    issued: float
+    group_label: str
+    simulated: bool
+    hash: str
+
+
+def scene(one: str, other: str, prompt_id: str, replicate: int) -> str:
+    """A pair of images whatever the sides; what a rater sees at most once."""
+    return "\n".join((*sorted((one, other)), prompt_id, str(replicate)))
+
+
+def chain_hash(key: bytes, previous: str, row: Logged) -> str:
+    """HMAC-SHA256 of the previous hash and everything the row says."""
+    said = {name: value for name, value in asdict(row).items() if name != "hash"}
+    return hmac.new(key, (previous + canonical(said)).encode(), hashlib.sha256).hexdigest()
+
+
+def verify_chain(key: bytes, rows: Iterable[Logged], head: str | None = None) -> int:
+    """Number of rows. Raises InputError at the first that was changed, removed, added or moved."""
+    previous, count = GENESIS, 0
+    for row in rows:
+        if row.seq != count + 1:
+            raise InputError(f"the log breaks at vote {count + 1}: the next row is numbered {row.seq}")
+        if not hmac.compare_digest(chain_hash(key, previous, row), row.hash):
+            raise InputError(f"the log breaks at vote {row.seq}: it was changed, or the key is another one")
+        previous, count = row.hash, row.seq
+    if head is not None and head != previous:
+        raise InputError(f"the log ends at vote {count}, but the server wrote more: its end was cut off")
+    return count
+
+
+class Ballots:
+    """The tables of one study."""
+
+    def __init__(self, url: str, key: bytes) -> None:
+        self.engine = schema.connect(url)
+        self.key = key
+        # SQLite's own waiting is a poll with growing sleeps; within a process a lock is fair and quick.
+        self._gate = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
+
+    def migrate(self) -> str:
+        return schema.migrate(self.engine)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        with self._gate, self.engine.begin() as connection:
+            yield Transaction(connection, self.key)
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        with self.engine.connect().execution_options(arena_reading=True) as connection:
+            yield Transaction(connection, self.key)
+
+    def prepare(self, wanted: Mapping[tuple[str, str, str], tuple[int, Sequence[tuple[str, int]]]]) -> None:
+        """Make the pool: (question, first, second) → votes wanted, prompts with replicates. May be repeated:
+        what is there stays, what is new is added."""
+        for _ in range(3):
+            try:
+                with self.writing() as tx:
+                    tx.add_pool(wanted)
+                return
+            except IntegrityError:  # another server added them meanwhile; the next round finds them there
+                continue
+        raise InputError(
+            "the pool of pairs cannot be made: other servers keep changing it; start one at a time"
+        )
+
+
+@dataclass(slots=True)
+class Transaction:
+    """Queries of one transaction."""
+
+    db: Connection
+    key: bytes
+
+    # Settings
+
+    def setting(self, key: str, default: str = "") -> str:
+        value = self.db.scalar(select(settings.c.value).where(settings.c.key == key))
+        return default if value is None else value
+
+    def set_setting(self, key: str, value: str) -> None:
+        if not self.db.execute(update(settings).where(settings.c.key == key).values(value=value)).rowcount:
+            self.db.execute(insert(settings).values(key=key, value=value))
+
+    @property
+    def phase(self) -> str:
+        return self.setting("phase", "open")
+
+    # The pool
+
+    def add_pool(self, wanted: Mapping[tuple[str, str, str], tuple[int, Sequence[tuple[str, int]]]]) -> None:
+        for key, value in (("phase", "open"), ("chain", f"0:{GENESIS}")):
+            if not self.setting(key):
+                self.set_setting(key, value)
+        known = {(p.question, p.first, p.second): p for p in self.pairs()}
+        for (question, first, second), (votes_wanted, scenes) in wanted.items():
+            pair = known.get((question, first, second))
+            if pair is None:
+                row = self.db.execute(
+                    insert(pairs).values(question=question, first=first, second=second, wanted=votes_wanted)
+                )
+                pair_id = row.inserted_primary_key[0]  # pyright: ignore[reportOptionalSubscript]
+            else:
+                pair_id = pair.id
+                self.db.execute(update(pairs).where(pairs.c.id == pair_id).values(wanted=votes_wanted))
+            there = {(c.prompt_id, c.replicate) for c in self.cells(pair_id)}
+            new = [s for s in scenes if tuple(s) not in there]
+            if new:
+                self.db.execute(
+                    insert(cells),
+                    [{"pair_id": pair_id, "prompt_id": p, "replicate": r, "taken": 0} for p, r in new],
+                )
+
+    def pairs(self) -> Sequence[Row[Any]]:
+        return self.db.execute(select(pairs).order_by(pairs.c.id)).all()
+
+    def cells(self, pair_id: int) -> Sequence[Row[Any]]:
+        return self.db.execute(select(cells).where(cells.c.pair_id == pair_id).order_by(cells.c.id)).all()
+
+    def cell_counts(self) -> dict[int, int]:
+        """pair id → prompts and replicates it has."""
+        rows = self.db.execute(select(cells.c.pair_id, func.count()).group_by(cells.c.pair_id))
+        return {pair: count for pair, count in rows}
+
+    # Raters
+
+    def add_rater(self, rater_id: str, *, now: float, group: str = "", simulated: bool = False) -> None:
+        self.db.execute(
+            insert(raters).values(id=rater_id, created=now, group_label=group, simulated=simulated)
+        )
+
+    def rater(self, rater_id: str, *, lock: bool = False) -> Row[Any] | None:
+        query = select(raters).where(raters.c.id == rater_id)
+        return self.db.execute(query.with_for_update() if lock else query).first()
+
+    def all_raters(self) -> Sequence[Row[Any]]:
+        return self.db.execute(select(raters).order_by(raters.c.created, raters.c.id)).all()
+
+    def add_invite(self, code_hash: str, *, label: str, uses: int) -> None:
+        self.db.execute(insert(invites).values(code_hash=code_hash, label=label, uses=uses, used=0))
+
+    def use_invite(self, code_hash: str) -> str | None:
+        """Take one use; the label, or None where the code is unknown or used up."""
+        mine = invites.c.code_hash == code_hash
+        taken = self.db.execute(
+            update(invites).where(mine, invites.c.used < invites.c.uses).values(used=invites.c.used + 1)
+        )
+        return self.db.scalar(select(invites.c.label).where(mine)) if taken.rowcount else None
+
+    def panel_rater(self, provider: str, participant: str) -> str | None:
+        return self.db.scalar(
+            select(panels.c.rater_id).where(
+                panels.c.provider == provider, panels.c.participant == participant
+            )
+        )
+
+    def add_panel(
+        self,
+        *,
+        provider: str,
+        participant: str,
+        panel_study: str,
+        panel_session: str,
+        salt: str,
+        rater_id: str,
+    ) -> None:
+        self.db.execute(
+            insert(panels).values(
+                provider=provider,
+                participant=participant,
+                panel_study=panel_study,
+                panel_session=panel_session,
+                salt=salt,
+                rater_id=rater_id,
+            )
+        )
+
+    def forget(self, who: str | None) -> int:
+        """Erase the panel ids of one participant (or rater id), or of everybody; rows erased."""
+        query = delete(panels)
+        if who is not None:
+            query = query.where(or_(panels.c.participant == who, panels.c.rater_id == who))
+        return self.db.execute(query).rowcount
+
+    # Assignments
+
+    def open_assignments(self, rater_id: str) -> list[Assignment]:
+        return self._assignments(
+            select(assignments)
+            .where(assignments.c.rater_id == rater_id, assignments.c.state == "open")
+            .order_by(assignments.c.number)
+        )
+
+    def rater_assignments(self, rater_id: str) -> list[Assignment]:
+        return self._assignments(
+            select(assignments).where(assignments.c.rater_id == rater_id).order_by(assignments.c.number)
+        )
+
+    def assignment(self, assignment_id: int) -> Assignment:
+        return self._assignments(select(assignments).where(assignments.c.id == assignment_id))[0]
+
+    def by_token(self, token: str, *, lock: bool = False) -> Assignment | None:
+        query = select(assignments).where(assignments.c.token == token)
+        return next(iter(self._assignments(query.with_for_update() if lock else query)), None)
+
+    def by_image_token(self, token: str) -> Assignment | None:
+        where = or_(
+            assignments.c.left_token == token,
+            assignments.c.right_token == token,
+            assignments.c.reference_token == token,
+        )
+        return next(iter(self._assignments(select(assignments).where(where))), None)
+
+    def hand_out(
+        self, rater_id: str, number: int, draft: Draft, tokens: Sequence[str], *, now: float, expires: float
+    ) -> bool:
+        """Write the draft, and take its slot. False (and nothing may be kept) where the slot is gone."""
+        self.db.execute(
+            insert(assignments).values(
+                token=tokens[0],
+                left_token=tokens[1],
+                right_token=tokens[2],
+                reference_token=tokens[3],
+                rater_id=rater_id,
+                number=number,
+                scene=draft.scene,
+                issued=now,
+                expires=expires,
+                state="open",
+                revision=0,
+                **{f.name: getattr(draft, f.name) for f in fields(Draft) if f.name in assignments.c},
+            )
+        )
+        self.db.execute(update(raters).where(raters.c.id == rater_id).values(issued=number + 1))
+        if draft.cell_id is None:
+            return True
+        pair = update(pairs).where(pairs.c.id == draft.pair_id, pairs.c.taken < pairs.c.wanted)
+        if not self.db.execute(pair.values(taken=pairs.c.taken + 1)).rowcount:
+            return False
+        cell = update(cells).where(cells.c.id == draft.cell_id, cells.c.taken == draft.cell_taken)
+        return bool(self.db.execute(cell.values(taken=cells.c.taken + 1)).rowcount)
+
+    def expire(self, now: float, limit: int = 200) -> int:
+        """Return the slots of assignments that were not answered in time; how many."""
+        query = (
+            select(assignments)
+            .where(assignments.c.state == "open", assignments.c.expires < now)
+            .order_by(assignments.c.expires)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        stale = self._assignments(query)
+        self.give_back(stale, "expired")
+        return len(stale)
+
+    def has_stale(self, now: float) -> bool:
+        query = select(assignments.c.id).where(assignments.c.state == "open", assignments.c.expires < now)
+        return self.db.execute(query.limit(1)).first() is not None
+
+    def give_back(self, stale: Sequence[Assignment], state: str) -> None:
+        for one in stale:
+            self.db.execute(update(assignments).where(assignments.c.id == one.id).values(state=state))
+        held = sorted(one.cell_id for one in stale if one.cell_id is not None)
+        owners = {
+            cell: self.db.scalar(select(cells.c.pair_id).where(cells.c.id == cell)) for cell in set(held)
+        }
+        for pair in sorted(owners[cell] for cell in held):
+            self.db.execute(update(pairs).where(pairs.c.id == pair).values(taken=pairs.c.taken - 1))
+        for cell in held:
+            self.db.execute(update(cells).where(cells.c.id == cell).values(taken=cells.c.taken - 1))
+
+    def _assignments(self, query: Select[Any]) -> list[Assignment]:
+        return [Assignment(**row._mapping) for row in self.db.execute(query)]
+
+    # Votes
+
+    def append_vote(self, one: Assignment, answer: str, *, seconds: float | None, now: float) -> int:
+        """The next link of the chain and the counters, for an assignment locked by this transaction."""
+        rater = self.rater(one.rater_id)
+        assert rater is not None
+        head = self.db.scalar(select(settings.c.value).where(settings.c.key == "chain").with_for_update())
+        assert head is not None, "the pool was never prepared"
+        number, previous = head.split(":")
+        own = {name: getattr(one, name) for name in CHAINED}
+        row = Logged(
+            seq=int(number) + 1,
+            assignment_id=one.id,
+            revision=one.revision,
+            answer=answer,
+            seconds=seconds,
+            created=now,
+            group_label=rater.group_label,
+            simulated=rater.simulated,
+            hash="",
+            **own,
+        )
+        digest = chain_hash(self.key, previous, row)
+        said = {c.name: getattr(row, c.name) for c in votes.c}
+        self.db.execute(insert(votes).values(**{**said, "hash": digest}))
+        self.set_setting("chain", f"{row.seq}:{digest}")
+        return row.seq
+
+    def vote(self, one: Assignment, answer: str, *, seconds: float | None, now: float) -> int:
+        """Save an answer to an open assignment; the vote's number in the log."""
+        seq = self.append_vote(one, answer, seconds=seconds, now=now)
+        self._mark(one, "voted", one.revision)
+        self.count(one, answer, 1)
+        return seq
+
+    def undo(self, one: Assignment, tokens: Sequence[str], *, now: float, expires: float) -> None:
+        """Open the assignment again under new tokens; the vote stays in the log, an undo follows it."""
+        last = self.last_vote(one.id)
+        assert last is not None
+        bumped = Assignment(**{**asdict(one), "revision": one.revision + 1})
+        self.append_vote(bumped, UNDO, seconds=None, now=now)
+        self.count(one, last.answer, -1)
+        self.db.execute(
+            update(assignments)
+            .where(assignments.c.id == one.id)
+            .values(
+                state="open",
+                revision=one.revision + 2,
+                token=tokens[0],
+                left_token=tokens[1],
+                right_token=tokens[2],
+                reference_token=tokens[3],
+                expires=expires,
+            )
+        )
+
+    def last_vote(self, assignment_id: int) -> Row[Any] | None:
+        query = select(votes).where(votes.c.assignment_id == assignment_id)
+        return self.db.execute(query.order_by(votes.c.revision.desc()).limit(1)).first()
+
+    def _mark(self, one: Assignment, state: str, revision: int) -> None:
+        self.db.execute(
+            update(assignments).where(assignments.c.id == one.id).values(state=state, revision=revision)
+        )
+
+    def count(self, one: Assignment, answer: str, by: int) -> None:
+        self.db.execute(update(raters).where(raters.c.id == one.rater_id).values(voted=raters.c.voted + by))
+        if one.cell_id is None:
+            return
+        pair_id = self.db.scalar(select(cells.c.pair_id).where(cells.c.id == one.cell_id))
+        first_left = one.left < one.right
+        column = {
+            "left": pairs.c.first_wins if first_left else pairs.c.second_wins,
+            "right": pairs.c.second_wins if first_left else pairs.c.first_wins,
+            "tie": pairs.c.ties,
+            "both_bad": pairs.c.both_bad,
+        }[answer]
+        self.db.execute(
+            update(pairs)
+            .where(pairs.c.id == pair_id)
+            .values({"voted": pairs.c.voted + by, column.name: column + by})
+        )
+
+    # Reading everything
+
+    def log(self) -> Iterator[Logged]:
+        """Every vote and undo in order."""
+        joined = votes.join(assignments, votes.c.assignment_id == assignments.c.id).join(
+            raters, assignments.c.rater_id == raters.c.id
+        )
+        own = [votes.c[c.name] for c in votes.c]
+        query = select(
+            *own, *[assignments.c[name] for name in CHAINED], raters.c.group_label, raters.c.simulated
+        )
+        for row in self.db.execute(query.select_from(joined).order_by(votes.c.seq)).yield_per(5000):
+            yield Logged(**row._mapping)
+
+    @property
+    def head(self) -> str:
+        return self.setting("chain", f"0:{GENESIS}").split(":")[1]
+
+    def state_counts(self) -> dict[str, int]:
+        """assignments by state"""
+        rows = self.db.execute(select(assignments.c.state, func.count()).group_by(assignments.c.state))
+        return {state: count for state, count in rows}
+
+    def check_results(self) -> dict[str, tuple[int, int, int]]:
+        """rater → checks passed, failed, and those that could not run."""
+        voted = and_(assignments.c.state == "voted", votes.c.revision == assignments.c.revision)
+        right = and_(voted, votes.c.answer == assignments.c.expected)
+        wrong = and_(voted, votes.c.answer != assignments.c.expected)
+        query = (
+            select(
+                assignments.c.rater_id,
+                func.sum(case((right, 1), else_=0)),
+                func.sum(case((wrong, 1), else_=0)),
+                func.sum(case((assignments.c.state == "skipped", 1), else_=0)),
+            )
+            .select_from(
+                assignments.outerjoin(
+                    votes,
+                    and_(
+                        votes.c.assignment_id == assignments.c.id, votes.c.revision == assignments.c.revision
+                    ),
+                )
+            )
+            .where(assignments.c.kind == "check")
+            .group_by(assignments.c.rater_id)
+        )
+        return {rater: (int(a), int(b), int(c)) for rater, a, b, c in self.db.execute(query)}
+
+
+def standing(rows: Iterable[Logged]) -> list[Logged]:
+    """The answers that stand: the last of each assignment, unless it was undone. In order of the log."""
+    last: dict[int, Logged] = {}
+    for row in rows:
+        last[row.assignment_id] = row
+    return sorted((row for row in last.values() if row.answer != UNDO), key=lambda row: row.seq)
+
+
+def battles(
+    rows: Iterable[Logged], prompts: Mapping[str, Prompt], excluded: Mapping[str, str]
+) -> list[Battle]:
+    """Standing answers with contenders; `excluded` maps rater → reason. Nothing is left out."""
+    result = []
+    for row in standing(rows):
+        prompt = prompts.get(row.prompt_id)
+        result.append(
+            Battle(
+                left=row.left,
+                right=row.right,
+                outcome=row.answer,
+                question=row.question,
+                rater=row.rater_id,
+                prompt_id=row.prompt_id,
+                replicate=row.replicate,
+                category=prompt.category if prompt else "",
+                challenge=prompt.challenge if prompt else "",
+                probability=row.probability,
+                seconds=row.seconds,
+                kind=row.kind,
+                excluded=excluded.get(row.rater_id, ""),
+                group=row.group_label,
+                simulated=row.simulated,
+            )
+        )
+    return result

@@ -1,0 +1,372 @@
+"""`arena`: names to objects, and what comes back to a person or, with --json, to a machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.records import InputError
+
+if TYPE_CHECKING:
+    from arena.ballots import Ballots
+    from arena.desk import Desk
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Put a study before people, and turn their votes into ratings.",
+)
+
+COLLECT, ANALYSE, CARE = "Collect votes", "Analyse votes", "Look after a study"
+
+StudyArgument = Annotated[str, typer.Argument(help="Study folder, or a name under --results.")]
+Results = Annotated[Path, typer.Option(help="Where study folders are.")]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        envvar="ARENA_DATABASE", help="sqlite:///PATH or postgresql://…; default votes.sqlite of the study."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+DEFAULT_RESULTS = Path("results")
+
+
+def _ballots(name: str, results: Path, database: str | None) -> tuple[Any, Any, Ballots, bytes]:
+    from arena.ballots import Ballots
+    from arena.raters import server_key
+    from arena.schema import sqlite_url
+    from bench.store import open_folder
+    from bench.study import open_study
+
+    folder = open_folder(name, results)
+    study = open_study(folder)
+    key = server_key(folder.path)
+    ballots = Ballots(database or sqlite_url(folder.votes_file), key)
+    ballots.migrate()
+    return study, folder, ballots, key
+
+
+def _desk(name: str, results: Path, database: str | None) -> tuple[Desk, bytes]:
+    from arena.desk import Desk
+
+    study, folder, ballots, key = _ballots(name, results, database)
+    desk = Desk(study, folder, ballots, time.time)
+    desk.prepare()
+    return desk, key
+
+
+def _say(value: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(value, ensure_ascii=False))
+        return
+    for key, one in value.items():
+        print(f"{key}: {one}")
+
+
+@app.command(rich_help_panel=COLLECT)
+def serve(
+    study: StudyArgument,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+    invited_only: Annotated[
+        bool, typer.Option(help="Refuse raters without an invite or panel link.")
+    ] = False,
+    https: Annotated[bool, typer.Option(help="Behind HTTPS: cookies are sent over HTTPS only.")] = False,
+    admin: Annotated[bool, typer.Option(help="Serve the administrator's page at /admin/.")] = True,
+) -> None:
+    """Put a study before raters. The admin token comes from ARENA_ADMIN_TOKEN, or is printed once.
+
+    Example: arena serve miniature --port 8000
+    """
+    import logging
+
+    import uvicorn
+
+    from arena.app import create_app, new_token
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    desk, key = _desk(study, results, database)
+    token = os.environ.get("ARENA_ADMIN_TOKEN")
+    if admin and token is not None and len(token) < 16:
+        raise InputError("ARENA_ADMIN_TOKEN is too short: use at least 16 random characters")
+    if admin and token is None:
+        token = new_token()
+        print(f"admin token (shown once): {token}  at http://{host}:{port}/admin-login", file=sys.stderr)
+    server = create_app(
+        desk, key, admin_token=token if admin else None, invited_only=invited_only, secure=https
+    )
+    print(f"raters: http://{host}:{port}/", file=sys.stderr)
+    uvicorn.run(server, host=host, port=port, log_level="warning", server_header=False, access_log=False)
+
+
+@app.command(rich_help_panel=COLLECT)
+def invite(
+    study: StudyArgument,
+    count: Annotated[int, typer.Option(min=1, max=10000, help="Codes to make.")] = 1,
+    uses: Annotated[int, typer.Option(min=1, help="Raters a code admits.")] = 1,
+    label: Annotated[str, typer.Option(help="Group these raters are reported under.")] = "invited",
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Make invite codes; a rater opens /?invite=CODE. Codes are shown once, only hashes are kept.
+
+    Example: arena invite miniature --count 20 --label lab
+    """
+    from arena.raters import create_invites
+
+    _, _, ballots, _ = _ballots(study, results, database)
+    for code in create_invites(ballots, label=label, count=count, uses=uses):
+        print(code)
+
+
+@app.command(rich_help_panel=COLLECT)
+def status(
+    study: StudyArgument,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Votes so far, by pair.
+
+    Example: arena status miniature --json
+    """
+    _, _, ballots, _ = _ballots(study, results, database)
+    with ballots.reading() as tx:
+        rows, phase, states, raters = tx.pairs(), tx.phase, tx.state_counts(), tx.all_raters()
+    summary = {
+        "phase": phase,
+        "votes": sum(p.voted for p in rows),
+        "wanted": sum(p.wanted for p in rows),
+        "raters": len(raters),
+        "simulated": any(r.simulated for r in raters),
+        "assignments": states,
+    }
+    if as_json:
+        summary["pairs"] = [dict(p._mapping) for p in rows]
+        _say(summary, True)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "question", "first", "second", "first wins", "second wins", "ties", "both bad", "votes", "wanted"
+    )
+    for p in rows:
+        counts = (p.first_wins, p.second_wins, p.ties, p.both_bad, p.voted, p.wanted)
+        table.add_row(p.question, p.first, p.second, *map(str, counts))
+    _say(summary, False)
+    Console().print(table)
+
+
+@app.command("export", rich_help_panel=ANALYSE)
+def export_votes(
+    study: StudyArgument,
+    output: Annotated[Path, typer.Argument(help="File to write.")],
+    kind: Annotated[str, typer.Option("--format", help="jsonl, csv, parquet, pairs or log.")] = "jsonl",
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Write the votes to a file. `pairs` is model_a, model_b, winner; `log` is the signed chain.
+
+    Example: arena export miniature votes.csv --format csv
+    """
+    from arena.exchange import exported
+    from bench.store import write_bytes
+
+    opened, _, ballots, _ = _ballots(study, results, database)
+    data = exported(ballots, {p.id: p for p in opened.prompts}, kind)
+    write_bytes(output, data)
+    print(f"{output}: {len(data)} bytes")
+
+
+@app.command("import", rich_help_panel=CARE)
+def import_votes(
+    study: StudyArgument,
+    log: Annotated[Path, typer.Argument(help="A log written by `arena export --format log`.")],
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Verify an exported log and replay it into a database that has no votes yet.
+
+    Example: arena import miniature votes.log.jsonl --database postgresql://localhost/arena
+    """
+    from arena.exchange import import_log, read_log
+
+    desk, key = _desk(study, results, database)
+    print(f"{import_log(desk.ballots, read_log(log, key))} rows replayed")
+
+
+@app.command(rich_help_panel=CARE)
+def verify(
+    study: StudyArgument,
+    log: Annotated[Path | None, typer.Argument(help="An exported log; default: the database.")] = None,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the hash chain: no vote was changed, removed, added or moved.
+
+    Example: arena verify miniature votes.log.jsonl
+    """
+    from arena.exchange import read_log, verify_database
+
+    _, _, ballots, key = _ballots(study, results, database)
+    count = verify_database(ballots) if log is None else len(read_log(log, key))
+    _say({"verified": count}, as_json)
+
+
+@app.command(rich_help_panel=COLLECT)
+def simulate(
+    study: StudyArgument,
+    raters: Annotated[int, typer.Option(min=1, help="Simulated raters.")] = 20,
+    votes: Annotated[int, typer.Option(min=1, help="Answers each.")] = 30,
+    strength: Annotated[list[str] | None, typer.Option(help="contender=logits; repeat for more.")] = None,
+    seed: int = 0,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let simulated raters vote, marked as simulated everywhere. Refused where real raters have been.
+
+    Example: arena simulate miniature --raters 40 --strength sdxl-turbo@4=1.2
+    """
+    from arena.simulate import World, true_strengths
+    from arena.simulate import simulate as run
+
+    strengths = {}
+    for given in strength or []:
+        name, _, value = given.rpartition("=")
+        try:
+            strengths[name] = float(value)
+        except ValueError:
+            raise InputError(f"--strength {given}: write it as contender=1.2") from None
+    desk, _ = _desk(study, results, database)
+    world = World(strengths=strengths, seed=seed)
+    count = run(desk, world, count=raters, votes_each=votes)
+    _say({"simulated votes": count, "strengths (logits)": true_strengths(desk, world)}, as_json)
+
+
+@app.command(rich_help_panel=ANALYSE)
+def plan(
+    rate: Annotated[float, typer.Option(help="Win rate to tell from one half.")] = 0.55,
+    contenders: int = 2,
+    votes_per_rater: int = 100,
+    prompts: int = 100,
+    power: float = 0.8,
+    seed: int = 0,
+    as_json: AsJson = False,
+) -> None:
+    """How many votes and raters a study needs.
+
+    Example: arena plan --rate 0.55 --contenders 4
+    """
+    from arena.planning import plan as planned
+
+    found = planned(
+        rate=rate,
+        contenders=contenders,
+        votes_per_rater=votes_per_rater,
+        prompts=prompts,
+        power=power,
+        seed=seed,
+    )
+    _say(asdict(found), as_json)
+
+
+@app.command("rate", rich_help_panel=ANALYSE)
+def rate_votes(
+    votes: Annotated[str, typer.Argument(help="A study, or a votes file: CSV, TSV, Parquet, JSONL.")],
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    anchor: Annotated[str | None, typer.Option(help="Contender whose rating is 1000.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit ratings and win rates with intervals. For a study they are written to its ratings.json.
+
+    Example: arena rate miniature
+    """
+    from arena.battles import code_battles, read_votes
+    from arena.rate import Options, rate
+
+    if Path(votes).is_file():
+        document = asdict(
+            rate(read_votes(Path(votes)), study=Path(votes).stem, options=Options(anchor=anchor))
+        )
+    else:
+        from arena.exchange import collect
+
+        study, folder, ballots, _ = _ballots(votes, results, database)
+        rows, _ = collect(ballots, {p.id: p for p in study.prompts})
+        options = Options(anchor=anchor or study.file.report.anchor)
+        document = asdict(rate(code_battles(rows), study=study.name, options=options))
+        folder.write_json("ratings.json", document)
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    if document["simulated"]:
+        print("SIMULATED VOTES: these ratings say nothing about the models")
+    for question, block in document["questions"].items():
+        table = Table("contender", "rating", "low", "high", title=question)
+        for row in block["ratings"]:
+            table.add_row(
+                row["contender"],
+                *("" if v is None else f"{v:.0f}" for v in (row["rating"], row["low"], row["high"])),
+            )
+        Console().print(table)
+
+
+@app.command(rich_help_panel=CARE)
+def migrate(study: StudyArgument, results: Results = DEFAULT_RESULTS, database: Database = None) -> None:
+    """Bring the tables to the newest revision (`serve` does so too).
+
+    Example: arena migrate miniature --database postgresql://localhost/arena
+    """
+    _, _, ballots, _ = _ballots(study, results, database)
+    print(f"revision {ballots.migrate()}")
+
+
+@app.command(rich_help_panel=CARE)
+def forget(
+    study: StudyArgument,
+    who: Annotated[str | None, typer.Argument(help="Panel participant, or rater id.")] = None,
+    everybody: Annotated[
+        bool, typer.Option("--everybody", help="Erase the panel ids of all raters.")
+    ] = False,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Erase panel ids. Votes stay, under a hash whose salt is erased with the id.
+
+    Example: arena forget miniature 5f1a…
+    """
+    if (who is None) == (not everybody):
+        raise InputError("say who: a participant or rater id, or --everybody")
+    _, _, ballots, _ = _ballots(study, results, database)
+    with ballots.writing() as tx:
+        print(f"{tx.forget(who)} erased")
+
+
+def main() -> None:
+    try:
+        app()
+    except InputError as error:
+        print(f"arena: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

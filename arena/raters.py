@@ -1,0 +1,219 @@
+"""Who may vote, and how far their votes can be trusted: keys, cookies, invites, panels, checks.
+
+A rater's id is a salted hash. Whoever comes from a paid panel has the panel's id in a table of its own,
+together with the salt; once `arena forget` erases that row nothing leads from the id to the person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from arena.ballots import Ballots, Logged, standing
+from bench.records import InputError
+
+PANELS: dict[str, tuple[str, str, str]] = {
+    "prolific": ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID"),
+    "mturk": ("workerId", "hitId", "assignmentId"),
+}
+"""provider → the link's parameters for participant, study and session."""
+
+FAST_SECONDS = 0.6
+FAST_VOTES = 10
+SAME_SHARE = 0.95
+SAME_VOTES = 20
+MIN_CHECKS = 2
+
+
+class Refused(Exception):
+    """Somebody may not do that; `code` is a key of the languages file, `status` the HTTP status."""
+
+    def __init__(self, code: str, status: int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.status = status
+
+
+def server_key(folder: Path) -> bytes:
+    """ARENA_KEY (64 hex digits), or `arena.key` of the study folder, made at first use (32 random bytes)."""
+    given = os.environ.get("ARENA_KEY")
+    if given is not None:
+        return _key(given, "ARENA_KEY")
+    path = folder / "arena.key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _key(path.read_text(encoding="ascii"), str(path))
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
+    return _key(path.read_text(encoding="ascii"), str(path))
+
+
+def _key(text: str, where: str) -> bytes:
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise InputError(f"{where} must be 64 hex digits: make one with `openssl rand -hex 32`")
+    return key
+
+
+def seal(key: bytes, rater_id: str) -> str:
+    """The cookie of a rater: id and signature."""
+    return f"{rater_id}.{hmac.new(key, b'cookie ' + rater_id.encode(), hashlib.sha256).hexdigest()}"
+
+
+def unseal(key: bytes, cookie: str) -> str | None:
+    """The rater of a cookie; None where this server did not make it."""
+    rater_id = cookie.rpartition(".")[0]
+    genuine = hmac.compare_digest(seal(key, rater_id).encode(), cookie.encode())
+    return rater_id if rater_id and genuine else None
+
+
+def _hash(salt: str, text: str) -> str:
+    return hashlib.sha256(f"{salt}/{text}".encode()).hexdigest()[:32]
+
+
+def create_invites(ballots: Ballots, *, label: str, count: int, uses: int) -> list[str]:
+    """New codes; only their hashes are stored, so they can be shown once."""
+    codes = [secrets.token_urlsafe(9) for _ in range(count)]
+    with ballots.writing() as tx:
+        for code in codes:
+            tx.add_invite(_hash("invite", code), label=label, uses=uses)
+        tx.set_setting("invites", "yes")
+    return codes
+
+
+def panel_of(parameters: Mapping[str, str]) -> tuple[str, str, str, str] | None:
+    """Provider, participant, study and session of a panel link's parameters; None for any other link."""
+    for provider, names in PANELS.items():
+        if parameters.get(names[0]):
+            participant, study, session = (parameters.get(name, "")[:200] for name in names)
+            return provider, participant, study, session
+    return None
+
+
+def admit(
+    ballots: Ballots,
+    parameters: Mapping[str, str],
+    *,
+    now: float,
+    invited_only: bool = False,
+    simulated: bool = False,
+) -> str:
+    """The rater behind a link: a new one, or the one this panel participant already is.
+
+    Raises Refused: a wrong or used-up invite, or none where invites are required.
+    """
+    panel = panel_of(parameters)
+    with ballots.writing() as tx:
+        if panel is not None:
+            provider, participant, study, session = panel
+            known = tx.panel_rater(provider, participant)
+            if known is not None:
+                return known
+            salt = secrets.token_hex(16)
+            rater_id = _hash(salt, participant)
+            tx.add_rater(rater_id, now=now, group=provider, simulated=simulated)
+            tx.add_panel(
+                provider=provider,
+                participant=participant,
+                panel_study=study,
+                panel_session=session,
+                salt=salt,
+                rater_id=rater_id,
+            )
+            return rater_id
+        label: str | None = ""
+        if "invite" in parameters:
+            label = tx.use_invite(_hash("invite", parameters["invite"]))
+            if label is None:
+                raise Refused("bad_invite", 403)
+        elif invited_only:
+            raise Refused("need_invite", 403)
+        rater_id = _hash(secrets.token_hex(16), secrets.token_hex(16))
+        tx.add_rater(rater_id, now=now, group=label, simulated=simulated)
+        return rater_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What is known about one rater's care."""
+
+    rater: str
+    group: str
+    votes: int
+    checks_passed: int
+    checks_failed: int
+    checks_unverified: int
+    """Checks that could not run; never held against the rater."""
+    repeats: int
+    repeats_same: int
+    median_seconds: float | None
+    same_side: float
+    """Share of the commonest answer by side, 0 to 1."""
+    excluded: str
+    """Reason, or empty."""
+
+    @property
+    def verdict(self) -> str:
+        if self.excluded:
+            return self.excluded
+        return "verified" if self.checks_passed + self.checks_failed >= MIN_CHECKS else "unverified"
+
+
+def trust(rows: Iterable[Logged], unverified: Mapping[str, int]) -> list[Trust]:
+    """One entry a rater, by rater id; `unverified`: rater → checks that could not run."""
+    answers = standing(rows)
+    by_rater: dict[str, list[Logged]] = {}
+    by_assignment = {row.assignment_id: row for row in answers}
+    for row in answers:
+        by_rater.setdefault(row.rater_id, []).append(row)
+    result = []
+    for rater_id in sorted(by_rater):
+        mine = by_rater[rater_id]
+        checks = [row for row in mine if row.kind == "check"]
+        passed = sum(row.answer == row.expected for row in checks)
+        again = [(row, by_assignment[row.repeats]) for row in mine if row.repeats in by_assignment]
+        counted = [row for row in mine if row.kind == "vote"]
+        times = [row.seconds for row in counted if row.seconds is not None]
+        sides = [row.answer for row in counted]
+        same = max((sides.count(s) for s in set(sides)), default=0) / max(len(sides), 1)
+        typical = median(times) if times else None
+        result.append(
+            Trust(
+                rater=rater_id,
+                group=mine[0].group_label,
+                votes=len(counted),
+                checks_passed=passed,
+                checks_failed=len(checks) - passed,
+                checks_unverified=unverified.get(rater_id, 0),
+                repeats=len(again),
+                repeats_same=sum(_winner(row) == _winner(before) for row, before in again),
+                median_seconds=typical,
+                same_side=same,
+                excluded=_reason(passed, len(checks), typical, len(times), same, len(sides)),
+            )
+        )
+    return result
+
+
+def _winner(row: Logged) -> str:
+    return {"left": row.left, "right": row.right}.get(row.answer, row.answer)
+
+
+def _reason(passed: int, checks: int, typical: float | None, timed: int, same: float, answered: int) -> str:
+    if checks >= MIN_CHECKS and passed * 2 < checks:
+        return "failed attention checks"
+    if typical is not None and timed >= FAST_VOTES and typical < FAST_SECONDS:
+        return "answered too fast"
+    if answered >= SAME_VOTES and same >= SAME_SHARE:
+        return "always the same answer"
+    return ""
