@@ -78,7 +78,8 @@ def agreement(table: VoteTable, *, replicates: int = 1000, seed: int = 0) -> Agr
 def unit_counts(table: VoteTable) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """(u, 4) votes for the first contender, the second, tie, both_bad on each unit that two raters or more
     judged, and the unit's prompt code (u,)."""
-    assert table.rater is not None and table.prompt is not None
+    assert table.rater is not None
+    assert table.prompt is not None
     key, outcome = _units(table)
     seen = np.unique(key * (int(table.rater.max()) + 1) + table.rater, return_index=True)[1]
     key, outcome, prompt = key[seen], outcome[seen], table.prompt[seen]

@@ -357,7 +357,9 @@ def _encode(values: pa.ChunkedArray | Sequence[str]) -> tuple[Ints, list[str]]:
     """Integer codes and labels in order of first appearance; other types are read as text."""
     import pyarrow as pa
 
-    array = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([pa.array(values, pa.string())])
+    array = (
+        values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([pa.array(values, pa.string())])
+    )
     if not pa.types.is_dictionary(array.type):
         array = array.cast(pa.string()).dictionary_encode()
     whole = array.unify_dictionaries().combine_chunks()

@@ -45,9 +45,7 @@ def elo(table: VoteTable, *, k: float = 4.0, start: float = 1000.0) -> Floats:
     ratings = [start] * len(table.contenders)
     rated = table.outcome != BOTH_BAD
     won = np.array([1.0, 0.0, 0.5])[table.outcome[rated]].tolist()
-    for left, right, result in zip(
-        table.left[rated].tolist(), table.right[rated].tolist(), won, strict=True
-    ):
+    for left, right, result in zip(table.left[rated].tolist(), table.right[rated].tolist(), won, strict=True):
         expected = 1 / (1 + 10 ** ((ratings[right] - ratings[left]) / 400))
         change = k * (result - expected)
         ratings[left] += change

@@ -58,7 +58,7 @@ def count_votes(table: VoteTable) -> Floats:
     """(m, m, 4) weighted votes by left, right and outcome."""
     m = len(table.contenders)
     cell = (table.left.astype(np.int64) * m + table.right) * 4 + table.outcome
-    return np.bincount(cell, table.weight, m * m * 4).reshape(m, m, 4)
+    return np.asarray(np.bincount(cell, table.weight, m * m * 4), np.float64).reshape(m, m, 4)
 
 
 def davidson(
@@ -105,7 +105,9 @@ def bradley_terry(
         notes += ("the design cannot separate a left-position effect: it is not estimated",)
     fit = _fit(contenders, halved, ties=False, position=position, penalty=penalty, notes=notes)
     if fit is None:
-        raise InputError("the Bradley–Terry fit does not converge: ask for a penalised estimate (penalty 0.1)")
+        raise InputError(
+            "the Bradley–Terry fit does not converge: ask for a penalised estimate (penalty 0.1)"
+        )
     return fit
 
 
@@ -134,7 +136,9 @@ def check_graph(contenders: tuple[str, ...], counts: Floats, *, separation: bool
 
 
 def _name_groups(contenders: tuple[str, ...], label: NDArray[np.int32]) -> str:
-    members = [[name for name, g in zip(contenders, label, strict=True) if g == k] for k in set(label.tolist())]
+    members = [
+        [name for name, g in zip(contenders, label, strict=True) if g == k] for k in set(label.tolist())
+    ]
     return " and ".join("{" + ", ".join(group) + "}" for group in sorted(members))
 
 
@@ -199,7 +203,8 @@ def newton(
         parameters[:] = start
     converged = np.zeros(batch, bool)
     iterations = 0
-    for iterations in range(1, limit + 1):
+    while iterations < limit:
+        iterations += 1
         score, information = score_and_information(
             counts, parameters, ties=ties, position=position, penalty=penalty
         )

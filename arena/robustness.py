@@ -57,7 +57,7 @@ class Quartile:
     note: str = ""
 
 
-def few_votes(fit: Fit, table: VoteTable) -> FewVotes:
+def few_votes(fit: Fit) -> FewVotes:
     """Removal in order of influence on the lead (Broderick, Giordano and Meager 2020, arXiv 2011.14999),
     against every challenger; then verified by refits. An upper bound on the true minimum."""
     best, order = int(np.argmax(fit.strength)), np.argsort(-fit.strength)
@@ -127,7 +127,9 @@ def flipping_raters(fit: Fit, table: VoteTable) -> tuple[tuple[str, str], ...]:
     score = d.reshape(-1)[cell] * votes.weight
     raters = len(table.raters)
     key = votes.rater.astype(np.int64) * m
-    sums = np.bincount(key + votes.left, score, raters * m) - np.bincount(key + votes.right, score, raters * m)
+    sums = np.bincount(key + votes.left, score, raters * m) - np.bincount(
+        key + votes.right, score, raters * m
+    )
     without = fit.strength - sums.reshape(raters, m) @ bread_of(fit)[:m, :m]
     lead = without[:, best] - np.delete(without, best, axis=1).max(axis=1)
     flips = []

@@ -165,10 +165,10 @@ def wilson(rate: Floats, n: Floats | NDArray[np.int64], z: float) -> tuple[Float
 def group_variances(
     table: VoteTable, group: NDArray[np.integer], influence: Floats, groups: int, copies: int = 1
 ) -> tuple[Floats, list[int]]:
-    """(groups,) two-way clustered variance of each group's sum of influences, never below that of one
-    dimension where two-way subtraction would leave less than the vote-level; and the cluster counts."""
+    """(groups,) clustered variance of each group's sum of influences, two-way never below vote-level (see
+    `arena.uncertainty`); and the cluster counts."""
     kind = cluster_kind(table)
-    plain = np.bincount(group, influence**2, groups)
+    plain = np.asarray(np.bincount(group, influence**2, groups), np.float64)
     if kind == "vote":
         return plain, []
     parts, clusters = [], []
@@ -179,10 +179,11 @@ def group_variances(
             clusters.append(int(np.count_nonzero(np.bincount(labels))))
     if kind != "two-way":
         return parts[0], clusters
-    assert table.rater is not None and table.prompt is not None
+    assert table.rater is not None
+    assert table.prompt is not None
     cell = table.rater.astype(np.int64) * (int(table.prompt.max()) + 1) + table.prompt
     both = _sums_of_squares(group, np.tile(cell, copies), influence, groups)
-    return np.maximum(parts[0] + parts[1] - both, np.minimum(parts[0], parts[1])), clusters
+    return np.maximum(parts[0] + parts[1] - both, plain), clusters
 
 
 def _sums_of_squares(
