@@ -303,3 +303,8 @@ def _located(path: Path, text: str, message: str, needle: str) -> InputError:
         if quoted.search(line):
             return InputError(f"{path}:{number}: {message}")
     return InputError(f"{path}: {message}")
+
+
+def prompt_set_of(study: str) -> str | None:
+    """The name of the prompt set a study needs, read before the set itself is there; None for a user's file."""
+    return _parse(find(study))[1].prompts.set

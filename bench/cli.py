@@ -1,0 +1,395 @@
+"""The `bench` command: names → objects → a call; what comes back is drawn here and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.records import InputError
+
+if TYPE_CHECKING:
+    from bench.generate import Options, Summary
+    from bench.run import Told
+    from bench.study import Study
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Benchmark few-step text-to-image models: images, latency, metrics and a report from one study file.\n\n"
+    "Start with [bold]bench run miniature[/bold], which needs no GPU and no downloads.",
+)
+prompts_app = typer.Typer(no_args_is_help=False, invoke_without_command=True, help="List prompt sets, or add a copy.")
+app.add_typer(prompts_app, name="prompts", rich_help_panel="Look")
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
+Results = Annotated[
+    Path, typer.Option(envvar="BENCH_RESULTS", help="Folder that holds the study folders.", show_default=True)
+]
+Device = Annotated[str, typer.Option(help="auto, cuda, cuda:N or cpu.")]
+Dtype = Annotated[str | None, typer.Option(help="float16, bfloat16 or float32; the study's or the model's own if absent.")]
+BatchSize = Annotated[str, typer.Option(help="auto, or images a forward; frozen with the first image.")]
+Optimize = Annotated[str, typer.Option(help="none, or exact: faster, pictures the same up to rounding.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N prompts.")]
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+HERE = Path("results")
+
+
+def main() -> None:
+    """Entry point: an InputError is one line and exit 2; any other exception keeps its traceback."""
+    try:
+        app()
+    except InputError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("bench: interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command(rich_help_panel="The whole job")
+def run(
+    study: StudyName,
+    results: Results = HERE,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    batch_size: BatchSize = "study",
+    optimize: Optimize = "none",
+    limit: Limit = None,
+) -> None:
+    """Images, latency, metrics and the report.
+
+    Example: [bold]bench run miniature[/bold]. Safe to stop and run again: nothing is made twice.
+    """
+    from bench.latency import Protocol
+    from bench.run import run as run_study
+
+    found = _read(study)
+    options = _options(device, dtype, batch_size, optimize, limit)
+    with _told() as told:
+        summary, report = run_study(found, results, options, Protocol(), told)
+    _say(summary)
+    if not summary.stopped:
+        print(f"\nreport   {report}\nnext     arena serve {found.name}")
+    _leave(summary)
+
+
+@app.command(rich_help_panel="One stage")
+def generate(
+    study: StudyName,
+    results: Results = HERE,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    batch_size: BatchSize = "study",
+    optimize: Optimize = "none",
+    limit: Limit = None,
+) -> None:
+    """Make the images that are not there yet.
+
+    Example: [bold]bench generate my-study.toml --batch-size auto[/bold]
+    """
+    from bench.run import generate_stage, opened
+
+    found = _read(study)
+    options = _options(device, dtype, batch_size, optimize, limit)
+    with opened(found, results) as folder, _told() as told:
+        summary = generate_stage(found, folder, options, told)
+    _say(summary)
+    _leave(summary)
+
+
+@app.command(rich_help_panel="One stage")
+def latency(
+    study: StudyName,
+    results: Results = HERE,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    batch_size: BatchSize = "study",
+    optimize: Optimize = "none",
+    samples: Annotated[int, typer.Option(min=1, help="Samples a contender and batch size.")] = 20,
+    weights: Annotated[
+        str, typer.Option(help="pretrained, or random: the real architecture at full size, nothing downloaded.")
+    ] = "pretrained",
+) -> None:
+    """Time each stage of each contender.
+
+    Example: [bold]bench latency turbo-preference --weights random --device cuda[/bold] measures the real
+    architectures where no weights are at hand: speed does not depend on the values.
+    """
+    from bench.latency import Protocol
+    from bench.run import latency_stage, opened
+
+    found = _read(study)
+    options = _options(device, dtype, batch_size, optimize, None)
+    protocol = Protocol(samples=samples, least=min(5, samples))
+    with opened(found, results) as folder, _told() as told:
+        latency_stage(found, folder, options, protocol, weights, told)
+        print(folder.path / "latency.json")
+
+
+@app.command(rich_help_panel="One stage")
+def score(
+    study: StudyName,
+    results: Results = HERE,
+    device: Device = "auto",
+    allow_missing: Annotated[
+        bool, typer.Option(help="Score what is there although images are missing, black or unreadable.")
+    ] = False,
+) -> None:
+    """Compute the study's metrics from its images.
+
+    Example: [bold]bench score miniature[/bold]
+    """
+    from bench.generate import resolve_device
+    from bench.run import opened, score_stage
+
+    found = _read(study)
+    with opened(found, results) as folder, _told() as told:
+        score_stage(found, folder, resolve_device(found, device), allow_missing, told)
+        print(folder.path / "scores.json")
+
+
+@app.command(rich_help_panel="One stage")
+def report(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study folder, or its name under --results.")],
+    results: Results = HERE,
+    columns: Annotated[str, typer.Option(help="one or two: width of the figures for the paper.")] = "one",
+) -> None:
+    """Write the report from the study folder.
+
+    Example: [bold]bench report miniature[/bold]
+    """
+    from bench.run import report_stage
+    from bench.store import open_folder
+
+    with _told() as told:
+        path = report_stage(open_folder(study, results), columns, told)
+    print(path)
+
+
+@app.command("import", rich_help_panel="Bring and check")
+def import_(
+    study: StudyName,
+    name: Annotated[str, typer.Option("--as", help="The imported contender the images are of.")],
+    images: Annotated[Path, typer.Option(help="Folder of images.")],
+    mapping: Annotated[
+        Path | None, typer.Option("--map", help="Table with columns file, prompt_id[, replicate].")
+    ] = None,
+    results: Results = HERE,
+) -> None:
+    """Bring images made elsewhere, for models whose weights are not public.
+
+    Example: [bold]bench import my-study.toml --as midjourney --images shots/ --map shots.tsv[/bold]
+    """
+    from bench.imports import bring
+    from bench.run import opened
+
+    found = _read(study)
+    with opened(found, results) as folder, _told() as told:
+        made, failed = bring(found, folder, name, images, mapping, progress=told.images)
+    print(f"{made} images imported, {len(failed)} missing or unreadable")
+    for failure in failed[:5]:
+        print(f"  {failure.prompt_id}: {failure.kind}, {failure.message}")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command(rich_help_panel="Bring and check")
+def fetch(study: StudyName) -> None:
+    """Download every weight and prompt file a study needs; afterwards it runs with the hub switched off.
+
+    Example: [bold]bench fetch turbo-preference[/bold] on a machine with a network that shares the cache.
+    """
+    import bench.prompts as prompts
+    from bench.study import prompt_set_of
+    from bench.weights import fetch as fetch_weights
+
+    needed = prompt_set_of(study)
+    if needed and not prompts.is_here(needed):
+        for path in prompts.fetch(needed):
+            print(f"prompts  {path}")
+    for name, model in _read(study).models.items():
+        if model.kind != "imported":
+            for repository, commit in fetch_weights(model).items():
+                print(f"{name}  {repository}  {commit}")
+
+
+@app.command(rich_help_panel="Bring and check")
+def verify(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study folder, or its name under --results.")],
+    results: Results = HERE,
+    mend: Annotated[bool, typer.Option(help="Remove damaged files, so that `bench generate` makes them again.")] = False,
+) -> None:
+    """Check every image against the hash in its row.
+
+    Example: [bold]bench verify miniature --mend && bench generate miniature[/bold]
+    """
+    from bench.store import open_folder
+
+    folder = open_folder(study, results)
+    damaged = folder.damaged()
+    for row, fault in damaged:
+        path = folder.image(row.contender, row.prompt_id, row.replicate)
+        print(f"{fault}  {path}")
+        if mend:
+            path.unlink(missing_ok=True)
+    print(f"{len(folder.generations())} images, {len(damaged)} missing or damaged")
+    raise typer.Exit(1 if damaged else 0)
+
+
+@app.command(rich_help_panel="Look")
+def doctor(study: StudyName, results: Results = HERE, as_json: Json = False) -> None:
+    """What of a study can run here, before it starts.
+
+    Example: [bold]bench doctor turbo-preference[/bold]
+    """
+    from dataclasses import asdict
+
+    from bench.doctor import examine
+    from bench.weights import is_cached
+
+    findings = examine(_read(study), results, cached=is_cached)
+    _table([asdict(f) for f in findings], as_json)
+    raise typer.Exit(2 if any(f.state == "error" for f in findings) else 0)
+
+
+@app.command(rich_help_panel="Look")
+def models(as_json: Json = False) -> None:
+    """Every model, with licence, source and whether its weights are here."""
+    from bench.models import MODELS
+    from bench.weights import is_cached
+
+    rows = [
+        {
+            "model": m.name,
+            "steps": ", ".join(map(str, m.steps)) or "imported",
+            "guidance": m.guidance,
+            "size": m.size,
+            "here": "" if m.kind == "imported" else "yes" if is_cached(m) else "no",
+            "commercial use": {True: "yes", False: "no", None: "see licence"}[m.commercial],
+            "licence": m.licence,
+            "source": m.source,
+        }
+        for m in MODELS.values()
+    ]
+    _table(rows, as_json)
+
+
+@app.command(rich_help_panel="Look")
+def studies(as_json: Json = False) -> None:
+    """Every study that ships with the suite."""
+    import tomllib
+
+    from bench.study import shipped
+
+    rows: list[dict[str, Any]] = []
+    for name, path in shipped().items():
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        rows.append(
+            {"study": name, "title": data.get("title", ""), "contenders": " ".join(data["contenders"]),
+             "prompts": data["prompts"].get("set", "own file"), "count": data["prompts"].get("count", "all")}
+        )  # fmt: skip
+    _table(rows, as_json)
+
+
+@prompts_app.callback()
+def prompts(context: typer.Context, as_json: Json = False) -> None:
+    """Every prompt set, with licence, source and whether it is here.
+
+    Example: [bold]bench prompts add parti parti-prompts.tsv[/bold]
+    """
+    if context.invoked_subcommand:
+        return
+    import bench.prompts as sets
+
+    rows = [
+        {"set": s.name, "prompts": s.count, "here": "yes" if sets.is_here(s.name) else "no", "licence": s.licence,
+         "title": s.title, "source": s.source}
+        for s in sets.PROMPT_SETS.values()
+    ]  # fmt: skip
+    _table(rows, as_json)
+
+
+@prompts_app.command("add")
+def prompts_add(name: str, file: Path) -> None:
+    """Take a copy of a public set from disk; its hash is verified."""
+    import bench.prompts as sets
+
+    for path in sets.add(name, file):
+        print(path)
+
+
+def _read(study: str) -> Study:
+    from bench.study import read
+
+    return read(study)
+
+
+def _options(device: str, dtype: str | None, batch_size: str, optimize: str, limit: int | None) -> Options:
+    from bench.generate import Options
+
+    if dtype not in (None, "float16", "bfloat16", "float32"):
+        raise InputError(f"--dtype {dtype}: one of float16, bfloat16, float32")
+    size: int | str | None = None if batch_size == "study" else batch_size
+    if size not in (None, "auto"):
+        if not (batch_size.isdigit() and int(batch_size) > 0):
+            raise InputError(f"--batch-size {batch_size}: 'auto' or a number from 1")
+        size = int(batch_size)
+    return Options(device=device, dtype=dtype, batch_size=size, optimize=optimize, limit=limit)
+
+
+def _say(summary: Summary) -> None:
+    rate = f", {summary.made / summary.seconds:.2f} images/s" if summary.made else ""
+    print(f"{summary.made} images made{rate}, {summary.kept} were there, {summary.failed} failed", end="")
+    print(f", {summary.black} black, {summary.truncated} captions truncated")
+
+
+def _leave(summary: Summary) -> None:
+    if summary.stopped:
+        print("stopped after a whole batch; run the same command again to go on", file=sys.stderr)
+        raise typer.Exit(130)
+    raise typer.Exit(1 if summary.failed else 0)
+
+
+@contextmanager
+def _told() -> Iterator[Told]:
+    """Progress on the terminal: a bar a contender, with rate and time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    from bench.run import Told
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bars: dict[str, Any] = {}
+
+        def images(contender: str, done: int, total: int) -> None:
+            if contender not in bars:
+                bars[contender] = progress.add_task(contender, total=total)
+            progress.update(bars[contender], completed=done)
+
+        def step(label: str) -> None:
+            progress.console.print(label)
+
+        yield Told(images=images, step=step)
+
+
+def _table(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(list(rows), indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, overflow="fold", no_wrap=column in ("model", "set", "study", "state"))
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console().print(table)

@@ -1,0 +1,76 @@
+"""What of a study can run here, before it starts: device, memory, weights, prompts, disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.models import Model
+from bench.study import Study
+
+BYTES_A_PIXEL = 1.6
+"""Lossless WebP of generated pictures, at the effort we write with; noise takes 3.1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    what: str
+    state: str
+    """`ok`, `warning` or `error`"""
+    told: str
+    cure: str = ""
+
+
+def examine(study: Study, results: Path, *, cached: Callable[[Model], bool]) -> list[Finding]:
+    """Every finding, the good ones too."""
+    return [
+        _device(study),
+        *(_weights(model, cached) for model in study.models.values() if model.kind != "imported"),
+        Finding(what="prompts", state="ok", told=f"{len(study.prompts)} prompts, hash verified"),
+        _disk(study, results),
+    ]
+
+
+def _device(study: Study) -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        return Finding(
+            what="device",
+            state="ok",
+            told=f"{torch.cuda.device_count()} × {properties.name}, {properties.total_memory / 2**30:.0f} GiB",
+        )
+    if study.file.generate.device == "cuda":
+        return Finding(what="device", state="error", told="no GPU, and the study asks for one", cure="use a GPU node")
+    large = [model.name for model in study.models.values() if model.size >= 512 and model.kind != "imported"]
+    if large:
+        return Finding(
+            what="device",
+            state="warning",
+            told=f"no GPU: {', '.join(large)} will take minutes an image on {torch.get_num_threads()} CPU threads",
+            cure="use a GPU node",
+        )
+    return Finding(what="device", state="ok", told=f"CPU, {torch.get_num_threads()} threads")
+
+
+def _weights(model: Model, cached: Callable[[Model], bool]) -> Finding:
+    if cached(model):
+        told = "random weights, made on the spot" if model.weights == "random" else "weights are here"
+        return Finding(what=model.name, state="ok", told=told)
+    return Finding(
+        what=model.name, state="error", told=f"weights of {model.repository} are not here", cure="bench fetch STUDY"
+    )
+
+
+def _disk(study: Study, results: Path) -> Finding:
+    images = len(study.prompts) * study.file.images_per_prompt
+    need = sum(images * c.size**2 * BYTES_A_PIXEL for c in study.contenders)
+    place = next(p for p in (results, *results.resolve().parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    told = f"about {need / 2**30:.2f} GiB of images, {free / 2**30:.1f} GiB free"
+    if need > free:
+        return Finding(what="disk", state="error", told=told, cure="free some space, or --results elsewhere")
+    return Finding(what="disk", state="ok", told=told)

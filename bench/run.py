@@ -1,0 +1,122 @@
+"""The stages of a study in order, each under the folder's lock, each ending in provenance."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from bench import provenance
+from bench.generate import Options, Summary, generate, resolve_device
+from bench.latency import Protocol, measure
+from bench.records import InputError
+from bench.store import StudyFolder
+from bench.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Where the stages say how far they are; the command line draws it, tests ignore it."""
+
+    images: Callable[[str, int, int], None] = lambda contender, done, total: None
+    """contender, images done of it, images of it"""
+    step: Callable[[str], None] = lambda label: None
+    """What is being done now."""
+
+
+@contextmanager
+def opened(study: Study, results: Path) -> Iterator[StudyFolder]:
+    """The study's folder, locked and frozen to the study."""
+    folder = StudyFolder(results / study.name)
+    with folder.lock():
+        folder.freeze(study.text, study.prompts)
+        yield folder
+
+
+def generate_stage(study: Study, folder: StudyFolder, options: Options, told: Told) -> Summary:
+    """Make the images. Raises InputError where an imported contender has none yet."""
+    from bench.pipelines import load
+
+    began = provenance.now()
+    with interruptible() as stop:
+        summary = generate(study, folder, options, load=load, progress=told.images, stop=stop)
+    if not summary.stopped:
+        provenance.write(study, folder, device=resolve_device(study, options.device), began=began)
+    return summary
+
+
+def latency_stage(
+    study: Study, folder: StudyFolder, options: Options, protocol: Protocol, weights: str, told: Told
+) -> None:
+    from bench.pipelines import load
+
+    measure(study, folder, options, protocol, load=load, weights=weights, progress=told.step)
+
+
+def score_stage(study: Study, folder: StudyFolder, device: str, allow_missing: bool, told: Told) -> None:
+    from bench.score import score
+
+    told.step("scoring")
+    score(folder, study, device=device, allow_missing=allow_missing)
+
+
+def report_stage(folder: StudyFolder, columns: str, told: Told) -> Path:
+    from bench.report import build
+
+    told.step("writing the report")
+    return build(folder, columns=columns)
+
+
+def run(study: Study, results: Path, options: Options, protocol: Protocol, told: Told) -> tuple[Summary, Path]:
+    """Images, latency, scores, report. Imported images must be there: `bench import` brings them."""
+    with opened(study, results) as folder:
+        began = provenance.now()
+        check_imports(study, folder)
+        summary = generate_stage(study, folder, options, told)
+        if summary.stopped:
+            return summary, folder.path
+        device = resolve_device(study, options.device)
+        if any(not study.imported(c) for c in study.contenders):
+            latency_stage(study, folder, options, protocol, "pretrained", told)
+        if study.file.metrics.names:
+            score_stage(study, folder, device, True, told)
+        provenance.write(study, folder, device=device, began=began)
+        return summary, report_stage(folder, "one", told)
+
+
+def check_imports(study: Study, folder: StudyFolder) -> None:
+    """Raises InputError naming the imported contender that has no image yet, and the command that brings them."""
+    there = {key[0] for key in folder.generations()}
+    for contender in study.contenders:
+        if study.imported(contender) and contender.name not in there:
+            raise InputError(
+                f"'{contender.name}' has no images yet: "
+                f"bench import {study.name} --as {contender.name} --images DIR --map FILE"
+            )
+
+
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks the work to stop after the current batch; a second one stops it at once."""
+    asked = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    try:
+        before = signal.signal(signal.SIGINT, note)
+    except ValueError:  # not the main thread: whoever owns it handles the signal
+        yield lambda: False
+        return
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
