@@ -30,6 +30,10 @@ def load_pretrained(model: Model, device: str, dtype: str) -> Pipeline:
         tuple(family.drop), _swapped_unet(model, model.unet, kind),
     )  # fmt: skip
     _set_scheduler(pipe, model.scheduler, model.name)
+    if model.pipeline == "AmusedPipeline":
+        from bench.muse import PerImageScheduler
+
+        pipe.register_modules(scheduler=PerImageScheduler.from_config(pipe.scheduler.config))
     if model.lora is not None:
         _fuse(pipe, model, model.lora)
     pipe = _quiet(pipe.to(device))

@@ -43,12 +43,12 @@ UNET = {
     "sample_size": 8,
     "in_channels": 4,
     "out_channels": 4,
-    "block_out_channels": (16, 32),
+    "block_out_channels": (8, 16),
     "layers_per_block": 1,
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
     "transformer_layers_per_block": 1,
-    "attention_head_dim": (2, 4),
+    "attention_head_dim": (1, 2),
     "norm_num_groups": 8,
     "cross_attention_dim": 64,
     "use_linear_projection": True,
@@ -61,7 +61,7 @@ VAE = {
     "in_channels": 3,
     "out_channels": 3,
     "latent_channels": 4,
-    "block_out_channels": (8, 8, 16, 16),
+    "block_out_channels": (8, 8, 8, 8),
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
     "layers_per_block": 1,
@@ -170,7 +170,7 @@ def filled(module: Any, seed: int) -> Any:
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """CLIP's byte alphabet, merged into the common words above; 75 of the others' bytes fill a caption."""
+    """CLIP's byte alphabet, merged into the common words above; other words go byte by byte."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     alphabet = sorted(ByteLevel.alphabet())
