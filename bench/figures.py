@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ class Theme:
 
 LIGHT = Theme(ink="#1a1d21", soft="#5f6872", grid="#e3e6ea", paper="#ffffff")
 DARK = Theme(ink="#e8eaed", soft="#a3acb6", grid="#353b43", paper="#1b1f24")
+
+
+_ON_BAR = "#fefefe"
+"""Text on a coloured bar, in both themes; not the paper's own white, which `by_night` turns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,10 +193,7 @@ def _label_points(figure: Figure, axes: Axes, points: Sequence[Point], theme: Th
 
     figure.draw_without_rendering()
     frame = axes.get_window_extent()
-    taken: list[Bbox] = []
-    for p in points:
-        x, y = axes.transData.transform((p.seconds.value or 0.0, p.quality.value or 0.0))
-        taken.append(Bbox.from_bounds(x - 5, y - 5, 10, 10))
+    taken = _ink(axes, points)
     places = [(dx, dy) for dy in (0, 8, -8, 16, -16, 24, -24) for dx in (7, -7)]
     for point in points:
         best: tuple[float, Any, Bbox] | None = None
@@ -222,6 +224,26 @@ def _label_points(figure: Figure, axes: Axes, points: Sequence[Point], theme: Th
             taken.append(best[2])
 
 
+def _ink(axes: Axes, points: Sequence[Point]) -> list[Bbox]:
+    """Boxes over what a label must not cover: the dots, their bars, the joining lines."""
+    from matplotlib.transforms import Bbox
+
+    boxes = []
+    for line in axes.get_lines():
+        path = axes.transData.transform(line.get_xydata())
+        for (x0, y0), (x1, y1) in pairwise(path):
+            for k in range(21):
+                x, y = x0 + (x1 - x0) * k / 20, y0 + (y1 - y0) * k / 20
+                boxes.append(Bbox.from_bounds(x - 2, y - 2, 4, 4))
+    for p in points:
+        x, y = axes.transData.transform((p.seconds.value or 0.0, p.quality.value or 0.0))
+        boxes.append(Bbox.from_bounds(x - 5, y - 5, 10, 10))
+        if p.quality.low is not None and p.quality.high is not None:
+            (_, y0), (_, y1) = axes.transData.transform([(1.0, p.quality.low), (1.0, p.quality.high)])
+            boxes.append(Bbox.from_extents(x - 1, min(y0, y1), x + 1, max(y0, y1)))
+    return boxes
+
+
 def _overlap(a: Bbox, b: Bbox) -> float:
     """Shared area, square pixels."""
     width = min(a.x1, b.x1) - max(a.x0, b.x0)
@@ -248,7 +270,7 @@ def stage_bars(
     left = [0.0] * len(rows)
     for stage, shade in shades.items():
         values = [getattr(row, stage) for row in rows]
-        colours = [_blend(look[row.contender].colour, theme.paper, shade) for row in rows]
+        colours = [(look[row.contender].colour, shade) for row in rows]
         axes.barh(places, values, left=left, color=colours, edgecolor=theme.paper, linewidth=0.6, height=0.72)
         left = [start + value for start, value in zip(left, values, strict=True)]
     longest = max(max(left, default=0.0), max((row.total for row in rows), default=0.0)) or 1.0
@@ -276,9 +298,7 @@ def _stage_legend(figure: Figure, shades: Mapping[str, float], theme: Theme) -> 
     from matplotlib.patches import Patch
 
     names = {"encode": "prompt encoding", "denoise": "denoising", "decode": "decoding"}
-    handles = [
-        Patch(facecolor=_blend(theme.soft, theme.paper, shade), label=names[s]) for s, shade in shades.items()
-    ]
+    handles = [Patch(facecolor=(theme.soft, shade), label=names[s]) for s, shade in shades.items()]
     figure.legend(
         handles=handles,
         loc="outside lower center",
@@ -289,11 +309,6 @@ def _stage_legend(figure: Figure, shades: Mapping[str, float], theme: Theme) -> 
         columnspacing=1.2,
         handlelength=1.4,
     )
-
-
-def _blend(colour: str, paper: str, share: float) -> str:
-    a, b = (tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in (colour, paper))
-    return "#" + "".join(f"{round(x * share + y * (1 - share)):02x}" for x, y in zip(a, b, strict=True))
 
 
 def win_bars(
@@ -423,8 +438,15 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     return written
 
 
-def svg(figure: Figure) -> bytes:
-    return _render(figure, "svg", {"Date": None})
+def svg(figure: Figure) -> str:
+    return _render(figure, "svg", {"Date": None}).decode()
+
+
+def by_night(drawing: str) -> str:
+    """The same SVG in DARK: the four colours of LIGHT turned, everything else as it is."""
+    for light, dark in zip(astuple(LIGHT), astuple(DARK), strict=True):
+        drawing = drawing.replace(light, dark)
+    return drawing
 
 
 def _render(figure: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
@@ -433,4 +455,6 @@ def _render(figure: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
     out = io.BytesIO()
     with mpl.rc_context(_OUTPUT):
         figure.savefig(out, format=kind, dpi=300, metadata=metadata, facecolor=figure.get_facecolor())
+    # The layout is solved once; it is the same for the next format.
+    figure.set_layout_engine("none")
     return out.getvalue()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import figures, pictures, statements, tables
-from bench.figures import DARK, LIGHT, WIDTHS, Point, Stages, Style, Theme
+from bench.figures import LIGHT, WIDTHS, Point, Stages, Style, Theme
 from bench.published import TURBO_A100
 from bench.records import InputError
 from bench.results import OVERALL, Results, model_of, read_results
@@ -46,9 +46,12 @@ def build(folder: StudyFolder, *, columns: str = "one") -> Path:
     made = tables.all_tables(results)
     drawings = all_drawings(results)
     written = _write_tables(folder.report, made)
+    sources = {}
     for drawing in drawings:
-        written += figures.save(drawing.draw(columns, LIGHT), folder.report / "figures" / drawing.name)
-    text, linked = page(results, made, drawings)
+        drawn = {width: drawing.draw(width, LIGHT) for width in WIDTHS}
+        written += figures.save(drawn[columns], folder.report / "figures" / drawing.name)
+        sources[drawing.name] = {"name": drawing.name, "caption": drawing.caption, "sources": _sources(drawn)}
+    text, linked = page(results, made, sources)
     index = folder.report / "index.html"
     write_bytes(index, text.encode())
     entries = statements.bibtex(results)
@@ -131,8 +134,8 @@ def _wins(results: Results, look: dict[str, Style]) -> Drawing | None:
     simulated = "Simulated votes. " if results.simulated_votes else ""
     return Drawing(
         name="win-rates",
-        caption=f"{simulated}How often {results.chosen} is preferred to each rival, by question; ties half, 95% intervals, "
-        "dashed line at 50%.",
+        caption=f"{simulated}How often {results.chosen} is preferred to each rival, by question; ties half, "
+        "95% intervals, dashed line at 50%.",
         draw=lambda width, theme: figures.win_bars(
             results.chosen, wins, results.contenders, look, width, theme
         ),
@@ -190,8 +193,13 @@ def _stages(results: Results, contender: str) -> Stages | None:
     )
 
 
-def page(results: Results, made: Sequence[Table], drawings: Sequence[Drawing]) -> tuple[str, list[Path]]:
-    """The page, and the thumbnails it links because they did not fit in."""
+def page(
+    results: Results, made: Sequence[Table], drawn: Mapping[str, dict[str, Any]]
+) -> tuple[str, list[Path]]:
+    """The page, and the thumbnails it links because they did not fit in.
+
+    drawn: by figure, its name, caption and data URIs.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -215,7 +223,7 @@ def page(results: Results, made: Sequence[Table], drawings: Sequence[Drawing]) -
     context: dict[str, Any] = {
         "results": results,
         "tables": {name: by_name.get(name) for name in (*by_name, *_OPTIONAL)},
-        "figures": {key: _sources(drawings, name) for key, name in _FIGURES.items()},
+        "figures": {name: drawn.get(name) for name in _FIGURES},
         "banners": statements.banners(results),
         "protocols": statements.protocols(results),
         "method": statements.method(results),
@@ -236,24 +244,18 @@ def page(results: Results, made: Sequence[Table], drawings: Sequence[Drawing]) -
 
 
 _OPTIONAL = ("metrics", "latency", "published-latency", "published-metrics", "models", "failures")
-_FIGURES = {"headline": "headline", "wins": "win-rates", "metrics": "metrics", "latency": "latency"}
+_FIGURES = ("headline", "win-rates", "metrics", "latency")
 
 
-def _sources(drawings: Sequence[Drawing], name: str) -> dict[str, Any] | None:
+def _sources(drawn: Mapping[str, Figure]) -> dict[str, str]:
     """One figure four times: for a phone and a desk, by day and by night."""
-    for drawing in drawings:
-        if drawing.name == name:
-            return {
-                "name": name,
-                "caption": drawing.caption,
-                "sources": {
-                    f"{width}_{label}": "data:image/svg+xml;base64,"
-                    + base64.b64encode(figures.svg(drawing.draw(width, theme))).decode()
-                    for width in WIDTHS
-                    for label, theme in (("light", LIGHT), ("dark", DARK))
-                },
-            }
-    return None
+    found = {}
+    for width, figure in drawn.items():
+        text = figures.svg(figure)
+        for label, form in (("light", text), ("dark", figures.by_night(text))):
+            data = base64.b64encode(form.encode()).decode()
+            found[f"{width}_{label}"] = f"data:image/svg+xml;base64,{data}"
+    return found
 
 
 def _tex(results: Results, made: Sequence[Table], drawings: Sequence[Drawing], *, cited: bool) -> str:

@@ -22,8 +22,8 @@ Part = TypeVar("Part")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rating:
     contender: str
-    rating: float
-    """Elo scale: 400 points are odds of 10 to 1."""
+    rating: float | None
+    """Elo scale: 400 points are odds of 10 to 1; None where the fit has no finite estimate."""
     low: float | None = None
     high: float | None = None
     rank_low: int | None = None
@@ -37,8 +37,8 @@ class Rating:
 class WinRate:
     a: str
     b: str
-    rate: float
-    """Share of votes for `a` over `b`, 0 to 1, ties half."""
+    rate: float | None
+    """Share of votes for `a` over `b`, 0 to 1, ties half; None: no vote decided anything."""
     low: float | None = None
     high: float | None = None
     n: int | None = None
@@ -52,6 +52,10 @@ class Preference:
     ratings: tuple[Rating, ...]
     """Best first."""
     win_rates: tuple[WinRate, ...]
+    n: int | None = None
+    """Votes counted."""
+    n_raters: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,8 @@ class Results:
     preferences: Mapping[str, Preference]
     """By question, `overall` first; empty until there are votes."""
     simulated_votes: bool
-    agreement: Mapping[str, Any]
+    excluded_votes: Mapping[str, int]
+    """Votes left out of the ratings, by reason."""
     run: Mapping[str, Any]
     """run.json; empty where the study has not finished."""
 
@@ -146,7 +151,7 @@ def read_results(folder: StudyFolder) -> Results:
         warnings=tuple(str(text) for text in scores.get("warnings", [])),
         preferences=_preferences(ratings, str(folder.path / "ratings.json")),
         simulated_votes=bool(ratings.get("simulated")),
-        agreement=ratings.get("agreement") or {},
+        excluded_votes=ratings.get("excluded") or {},
         run=folder.read_json("run.json") or {},
     )
 
@@ -171,9 +176,19 @@ def _preferences(document: Mapping[str, Any], where: str) -> dict[str, Preferenc
         ratings = [_part(Rating, row, where) for row in part.get("ratings") or []]
         wins = tuple(_part(WinRate, row, where) for row in part.get("win_rates") or [])
         if ratings or wins:
-            ranked = tuple(sorted(ratings, key=lambda row: (-row.rating, row.contender)))
-            found[name] = Preference(question=name, ratings=ranked, win_rates=wins)
+            found[name] = Preference(
+                question=name,
+                ratings=tuple(sorted(ratings, key=_place)),
+                win_rates=wins,
+                n=part.get("n"),
+                n_raters=part.get("n_raters"),
+                notes=tuple(str(note) for note in part.get("notes") or ()),
+            )
     return found
+
+
+def _place(row: Rating) -> tuple[bool, float, str]:
+    return row.rating is None, -(row.rating or 0.0), row.contender
 
 
 def _part(kind: type[Part], data: Mapping[str, Any], where: str) -> Part:

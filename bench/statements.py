@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.results import OVERALL, Results
+from bench.results import OVERALL, Preference, Results
+from bench.tables import votes_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,8 @@ def _random_weights(results: Results) -> Banner | None:
         return None
     return Banner(
         title="Random weights",
-        text=f"{_list(names)}: these weights were never trained. The pictures show nothing and no quality figure "
-        "here means anything; the timings and the path are real.",
+        text=f"{_list(names)}: these weights were never trained. The pictures show nothing and no figure of "
+        "quality here means anything; the timings and the path are real.",
         grave=True,
     )
 
@@ -52,7 +53,8 @@ def _simulated(results: Results) -> Banner | None:
         return None
     return Banner(
         title="Simulated votes",
-        text="The votes were drawn by a program, not given by people. They exercise the path; they rank nothing.",
+        text="The votes were drawn by a program, not given by people. They exercise the path; "
+        "they rank nothing.",
         grave=True,
     )
 
@@ -155,16 +157,20 @@ def _votes_in_words(results: Results) -> list[str]:
     if not results.preferences:
         return [f"No votes were counted; the questions are {_list(list(results.questions))}."]
     asked = [name for name in results.preferences if name != OVERALL] or list(results.preferences)
-    whose = "A program" if results.simulated_votes else "Raters"
-    counts = [
-        f"{name}: {sum(w.n or 0 for w in results.preferences[name].win_rates)} votes"
-        for name in asked
-        if any(w.n for w in results.preferences[name].win_rates)
-    ]
-    return [
-        f"{whose} compared pairs of images of one prompt, blind to the contenders"
-        + (f" ({_list(counts)})." if counts else ".")
-    ]
+    whose = "A program, not people," if results.simulated_votes else "Raters"
+    parts = [_votes_on(results.preferences[name]) for name in asked]
+    words = [f"{whose} compared pairs of images of one prompt, blind to the contenders ({_list(parts)})."]
+    if results.excluded_votes:
+        left_out = _list(
+            [f"{count} for {reason}" for reason, count in sorted(results.excluded_votes.items())]
+        )
+        words.append(f"Left out of the ratings: {left_out}.")
+    return words
+
+
+def _votes_on(preference: Preference) -> str:
+    raters = f" by {preference.n_raters} raters" if preference.n_raters else ""
+    return f"{preference.question}: {votes_of(preference)} votes{raters}"
 
 
 def _latency_in_words(results: Results) -> list[str]:
@@ -176,7 +182,7 @@ def _latency_in_words(results: Results) -> list[str]:
     dtype = f", {protocol['dtype']}" if protocol.get("dtype") else ""
     least = min(len(t.seconds) for t in results.timings)
     return [
-        f"Latency was measured on {device}{dtype}{window}; every figure is the median of at least {least} calls."
+        f"Latency was measured on {device}{dtype}{window}; a figure is the median of {least} or more calls."
     ]
 
 
@@ -225,7 +231,7 @@ def bibtex(results: Results) -> str:
 
 
 def _entry(name: str, model: Mapping[str, Any]) -> tuple[str, str]:
-    cited = model.get("citation")
+    cited = model.get("bibtex") or model.get("citation")
     if isinstance(cited, str) and cited.lstrip().startswith("@"):
         key = re.match(r"\s*@\w+\s*\{\s*([^,\s]+)", cited)
         return (key[1] if key else name, cited.strip() + "\n")

@@ -62,6 +62,7 @@ def leaderboard(preference: Preference) -> Table | None:
         notes=(
             "Rank is the set of places the votes allow. 400 points are odds of 10 to 1. "
             "N counts the votes a contender was part of; brackets hold the 95% interval.",
+            *preference.notes,
         ),
     )
 
@@ -94,13 +95,16 @@ def win_rates(preference: Preference) -> Table | None:
     )
 
 
-def _percent(rate: float, low: float | None, high: float | None, n: int | None) -> Estimate:
-    return Estimate(
-        value=100 * rate,
-        low=None if low is None else 100 * low,
-        high=None if high is None else 100 * high,
-        n=n,
-    )
+def _percent(rate: float | None, low: float | None, high: float | None, n: int | None) -> Estimate:
+    return Estimate(value=_hundredfold(rate), low=_hundredfold(low), high=_hundredfold(high), n=n)
+
+
+def _hundredfold(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _rest(share: float | None) -> float | None:
+    return None if share is None else 1 - share
 
 
 def wins_of(preference: Preference, contender: str) -> dict[str, Estimate]:
@@ -110,9 +114,7 @@ def wins_of(preference: Preference, contender: str) -> dict[str, Estimate]:
         if w.a == contender:
             found[w.b] = _percent(w.rate, w.low, w.high, w.n)
         elif w.b == contender:
-            low = None if w.high is None else 1 - w.high
-            high = None if w.low is None else 1 - w.low
-            found[w.a] = _percent(1 - w.rate, low, high, w.n)
+            found[w.a] = _percent(_rest(w.rate), _rest(w.high), _rest(w.low), w.n)
     return found
 
 
@@ -297,11 +299,13 @@ def median(samples: Sequence[float]) -> float:
 
 
 def vote_count(results: Results) -> int:
-    """Votes that entered the win rates, every question counted; `overall` holds the same votes again."""
-    parts = [p for name, p in results.preferences.items() if name != OVERALL] or list(
-        results.preferences.values()
-    )
-    return sum(win.n or 0 for part in parts for win in part.win_rates)
+    """Votes counted, every question; `overall` holds the same votes again."""
+    parts = [p for name, p in results.preferences.items() if name != OVERALL] or results.preferences.values()
+    return sum(votes_of(part) for part in parts)
+
+
+def votes_of(part: Preference) -> int:
+    return part.n if part.n is not None else sum(win.n or 0 for win in part.win_rates)
 
 
 def _milliseconds(timing: Timing | None) -> float | None:
