@@ -189,8 +189,6 @@ def _log_ticks(axes: Axes, values: Sequence[float]) -> None:
 
 def _label_points(figure: Figure, axes: Axes, points: Sequence[Point], theme: Theme) -> None:
     """Names beside their points, each at the first of twelve places where it covers nothing."""
-    from matplotlib.transforms import Bbox
-
     figure.draw_without_rendering()
     frame = axes.get_window_extent()
     taken = _ink(axes, points)

@@ -72,17 +72,11 @@ def _write_tables(report: Path, made: Sequence[Table]) -> list[Path]:
 
 
 def _remove_stale(report: Path, written: set[Path]) -> None:
-    """Files of an earlier report that this one does not have: an old table must not be taken for a new one."""
-    for pattern in (
-        "tables/*.csv",
-        "tables/*.md",
-        "tables/*.tex",
-        "figures/*.pdf",
-        "figures/*.png",
-        "pictures/*.webp",
-    ):
-        for path in sorted(report.glob(pattern)):
-            if path not in written:
+    """Remove what only an earlier report had: an old table must not be taken for a new one."""
+    ours = {"tables": (".csv", ".md", ".tex"), "figures": (".pdf", ".png"), "pictures": (".webp",)}
+    for name, suffixes in ours.items():
+        for path in sorted((report / name).glob("*")):
+            if path.suffix in suffixes and path not in written:
                 path.unlink()
 
 
@@ -117,8 +111,8 @@ def _headline(results: Results, look: dict[str, Style]) -> Drawing | None:
         return None
     return Drawing(
         name="headline",
-        caption=f"{what}{whose}, against seconds an image; upper left is better. Bars: 95% intervals. Dashed: "
-        "the Pareto front. Lines join step counts of one model.",
+        caption=f"{what}{whose}, against seconds an image; upper left is better. Bars: 95% intervals. "
+        "Dashed: the Pareto front. Lines join step counts of one model.",
         draw=lambda width, theme: figures.quality_against_seconds(
             points, look, width, theme, label=what, up=up
         ),

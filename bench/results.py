@@ -77,6 +77,8 @@ class Results:
     failures: tuple[Failure, ...]
     timings: tuple[Timing, ...]
     timing_protocol: Mapping[str, Any]
+    memory: Mapping[str, int]
+    """Peak bytes on the GPU by `<contender> batch <n>`."""
     scores: tuple[Score, ...]
     warnings: tuple[str, ...]
     preferences: Mapping[str, Preference]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.results import OVERALL, Preference, Results
-from bench.tables import votes_of
+from bench.tables import dtype_of, votes_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,16 +127,14 @@ def method(results: Results) -> list[str]:
     chosen = results.run.get("prompt_set") or {}
     source = f" from {chosen['name']}" if chosen.get("name") else ""
     per = f", {results.images_per_prompt} images each" if results.images_per_prompt > 1 else ""
+    native = (
+        f"; native sizes were {_list([f'{w}×{h}' for w, h in sorted(sizes)])} px" if len(sizes) > 1 else ""
+    )
     sentences = [
         f"{len(results.contenders)} contenders ({_list(list(results.contenders))}) drew {len(results.prompts)} "
         f"prompts{source}{per}: {len(results.generations)} of {results.expected} images.",
-        "The seed of an image is a hash of prompt and replicate, so that every contender starts from the same "
-        f"noise. Images were judged and scored at {results.display_size} px"
-        + (
-            f"; native sizes were {_list([f'{w}×{h}' for w, h in sorted(sizes)])} px."
-            if len(sizes) > 1
-            else "."
-        ),
+        "The seed of an image is a hash of prompt and replicate, so that all contenders start from the same "
+        f"noise. Images were judged and scored at {results.display_size} px{native}.",
     ]
     sentences += _votes_in_words(results) + _latency_in_words(results)
     if results.scores:
@@ -179,7 +177,8 @@ def _latency_in_words(results: Results) -> list[str]:
     protocol = results.timing_protocol
     device = protocol.get("gpu") or protocol.get("device") or "a device that was not recorded"
     window = f" ({protocol['window']})" if protocol.get("window") else ""
-    dtype = f", {protocol['dtype']}" if protocol.get("dtype") else ""
+    kinds = list(dict.fromkeys(filter(None, (dtype_of(results, name) for name in results.contenders))))
+    dtype = f", {_list(kinds)}" if kinds else ""
     least = min(len(t.seconds) for t in results.timings)
     return [
         f"Latency was measured on {device}{dtype}{window}; a figure is the median of {least} or more calls."
@@ -231,32 +230,36 @@ def bibtex(results: Results) -> str:
 
 
 def _entry(name: str, model: Mapping[str, Any]) -> tuple[str, str]:
-    cited = model.get("bibtex") or model.get("citation")
-    if isinstance(cited, str) and cited.lstrip().startswith("@"):
-        key = re.match(r"\s*@\w+\s*\{\s*([^,\s]+)", cited)
-        return (key[1] if key else name, cited.strip() + "\n")
-    source = str(model.get("source") or "")
+    cited = model.get("citation")
     if isinstance(cited, Mapping):
-        return _from_fields(str(cited.get("key") or name), cited)
-    key = (
-        cited
-        if isinstance(cited, str) and re.fullmatch(r"[\w:.-]+", cited)
-        else re.sub(r"[^\w.-]", "-", name)
-    )
-    arxiv = re.search(r"arxiv\.org/abs/([\w.-]+/?\d*)|arXiv[: ](\d+\.\d+)", source, re.IGNORECASE)
+        return _from_citation(name, cited)
+    source = str(model.get("source") or "")
+    key = re.sub(r"[^\w.-]", "-", name)
+    arxiv = re.search(r"arxiv\.org/abs/([\w.-]+)", source, re.IGNORECASE)
     fields = {"title": name, "url": source}
     if arxiv:
-        fields |= {"eprint": arxiv[1] or arxiv[2], "archiveprefix": "arXiv"}
+        fields |= {"eprint": arxiv[1], "archiveprefix": "arXiv"}
     return _from_fields(key, fields) if source else (key, "")
 
 
+def _from_citation(name: str, cited: Mapping[str, Any]) -> tuple[str, str]:
+    """A citation as run.json holds it: key, title, authors, year, where (`arXiv:…` or an address)."""
+    where = str(cited.get("where") or "")
+    number = where.removeprefix("arXiv:")
+    place = {"url": where} if number == where else {"eprint": number, "archiveprefix": "arXiv"}
+    fields = {"title": cited.get("title"), "author": cited.get("authors"), "year": cited.get("year"), **place}
+    return _from_fields(str(cited.get("key") or name), fields)
+
+
 def _from_fields(key: str, fields: Mapping[str, Any]) -> tuple[str, str]:
-    kind = str(fields.get("type") or "misc")
     lines = []
     for label, value in fields.items():
-        if label in ("key", "type") or not value:
+        if not value:
             continue
-        text = " and ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        text = f"\\url{{{text}}}" if label == "url" else text.replace("{", "").replace("}", "")
-        lines.append(f"  {'howpublished' if label == 'url' else label} = {{{text}}},")
-    return key, f"@{kind}{{{key},\n" + "\n".join(lines) + "\n}\n"
+        text = str(value)
+        # A lone brace would swallow the entries that follow.
+        text = text if text.count("{") == text.count("}") else text.replace("{", "").replace("}", "")
+        if label == "url":
+            label, text = "howpublished", f"\\url{{{text}}}"
+        lines.append(f"  {label} = {{{text}}},")
+    return key, f"@misc{{{key},\n" + "\n".join(lines) + "\n}\n"

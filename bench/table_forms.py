@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Column:
     """Protocol the numbers of this column were made with."""
     digits: int | None = None
     """Decimals; None: text or whole numbers."""
+    folds: bool = False
+    """In LaTeX, where width is short: said once below the table if every row says the same."""
 
     @property
     def label(self) -> str:
@@ -148,6 +150,7 @@ def to_latex(table: Table) -> str:
     r"""A float with booktabs rules and S columns; needs booktabs, siunitx and adjustbox."""
     import pandas as pd
 
+    table = _folded(table)
     columns: list[list[str]] = []
     heads: list[str] = []
     layout = ""
@@ -180,6 +183,25 @@ def to_latex(table: Table) -> str:
             else ""
         )
         + "\\end{table}\n"
+    )
+
+
+def _folded(table: Table) -> Table:
+    """Without the columns that say one thing in every row, or nothing in any; the first become notes."""
+    kept, notes = [], []
+    for index, column in enumerate(table.columns):
+        values = set(table.column(index))
+        if values == {None}:
+            continue
+        if column.folds and len(values) == 1:
+            notes.append(f"{column.label}: {plain(table.column(index)[0], column.digits)}.")
+        else:
+            kept.append(index)
+    return replace(
+        table,
+        columns=tuple(table.columns[i] for i in kept),
+        rows=tuple(tuple(row[i] for i in kept) for row in table.rows),
+        notes=(*table.notes, *notes),
     )
 
 

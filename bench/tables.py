@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bench.published import PUBLISHED, TURBO_A100, Published
@@ -209,7 +209,6 @@ def latency_table(results: Results) -> Table | None:
         return None
     protocol = results.timing_protocol
     device = str(protocol.get("gpu") or protocol.get("device") or "not recorded")
-    dtype = str(protocol.get("dtype") or "not recorded")
     rows: list[tuple[Cell, ...]] = []
     for contender, batch in pairs:
         stages = {stage: found.get((contender, batch, stage)) for stage in (*STAGES, "forward")}
@@ -218,7 +217,10 @@ def latency_table(results: Results) -> Table | None:
         seconds = total.value / 1000 if total and total.value else None
         p95 = _quantile(stages["total"].seconds, 0.95) * 1000 if stages["total"] else None
         rate = batch / seconds if seconds else None
-        rows.append((contender, batch, *medians[:3], total, p95, medians[3], rate, dtype, device))
+        peak = results.memory.get(f"{contender} batch {batch}")
+        memory = None if peak is None else peak / 2**30
+        dtype = dtype_of(results, contender) or "not recorded"
+        rows.append((contender, batch, *medians[:3], total, p95, medians[3], rate, memory, dtype, device))
     digits = _time_digits([cell for row in rows for cell in row[2:5]])
     time_columns = [
         Column(head=head, unit="ms", digits=digits)
@@ -232,8 +234,9 @@ def latency_table(results: Results) -> Table | None:
             Column(head="Batch"),
             *time_columns,
             Column(head="Images/s", direction=UP, digits=2),
-            Column(head="dtype"),
-            Column(head="Device"),
+            Column(head="Peak memory", unit="GiB", digits=1),
+            Column(head="dtype", folds=True),
+            Column(head="Device", folds=True),
         ),
         rows=tuple(rows),
         notes=(
@@ -242,6 +245,14 @@ def latency_table(results: Results) -> Table | None:
             f"Window: {protocol.get('window') or 'not recorded'}.",
         ),
     )
+
+
+def dtype_of(results: Results, contender: str) -> str:
+    """What the contender was timed in; the protocol names one for all, or one a model. Empty: not recorded."""
+    dtype = results.timing_protocol.get("dtype")
+    if isinstance(dtype, Mapping):
+        dtype = dtype.get(model_of(contender)[0])
+    return str(dtype or "")
 
 
 def _total(timing: Timing | None) -> Estimate | None:

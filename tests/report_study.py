@@ -85,8 +85,8 @@ def _images(
             made.append(
                 Generation(
                     contender=name, prompt_id=prompt.id, replicate=0, seed=7_000_000_000_000 + i,
-                    sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), width=size, height=size, seconds=0.1,
-                    settings="s",
+                    sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), width=size,
+                    height=size, seconds=0.1, settings="s",
                 )
             )  # fmt: skip
     folder.append(folder.generations_file, made)
@@ -125,8 +125,9 @@ def score_rows(contenders: tuple[str, ...], n: int) -> list[dict[str, Any]]:
             value = base * (1 + 0.03 * math.sin(j + base))
             rows.append(
                 {
-                    "metric": metric, "contender": name, "value": value, "low": value * 0.99,
-                    "high": value * 1.01, "n": n, "interval": "bootstrap over prompts (1000)", "higher_is_better": up,
+                    "metric": metric, "contender": name, "n": n,
+                    "value": value, "low": value * 0.99, "high": value * 1.01,
+                    "interval": "bootstrap over prompts (1000)", "higher_is_better": up,
                     "protocol": {"resize": "bicubic", "resolution": 512, "dtype": "float32"},
                     "fingerprint": "3f9ab21c" if up else "77aa0b1e", "missing": 0, "truncated": 0, "note": "",
                 }
