@@ -77,7 +77,8 @@ def agreement(table: VoteTable, *, replicates: int = 1000, seed: int = 0) -> Agr
 
 def unit_counts(table: VoteTable) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """(u, 4) votes for the first contender, the second, tie, both_bad on each unit that two raters or more
-    judged, and the unit's prompt code (u,)."""
+    judged, planted repeats aside, and the unit's prompt code (u,)."""
+    table = select(table, ~table.repeat)
     assert table.rater is not None
     assert table.prompt is not None
     key, outcome = _units(table)

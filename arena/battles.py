@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -302,7 +302,7 @@ def _table(
     left = np.array([place[name] for name in lefts], np.int32)[left]
     right = np.array([place[name] for name in rights], np.int32)[right]
     if len(contenders) < 2:
-        raise InputError(f"all votes name one contender, '{contenders[0]}': a rating needs two")
+        raise InputError(f"all votes name one contender, '{lefts[0]}': a rating needs two")
     same = np.flatnonzero(left == right)
     if same.size:
         raise InputError(f"row {same[0] + 1}: contender '{contenders[left[same[0]]]}' is put against itself")
@@ -353,8 +353,8 @@ def _column(values: Any, n: int, name: str) -> tuple[Ints | None, tuple[str, ...
     return rank[codes], tuple(labels[i] for i in order)
 
 
-def _encode(values: pa.ChunkedArray | Sequence[str]) -> tuple[Ints, list[str]]:
-    """Integer codes and labels in order of first appearance; other types are read as text."""
+def _encode(values: Any) -> tuple[Ints, list[str]]:
+    """Integer codes and labels, in order of first appearance, of a list or an Arrow column of any type."""
     import pyarrow as pa
 
     array = (

@@ -126,8 +126,8 @@ def _method(table: VoteTable, options: Options) -> dict[str, Any]:
         else f"Davidson, penalised: normal prior of precision {options.penalty} on the strengths",
         "scale": "1000 at the anchor, 400 points an odds factor of 10",
         "both_bad": "left out of ratings and win rates; a rate of its own for each contender",
-        "intervals": f"95%, sandwich covariance clustered by {CLUSTERS[cluster_kind(table)]}, G/(G-1) a dimension, "
-        "never below the vote-level one, Student's t with min(G) - 1 degrees of freedom",
+        "intervals": f"95%, sandwich covariance clustered by {CLUSTERS[cluster_kind(table)]}, "
+        "G/(G-1) a dimension, never below the vote-level one, Student's t with min(G) - 1 degrees of freedom",
         "differences": "joint 95% over all pairs (max-t, simulated)",
         "ranks": "from the joint intervals",
         "rates": "Wilson's interval at the effective number of votes of the clustered variance",
