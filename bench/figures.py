@@ -121,8 +121,8 @@ def quality_against_seconds(
         steps = sorted((p for p in points if p.model == model), key=lambda p: p.seconds.value or 0.0)
         if len(steps) > 1:
             axes.plot(
-                [p.seconds.value for p in steps],
-                [p.quality.value for p in steps],
+                [p.seconds.value or 0.0 for p in steps],
+                [p.quality.value or 0.0 for p in steps],
                 color=theme.soft,
                 linewidth=0.8,
                 zorder=2,
@@ -409,7 +409,7 @@ def _figure(
     return figure, list(grid.flat)
 
 
-def _settings(theme: Theme) -> dict[str, Any]:
+def _settings(theme: Theme) -> Any:
     return {
         "font.size": 7,
         "font.family": "DejaVu Sans",
@@ -423,7 +423,12 @@ def _settings(theme: Theme) -> dict[str, Any]:
     }
 
 
-_OUTPUT = {"pdf.fonttype": 42, "svg.hashsalt": "figure", "svg.fonttype": "path", "text.parse_math": False}
+_OUTPUT: Any = {
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "figure",
+    "svg.fonttype": "path",
+    "text.parse_math": False,
+}
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

@@ -147,6 +147,7 @@ def read_results(folder: StudyFolder) -> Results:
         failures=tuple(folder.failures()),
         timings=tuple(folder.timings()) if latency else (),
         timing_protocol=latency.get("protocol") or {},
+        memory=latency.get("memory") or {},
         scores=tuple(
             from_dict(Score, row, str(folder.path / "scores.json")) for row in scores.get("rows", [])
         ),

@@ -131,8 +131,8 @@ def method(results: Results) -> list[str]:
         f"; native sizes were {_list([f'{w}×{h}' for w, h in sorted(sizes)])} px" if len(sizes) > 1 else ""
     )
     sentences = [
-        f"{len(results.contenders)} contenders ({_list(list(results.contenders))}) drew {len(results.prompts)} "
-        f"prompts{source}{per}: {len(results.generations)} of {results.expected} images.",
+        f"{len(results.contenders)} contenders ({_list(list(results.contenders))}) drew "
+        f"{len(results.prompts)} prompts{source}{per}: {len(results.generations)} of {results.expected} images.",
         "The seed of an image is a hash of prompt and replicate, so that all contenders start from the same "
         f"noise. Images were judged and scored at {results.display_size} px{native}.",
     ]

@@ -248,7 +248,7 @@ def latency_table(results: Results) -> Table | None:
 
 
 def dtype_of(results: Results, contender: str) -> str:
-    """What the contender was timed in; the protocol names one for all, or one a model. Empty: not recorded."""
+    """What the contender was timed in: the protocol names one for all, or one a model. Empty: unknown."""
     dtype = results.timing_protocol.get("dtype")
     if isinstance(dtype, Mapping):
         dtype = dtype.get(model_of(contender)[0])

@@ -1,0 +1,277 @@
+"""The report as a whole, on study folders made by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import html5lib
+import pytest
+from bs4 import BeautifulSoup
+from report_study import TURBO, make_study
+
+from bench import pictures
+from bench.records import InputError
+from bench.report import build
+from bench.results import read_results
+from bench.statements import banners, bibtex, method
+from bench.store import StudyFolder
+
+HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)> & "quotes" {{ 7 * 7 }}'
+LONG = " ".join(f"word{i}" for i in range(400))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """Everything there is, with everything that can be wrong."""
+    folder = make_study(
+        tmp_path_factory.mktemp("full") / "full",
+        votes=True,
+        weights="random",
+        side=48,
+        sizes={"sdxl@50": 96},
+        missing=(("sdxl@50", 1), ("lcm-xl@4", 2)),
+        prompts=("a red fox", HOSTILE, "قطة على الطاولة", "一只猫坐在窗台上", "🦊🌨️", LONG),
+        title="100% <b>Turbo</b> & rivals",
+    )
+    build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def soup(full: StudyFolder) -> BeautifulSoup:
+    return BeautifulSoup((full.report / "index.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def test_the_page_is_valid_html(full: StudyFolder) -> None:
+    html5lib.HTMLParser(strict=True).parse((full.report / "index.html").read_text(encoding="utf-8"))
+
+
+def test_nothing_comes_from_elsewhere(soup: BeautifulSoup) -> None:
+    addresses = [
+        str(tag[key]) for tag in soup.find_all() for key in ("src", "srcset", "href") if tag.get(key)
+    ]
+    assert addresses
+    for address in addresses:
+        assert re.match(r"data:image/|#|(tables|figures|pictures)/[\w.-]+$", address), address[:80]
+    assert not soup.find_all(["link", "iframe", "object", "base"])
+
+
+def test_prompts_cannot_inject_markup(soup: BeautifulSoup) -> None:
+    assert len(soup.find_all("script")) == 1
+    assert not [tag for tag in soup.find_all() if any(key.startswith("on") for key in tag.attrs)]
+    assert any(HOSTILE in tag.get_text() for tag in soup.select(".prompt"))
+    assert soup.h1 is not None
+    assert soup.h1.get_text() == "100% <b>Turbo</b> & rivals"
+    policy = soup.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
+    assert policy is not None
+    assert "default-src 'none'" in str(policy["content"])
+
+
+def test_every_prompt_and_every_picture_is_there(soup: BeautifulSoup) -> None:
+    grid = soup.select(".row")[-6:]
+    assert [len(row.select("figure")) for row in grid] == [5] * 6
+    assert sum(len(row.select("img")) for row in grid) == 28
+    assert [tag.get_text() for row in grid for tag in row.select(".none")] == ["failed: OutOfMemoryError"] * 2
+    assert LONG in soup.get_text()
+
+
+def test_steps_grid_shows_one_model_from_one_noise(soup: BeautifulSoup) -> None:
+    heading = next(tag for tag in soup.find_all("h3") if "step counts" in tag.get_text())
+    assert heading.get_text() == "sdxl-turbo: 3 step counts, the same noise"
+    row = heading.find_next("div", class_="row")
+    assert row is not None
+    captions = [caption.get_text(" ") for caption in row.select("figcaption")]
+    assert [re.findall(r"@(\d) .*seed (\d+)", text)[0] for text in captions] == [
+        ("1", "7000000000000"), ("2", "7000000000000"), ("4", "7000000000000"),
+    ]  # fmt: skip
+
+
+def test_unequal_seeds_are_said(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", latency=False, scores=False)
+    text = folder.generations_file.read_text(encoding="utf-8").splitlines()
+    text[1] = text[1].replace("7000000000000", "1")
+    folder.generations_file.write_text("\n".join(text) + "\n", encoding="utf-8")
+    page = build(folder).read_text(encoding="utf-8")
+    assert "The seeds differ within a row" in page
+    assert "the same noise" not in page
+
+
+def test_what_must_not_be_missed_is_a_banner(soup: BeautifulSoup) -> None:
+    said = {tag.b.get_text(): tag.get_text() for tag in soup.select(".banner") if tag.b}
+    assert set(said) == {
+        "Random weights.", "Simulated votes.", "Missing images.", "Unequal resolutions.", "Failures.",
+    }  # fmt: skip
+    assert "2 of 30 images" in said["Missing images."]
+    assert "96×96 px: sdxl@50" in said["Unequal resolutions."]
+    assert "2 × OutOfMemoryError" in said["Failures."]
+    assert {tag.b.get_text() for tag in soup.select(".banner.grave") if tag.b} == {
+        "Random weights.",
+        "Simulated votes.",
+    }
+
+
+def test_a_clean_study_has_no_banner(tmp_path: Path) -> None:
+    assert banners(read_results(make_study(tmp_path / "s", votes=True, simulated=False))) == []
+
+
+def test_missing_files_damage_and_metric_warnings_are_said(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", run=False, latency=False)
+    folder.image("sdxl@50", "p000", 0).write_bytes(b"RIFFxx")
+    folder.image("sdxl@50", "p001", 0).unlink()
+    scores = folder.read_json("scores.json")
+    folder.write_json("scores.json", {**scores, "warnings": ["FID on 3 images"]})
+    page = build(folder).read_text(encoding="utf-8")
+    for words in ("file damaged", "file missing", "FID on 3 images", "Not finished"):
+        assert words in page
+
+
+def test_without_votes_the_page_says_how_to_get_them(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "quiet")
+    page = build(folder).read_text(encoding="utf-8")
+    assert "arena serve quiet" in page
+    assert "a metric and not people" in page
+    assert not list((folder.report / "tables").glob("leaderboard*"))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"contenders": ("sdxl-turbo@1",), "votes": False},
+        {"prompts": ("x",), "latency": False, "scores": False, "run": False},
+        {"prompts": (), "latency": False, "scores": False},
+        {"contenders": tuple(f"m{i}@4" for i in range(40)), "votes": True, "prompts": ("x", "y"), "side": 16,
+         "latency": False, "scores": False},
+    ],
+    ids=["one contender", "images only", "no prompts", "forty contenders"],
+)  # fmt: skip
+def test_small_and_large_studies_have_a_valid_page(tmp_path: Path, case: dict) -> None:
+    page = build(make_study(tmp_path / "s", **case)).read_text(encoding="utf-8")
+    html5lib.HTMLParser(strict=True).parse(page)
+    assert "No failures." in page
+    for name in case.get("contenders", TURBO):
+        assert name in page
+
+
+def test_the_same_folder_gives_the_same_bytes(full: StudyFolder, tmp_path: Path) -> None:
+    def contents(report: Path) -> dict[str, bytes]:
+        return {str(p.relative_to(report)): p.read_bytes() for p in sorted(report.rglob("*")) if p.is_file()}
+
+    copy = tmp_path / "full"
+    shutil.copytree(full.path, copy, ignore=shutil.ignore_patterns("report"))
+    build(StudyFolder(copy))
+    assert contents(copy / "report") == contents(full.report)
+
+
+def test_what_only_an_earlier_report_had_is_gone(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", votes=True, latency=False, scores=False)
+    build(folder)
+    assert (folder.report / "tables/leaderboard-overall.tex").exists()
+    kept = folder.report / "tables" / "mine.txt"
+    kept.write_text("mine", encoding="utf-8")
+    (folder.path / "ratings.json").unlink()
+    build(folder)
+    assert not list((folder.report / "tables").glob("leaderboard*"))
+    assert not (folder.report / "figures/win-rates.pdf").exists()
+    assert kept.exists()
+
+
+def test_pictures_beyond_the_budget_are_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "EMBEDDED", 2000)
+    folder = make_study(tmp_path / "s", latency=False, scores=False)
+    page = BeautifulSoup(build(folder).read_text(encoding="utf-8"), "html.parser")
+    linked = {str(img["src"]) for img in page.select(".pics img") if not str(img["src"]).startswith("data:")}
+    assert linked
+    assert all((folder.report / address).read_bytes().startswith(b"RIFF") for address in linked)
+
+
+def test_thumbnails_are_small_and_tiny_pictures_stay_exact(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", side=64, sizes={"sdxl@50": 700}, latency=False, scores=False)
+    data = pictures.thumbnail(folder.image("sdxl@50", "p000", 0), 256)
+    assert not isinstance(data, str)
+    assert data[1:] == (256, 256)
+    from io import BytesIO
+
+    from PIL import Image, ImageChops
+
+    small = pictures.thumbnail(folder.image("lcm-xl@4", "p000", 0), 256)
+    assert not isinstance(small, str)
+    with Image.open(BytesIO(small[0])) as a, Image.open(folder.image("lcm-xl@4", "p000", 0)) as b:
+        assert ImageChops.difference(a.convert("RGB"), b.convert("RGB")).getbbox() is None
+
+
+def test_shown_prompts_prefer_the_complete_ones(tmp_path: Path) -> None:
+    prompts = tuple(f"prompt {i}" for i in range(30))
+    folder = make_study(
+        tmp_path / "s", prompts=prompts, side=16, missing=tuple(("sdxl@50", i) for i in range(10))
+    )
+    shown = pictures.shown_prompts(read_results(folder), 12)
+    assert len(shown) == 12
+    assert min(prompt.id for prompt in shown) == "p010"
+    assert len(pictures.shown_prompts(read_results(folder), 25)) == 25
+
+
+def test_method_says_only_what_the_folder_says(tmp_path: Path) -> None:
+    bare = " ".join(method(read_results(make_study(tmp_path / "a", latency=False, scores=False, run=False))))
+    assert "No votes" in bare
+    assert "Latency" not in bare
+    assert "Metrics" not in bare
+    folder = make_study(tmp_path / "b", votes=True, simulated=True)
+    ratings = folder.read_json("ratings.json")
+    folder.write_json("ratings.json", {**ratings, "excluded": {"attention check failed": 12}})
+    full = " ".join(method(read_results(folder)))
+    assert "A program, not people" in full
+    assert "12 for attention check failed" in full
+    assert "NVIDIA H200" in full
+
+
+def test_bibliography_has_an_entry_a_paper_with_its_braces() -> None:
+    class Results:
+        models = {  # noqa: RUF012
+            "a": {"citation": {"key": "k1", "title": "T", "authors": 'M{\\"u}ller, J', "year": 2023, "where": "arXiv:2311.17042"}},
+            "b": {"citation": {"key": "k1", "title": "T", "authors": "x", "year": 2023, "where": "arXiv:1"}},
+            "c": {"citation": None, "source": "https://example.org/a_b"},
+            "d": {"citation": {"key": "k2", "title": "lone } brace", "authors": "x", "year": 1, "where": ""}},
+        }  # fmt: skip
+
+    text = bibtex(Results())  # type: ignore[arg-type]
+    assert re.findall(r"@misc\{([^,]+),", text) == ["k1", "c", "k2"]
+    assert "eprint = {2311.17042}" in text
+    assert "\\url{https://example.org/a_b}" in text
+    assert text.count("{") == text.count("}")
+
+
+def test_bad_folders_and_options_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no study"):
+        build(StudyFolder(tmp_path))
+    folder = make_study(tmp_path / "s", latency=False, scores=False)
+    with pytest.raises(InputError, match="'three'.*one, two"):
+        build(folder, columns="three")
+    (folder.path / "ratings.json").write_text(
+        json.dumps({"questions": {"quality": {"ratings": [{"rating": 1}]}}})
+    )
+    with pytest.raises(InputError, match=r"ratings.json.*contender"):
+        build(folder)
+    (folder.path / "ratings.json").write_text("{")
+    with pytest.raises(InputError, match="not JSON"):
+        build(folder)
+
+
+def test_report_tex_compiles_as_it_is(full: StudyFolder, tmp_path: Path) -> None:
+    if (
+        not shutil.which("pdflatex")
+        or subprocess.run(["kpsewhich", "siunitx.sty"], capture_output=True).returncode
+    ):
+        pytest.skip("pdflatex with siunitx is missing here")
+    work = tmp_path / "report"
+    shutil.copytree(full.report, work)
+    for command in (
+        ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "report.tex"],
+        ["bibtex", "report"],
+    ):
+        done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout[-1500:]
+    assert (work / "report.pdf").stat().st_size > 20_000

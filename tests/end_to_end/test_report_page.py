@@ -1,0 +1,115 @@
+"""The report in a real browser: nothing overflows, nothing is fetched, nothing runs that came with a prompt."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from report_study import make_study
+
+from bench.report import build
+
+pytestmark = pytest.mark.browser
+
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+LONG = " ".join(f"word{i}" for i in range(400))
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_study(
+        tmp_path_factory.mktemp("page") / "page",
+        votes=True,
+        missing=(("sdxl@50", 1),),
+        sizes={"sdxl@50": 192},
+        prompts=(
+            "a red fox",
+            HOSTILE,
+            "قطة على الطاولة وتنظر",
+            "一只猫坐在窗台上看着雨" * 12,
+            "🦊🌨️",
+            LONG,
+            "x" * 200,
+        ),
+    )
+    return build(folder)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_page_fits_loads_and_compares(index: Path, browser, width: int, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(index.as_uri())
+
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll("main *")].filter(e => !e.closest(".scroll") &&
+             e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert outside == []
+    broken = page.evaluate(
+        """async () => { const all = [...document.querySelectorAll("main img")];
+             all.forEach(i => { i.loading = "eager"; });
+             await Promise.all(all.map(i => i.decode().catch(() => null)));
+             return [all.length, all.filter(i => !i.naturalWidth).length]; }"""
+    )
+    # 7 prompts × 5 contenders and 4 × 3 in the steps grid, less what failed; four figures.
+    assert broken[0] >= 34 + 11 + 4
+    assert broken[1] == 0
+    assert page.title() == "Turbo against its rivals"
+    assert page.locator(".prompt", has_text="قطة").first.evaluate("e => e.matches(':dir(rtl)')")
+
+    longest = page.locator("details", has_text="word399").last
+    assert not longest.evaluate("e => e.open")
+    longest.locator("summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+    page.locator(".open").last.click()
+    panes = page.locator("dialog .pane")
+    assert page.locator("dialog").evaluate("e => e.open")
+    names = [panes.nth(i).locator("select").input_value() for i in (0, 1)]
+    assert names == ["lcm-xl@4", "sdxl-turbo@1"]
+    before = panes.nth(1).locator("img").get_attribute("src")
+    panes.nth(1).locator("select").select_option("sdxl@50")
+    assert panes.nth(1).locator("img").get_attribute("src") != before
+    boxes = [panes.nth(i).locator("img").bounding_box() for i in (0, 1)]
+    assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+    assert boxes[0]["y"] == pytest.approx(boxes[1]["y"], abs=1)
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog").evaluate("e => e.open")
+
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(246, 247, 249)" if scheme == "light" else "rgb(18, 21, 25)")
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    context.close()
+
+
+def test_page_prints(index: Path, browser) -> None:
+    page = browser.new_page()
+    page.goto(index.as_uri())
+    page.emulate_media(media="print")
+    assert page.locator("nav").is_hidden()
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    page.close()
