@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,9 @@ DISPLAY_RESIZE = "Lanczos, PIL, 8 bit"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extractor:
-    kind: Literal["inception", "open_clip", "tiny-clip", "transformers-clip", "dinov2", "aesthetic", "miniature"]
+    kind: Literal[
+        "inception", "open_clip", "tiny-clip", "transformers-clip", "dinov2", "aesthetic", "miniature"
+    ]
     resize: str
     """As it stands in the protocol."""
     weights: str
@@ -48,25 +51,44 @@ _CLIP_RESIZE = "bicubic with antialias, shortest side, centre crop (open_clip's 
 
 EXTRACTORS: dict[str, Extractor] = {
     "inception-tf": Extractor(
-        kind="inception", resize="inception-tf: TensorFlow 1 bilinear to 299, float", weights=INCEPTION_FILES[0],
+        kind="inception",
+        resize="inception-tf: TensorFlow 1 bilinear to 299, float",
+        weights=INCEPTION_FILES[0],
         licence="Apache-2.0",
     ),
     "inception-clean": Extractor(
-        kind="inception", resize="clean: PIL bicubic with antialias to 299, float, clipped", weights=INCEPTION_FILES[0],
+        kind="inception",
+        resize="clean: PIL bicubic with antialias to 299, float, clipped",
+        weights=INCEPTION_FILES[0],
         licence="Apache-2.0",
     ),
     "inception-patch": Extractor(
-        kind="inception", resize="patch: centre crop of 299 at native size", weights=INCEPTION_FILES[0], native=True,
+        kind="inception",
+        resize="patch: centre crop of 299 at native size",
+        weights=INCEPTION_FILES[0],
+        native=True,
         licence="Apache-2.0",
     ),
     "clip-vit-g-14": Extractor(
-        kind="open_clip", resize=_CLIP_RESIZE, architecture="ViT-g-14", weights="laion2b_s12b_b42k", licence="MIT"
+        kind="open_clip",
+        resize=_CLIP_RESIZE,
+        architecture="ViT-g-14",
+        weights="laion2b_s12b_b42k",
+        licence="MIT",
     ),
     "clip-vit-l-14": Extractor(
-        kind="open_clip", resize=_CLIP_RESIZE, architecture="ViT-L-14", weights="laion2b_s32b_b82k", licence="MIT"
+        kind="open_clip",
+        resize=_CLIP_RESIZE,
+        architecture="ViT-L-14",
+        weights="laion2b_s32b_b82k",
+        licence="MIT",
     ),
     "clip-vit-b-32": Extractor(
-        kind="open_clip", resize=_CLIP_RESIZE, architecture="ViT-B-32", weights="laion2b_s34b_b79k", licence="MIT"
+        kind="open_clip",
+        resize=_CLIP_RESIZE,
+        architecture="ViT-B-32",
+        weights="laion2b_s34b_b79k",
+        licence="MIT",
     ),
     "clip-vit-b-32-openai": Extractor(
         kind="open_clip", resize=_CLIP_RESIZE, architecture="ViT-B-32", weights="openai", licence="MIT"
@@ -75,23 +97,36 @@ EXTRACTORS: dict[str, Extractor] = {
         kind="open_clip", resize=_CLIP_RESIZE, architecture="ViT-L-14-336", weights="openai", licence="MIT"
     ),
     "tiny-clip": Extractor(
-        kind="tiny-clip", resize=_CLIP_RESIZE, weights="seeded random weights", note="random weights: means nothing"
+        kind="tiny-clip",
+        resize=_CLIP_RESIZE,
+        weights="seeded random weights",
+        note="random weights: means nothing",
     ),
     "dinov2": Extractor(
-        kind="dinov2", resize="bicubic with antialias, PIL, to 224 x 224", weights="facebook/dinov2-large",
+        kind="dinov2",
+        resize="bicubic with antialias, PIL, to 224 x 224",
+        weights="facebook/dinov2-large",
         licence="Apache-2.0",
     ),
     "pickscore": Extractor(
-        kind="transformers-clip", resize="as the model's image processor", weights="yuvalkirstain/PickScore_v1",
+        kind="transformers-clip",
+        resize="as the model's image processor",
+        weights="yuvalkirstain/PickScore_v1",
         licence="MIT",
     ),
     "hpsv2.1": Extractor(
-        kind="open_clip", resize=_CLIP_RESIZE, architecture="ViT-H-14", weights="xswu/HPSv2/HPS_v2.1_compressed.pt",
+        kind="open_clip",
+        resize=_CLIP_RESIZE,
+        architecture="ViT-H-14",
+        weights="xswu/HPSv2/HPS_v2.1_compressed.pt",
         licence="Apache-2.0",
     ),
     "aesthetic": Extractor(
-        kind="aesthetic", resize=_CLIP_RESIZE, architecture="ViT-L-14",
-        weights="sac+logos+ava1-l14-linearMSE.pth", licence="Apache-2.0",
+        kind="aesthetic",
+        resize=_CLIP_RESIZE,
+        architecture="ViT-L-14",
+        weights="sac+logos+ava1-l14-linearMSE.pth",
+        licence="Apache-2.0",
     ),
     "mini-clip": Extractor(kind="miniature", resize="none", weights="miniature", licence="Apache-2.0"),
     "mini-features": Extractor(kind="miniature", resize="none", weights="miniature", licence="Apache-2.0"),
@@ -148,7 +183,9 @@ def clip_name(choice: str, base: Path) -> str:
     clips = [name for name, entry in EXTRACTORS.items() if entry.kind in ("open_clip", "tiny-clip")]
     if choice in clips:
         return choice
-    raise InputError(f"[metrics] clip: {unknown('CLIP', choice, clips)}, or a folder with open_clip_config.json")
+    raise InputError(
+        f"[metrics] clip: {unknown('CLIP', choice, clips)}, or a folder with open_clip_config.json"
+    )
 
 
 def locate(name: str) -> Located:
@@ -184,9 +221,7 @@ def load(located: Located, device: str = "cpu") -> Encoder:
         return DinoV2(located.path, device)
     if kind == "aesthetic":
         return Aesthetic(located, device)
-    from bench.miniature import instruments
-
-    return instruments.encoder(located.name, device)
+    return importlib.import_module("bench.miniature.instruments").encoder(located.name, device)
 
 
 def open_image(path: Path, size: int | None = None) -> Any:
@@ -200,7 +235,9 @@ def open_image(path: Path, size: int | None = None) -> Any:
         with Image.open(path) as file:
             image = file.convert("RGB")
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as an image ({error}): restore it, or generate it again") from None
+        raise InputError(
+            f"{path} cannot be read as an image ({error}): restore it, or generate it again"
+        ) from None
     if size is not None and image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.LANCZOS)
     return image
@@ -307,7 +344,9 @@ def _prepared(
         ahead = [pool.submit(one, path) for _, path in blocks[0]]
         for number, block in enumerate(blocks):
             now = ahead
-            ahead = [pool.submit(one, path) for _, path in (blocks[number + 1] if number + 1 < len(blocks) else [])]
+            ahead = [
+                pool.submit(one, path) for _, path in (blocks[number + 1] if number + 1 < len(blocks) else [])
+            ]
             yield [key for key, _ in block], torch.stack([future.result() for future in now])
 
 
@@ -328,7 +367,9 @@ def text_features(
 
 def _finite(rows: Array, name: str) -> Array:
     if not np.isfinite(rows).all():
-        raise InputError(f"extractor '{name}' gave a value that is not finite: its weights are damaged; fetch them anew")
+        raise InputError(
+            f"extractor '{name}' gave a value that is not finite: its weights are damaged; fetch them anew"
+        )
     return rows
 
 
@@ -347,7 +388,9 @@ def _tree_sha256(path: Path, _stamp: tuple[Any, ...]) -> str:
     hashes = []
     for file in _files(path):
         with file.open("rb") as stream:
-            hashes.append((file.relative_to(path).as_posix(), hashlib.file_digest(stream, "sha256").hexdigest()))
+            hashes.append(
+                (file.relative_to(path).as_posix(), hashlib.file_digest(stream, "sha256").hexdigest())
+            )
     return hashes[0][1] if path.is_file() else hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
 
@@ -396,8 +439,9 @@ def _find_aesthetic(entry: Extractor) -> Path | None:
 
 
 def _find_miniature(entry: Extractor) -> Path | None:
-    from bench.miniature import instruments
-
+    if importlib.util.find_spec("bench.miniature.instruments") is None:
+        return None
+    instruments = importlib.import_module("bench.miniature.instruments")
     return instruments.weights_path()
 
 
@@ -536,7 +580,9 @@ def _inception_network(path: Path) -> Any:
         network.load_state_dict({name: value for name, value in state.items() if not name.startswith("fc.")})
     except (RuntimeError, OSError, EOFError, AttributeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path} is not the 2015 Inception ({reason}): remove it and run `bench fetch`") from None
+        raise InputError(
+            f"{path} is not the 2015 Inception ({reason}): remove it and run `bench fetch`"
+        ) from None
     network.eval().requires_grad_(False)
     for module in list(network.modules()):
         if isinstance(module, conv):
@@ -587,7 +633,9 @@ def centre_patch(image: Any, size: int = 299) -> Array:
     """(size, size, 3) float32. Raises InputError for an image that is smaller."""
     width, height = image.size
     if min(width, height) < size:
-        raise InputError(f"patch_fid needs images of at least {size} px a side; one is {width} x {height}: leave it out")
+        raise InputError(
+            f"patch_fid needs images of at least {size} px a side; one is {width} x {height}: leave it out"
+        )
     left, top = (width - size) // 2, (height - size) // 2
     return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.float32)
 
@@ -652,7 +700,9 @@ class TransformersClip:
             self.processor = CLIPImageProcessor.from_pretrained(path, local_files_only=True)
             self.tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         except (OSError, ValueError) as error:
-            raise InputError(f"the model in {path} is not whole ({str(error).splitlines()[0]}): fetch it anew") from None
+            raise InputError(
+                f"the model in {path} is not whole ({str(error).splitlines()[0]}): fetch it anew"
+            ) from None
         self.device = device
         self.window = self.model.config.text_config.max_position_embeddings
 
@@ -689,7 +739,9 @@ class DinoV2:
         try:
             self.model = Dinov2Model.from_pretrained(path, local_files_only=True).to(device).eval()
         except (OSError, ValueError) as error:
-            raise InputError(f"the model in {path} is not whole ({str(error).splitlines()[0]}): fetch it anew") from None
+            raise InputError(
+                f"the model in {path} is not whole ({str(error).splitlines()[0]}): fetch it anew"
+            ) from None
         self.device = device
 
     def prepare(self, image: Any) -> Any:
@@ -703,7 +755,9 @@ class DinoV2:
         import torch
 
         with torch.inference_mode():
-            return self.model(pixel_values=batch.to(self.device)).last_hidden_state[:, 0].float().cpu().numpy()
+            return (
+                self.model(pixel_values=batch.to(self.device)).last_hidden_state[:, 0].float().cpu().numpy()
+            )
 
     def texts(self, captions: Sequence[str]) -> tuple[Array, Array]:
         raise InputError("DINOv2 has no text tower")
@@ -723,7 +777,10 @@ class Aesthetic:
         state = {name.removeprefix("layers."): value for name, value in state.items()}
         # Dropout stands between the layers of the published file; it is off here and only keeps the numbering.
         sizes = {int(n.split(".")[0]): v.shape for n, v in state.items() if n.endswith("weight")}
-        layers = [nn.Linear(sizes[i][1], sizes[i][0]) if i in sizes else nn.Identity() for i in range(max(sizes) + 1)]
+        layers = [
+            nn.Linear(sizes[i][1], sizes[i][0]) if i in sizes else nn.Identity()
+            for i in range(max(sizes) + 1)
+        ]
         self.head = nn.Sequential(*layers)
         self.head.load_state_dict(state)
         self.head.eval()

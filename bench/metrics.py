@@ -156,7 +156,7 @@ METRICS: dict[str, Metric] = {
         kind="prompt",
         higher_is_better=True,
         extractor="pickscore",
-        statistic="logit",
+        statistic="dot",
         source="Kirstain et al. 2023, arXiv 2305.01569",
         tells="what users of one web application picked",
         cannot="it was trained on images of older models; its scale has no zero",
@@ -219,7 +219,7 @@ METRICS: dict[str, Metric] = {
         kind="prompt",
         higher_is_better=True,
         extractor="mini-scene",
-        statistic="value",
+        statistic="dot",
         source="share of the prompt's attributes that the suite's own miniature classifier finds",
         tells="whether shape, colour, place and number are as asked",
         cannot="anything outside the miniature world",
@@ -347,7 +347,9 @@ class WeightedFrechet:
         rows = _finite(np.asarray(features, dtype=np.float64))
         _enough(len(rows), 2)
         if rows.shape[1] != reference.mean.size:
-            raise InputError(f"features of {rows.shape[1]} and {reference.mean.size} dimensions cannot be compared")
+            raise InputError(
+                f"features of {rows.shape[1]} and {reference.mean.size} dimensions cannot be compared"
+            )
         self.centre = rows.mean(0)
         self.rows = rows - self.centre
         self.reference = reference
@@ -475,7 +477,9 @@ class Neighbours:
     """(m,) 0 or 1 a reference image."""
 
 
-def neighbours(images: Array, reference: Array, *, k: int = 3, k_density: int = 5, block: int = 1024) -> Neighbours:
+def neighbours(
+    images: Array, reference: Array, *, k: int = 3, k_density: int = 5, block: int = 1024
+) -> Neighbours:
     """k-nearest-neighbour balls of both sets; k for precision and recall, k_density for the other two.
 
     Raises InputError: fewer than k_density + 1 images on a side.
@@ -496,7 +500,10 @@ def neighbours(images: Array, reference: Array, *, k: int = 3, k_density: int = 
         recall |= (distances < own[part, None]).any(0)
         nearest = np.minimum(nearest, distances.min(0))
     return Neighbours(
-        precision=precision, recall=recall.astype(float), density=density, coverage=(nearest < wide).astype(float)
+        precision=precision,
+        recall=recall.astype(float),
+        density=density,
+        coverage=(nearest < wide).astype(float),
     )
 
 
@@ -558,7 +565,9 @@ def bootstrap_weights(groups: Array, replicates: int, seed: int) -> Array:
     return drawn[:, members]
 
 
-def bootstrap_mean(values: Array, groups: Array, *, replicates: int = 1000, seed: int = 0) -> tuple[float, float] | None:
+def bootstrap_mean(
+    values: Array, groups: Array, *, replicates: int = 1000, seed: int = 0
+) -> tuple[float, float] | None:
     """95% percentile interval of a mean over images, whole groups resampled; None with fewer than two groups."""
     if len(np.unique(groups)) < 2:
         return None
@@ -580,7 +589,9 @@ def bootstrap_normal(value: float, resampled: Array) -> tuple[float, float]:
 
 def _finite(values: Array) -> Array:
     if not np.isfinite(values).all():
-        raise InputError("features hold a value that is not finite: the images or the extractor's weights are damaged")
+        raise InputError(
+            "features hold a value that is not finite: the images or the extractor's weights are damaged"
+        )
     return values
 
 
