@@ -206,14 +206,12 @@ def fetch(study: StudyName) -> None:
 
     Example: [bold]bench fetch turbo-preference[/bold] on a machine with a network that shares the cache.
     """
-    import bench.prompts as prompts
     from bench.study import prompt_set_of
     from bench.weights import fetch as fetch_weights
 
     needed = prompt_set_of(study)
-    if needed and not prompts.is_here(needed):
-        for path in prompts.fetch(needed):
-            print(f"prompts  {path}")
+    if needed:
+        prompts_fetch(needed)
     for name, model in _read(study).models.items():
         if model.kind != "imported":
             for repository, commit in fetch_weights(model).items():
@@ -319,10 +317,21 @@ def prompts(context: typer.Context, as_json: Json = False) -> None:
 @prompts_app.command("add")
 def prompts_add(name: str, file: Path) -> None:
     """Take a copy of a public set from disk; its hash is verified."""
-    import bench.prompts as sets
+    from bench.prompt_fetch import add
 
-    for path in sets.add(name, file):
+    for path in add(name, file):
         print(path)
+
+
+@prompts_app.command("fetch")
+def prompts_fetch(name: str) -> None:
+    """Download a public set; its hash is verified, or recorded at the first fetch and held to afterwards."""
+    from bench.prompt_fetch import fetch as fetch_prompts
+    from bench.prompts import is_here
+
+    if not is_here(name):
+        for path in fetch_prompts(name):
+            print(path)
 
 
 def _read(study: str) -> Study:

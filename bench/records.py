@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 Row = TypeVar("Row")
 
 OUTCOMES = ("left", "right", "tie", "both_bad")
+_CONFUSED = str.maketrans("lIo_ ", "110--")
+"""Characters that are typed for one another."""
 STAGES = ("encode", "denoise", "decode", "total")
 
 
@@ -29,8 +31,10 @@ class InputError(ValueError):
 def unknown(what: str, value: str, allowed: Iterable[str]) -> InputError:
     """The one wording for a name that is not in a table: nearest match first, then everything allowed."""
     names = list(allowed)
-    near = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
-    hint = f": did you mean '{near[0]}'?" if near else "."
+    asked = value.lower().translate(_CONFUSED)
+    likeness = [difflib.SequenceMatcher(None, asked, name.translate(_CONFUSED)).ratio() for name in names]
+    best = max(likeness, default=0.0)
+    hint = f": did you mean '{names[likeness.index(best)]}'?" if best >= 0.5 else "."
     return InputError(f"unknown {what} '{value}'{hint} known: {', '.join(names) or 'none'}")
 
 

@@ -1,0 +1,42 @@
+"""A pipeline that costs nothing: what is measured or broken with it is the harness alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bench.records import Contender
+
+
+@dataclass
+class NullPipeline:
+    size: int = 16
+    calls: list[tuple[str, int]] = field(default_factory=list)
+    """Each call of `denoise`: contender and batch."""
+    poison: str = ""
+    """A prompt with this in it fails alone and takes its batch with it."""
+
+    def encode(self, texts: Sequence[str], contender: Contender) -> list[str]:
+        return list(texts)
+
+    def denoise(self, embeddings: list[str], seeds: Sequence[int], contender: Contender, on_step=None):
+        self.calls.append((contender.name, len(seeds)))
+        if self.poison and any(self.poison in text for text in embeddings):
+            raise RuntimeError("poisoned\nwith a second line")
+        for step in range(contender.steps or 0):
+            if on_step:
+                on_step(step)
+        return list(zip(embeddings, seeds, strict=True))
+
+    def decode(self, latents) -> np.ndarray:
+        return np.stack(
+            [
+                np.random.Generator(np.random.PCG64(seed)).integers(0, 256, (self.size, self.size, 3), np.uint8)
+                for _, seed in latents
+            ]
+        )
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,50 @@
+import pytest
+
+from bench.generate import Options
+from bench.latency import Protocol, measure, time_contender
+from bench.store import StudyFolder
+from bench.study import read
+
+from .null import NullPipeline
+
+STUDY = """name = "null"
+contenders = ["tiny-sdxl@50", "midjourney"]
+[prompts]
+file = "prompts.txt"
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    (tmp_path / "prompts.txt").write_text("one\ntwo\nthree\n")
+    (tmp_path / "study.toml").write_text(STUDY)
+    return read(tmp_path / "study.toml")
+
+
+def test_every_sample_of_every_stage_is_kept_and_total_is_their_sum(study):
+    rows = time_contender(NullPipeline(), study.contenders[0], study, 2, "cpu", Protocol(samples=4, warm_up=1))
+    found = {row.stage: row.seconds for row in rows}
+    assert {stage: len(seconds) for stage, seconds in found.items()} == {
+        "encode": 4, "denoise": 4, "decode": 4, "total": 4, "forward": 3 * 49,
+    }  # fmt: skip
+    for parts in zip(found["encode"], found["denoise"], found["decode"], found["total"], strict=True):
+        assert sum(parts[:3]) == pytest.approx(parts[3])
+
+
+def test_warm_up_calls_are_not_among_the_samples(study):
+    pipeline = NullPipeline()
+    time_contender(pipeline, study.contenders[0], study, 2, "cpu", Protocol(samples=5, warm_up=3, forwards=1))
+    assert len(pipeline.calls) == 3 + 5 + 1
+    assert {batch for _, batch in pipeline.calls} == {2}
+
+
+def test_both_batch_sizes_are_timed_and_imports_are_not(study, tmp_path):
+    folder = StudyFolder(tmp_path / "out")
+    folder.path.mkdir()
+    folder.write_json("plan.json", {"tiny-sdxl": {"shape": 4}})
+    document = measure(
+        study, folder, Options(device="cpu"), Protocol(samples=1, least=1), load=lambda model, **_: NullPipeline()
+    )
+    assert folder.read_json("latency.json") == {**document, "rows": folder.read_json("latency.json")["rows"]}
+    assert {(t.contender, t.batch) for t in folder.timings()} == {("tiny-sdxl@50", 1), ("tiny-sdxl@50", 4)}
+    assert document["protocol"]["weights"]["tiny-sdxl"] == "random"
