@@ -12,8 +12,10 @@ from arena.desk import Desk
 from arena.exchange import FORMATS, collect
 from bench.records import InputError
 
-LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Administration</title><body style="font: 1rem system-ui; max-width: 24rem; margin: 4rem auto; padding: 1rem">
+LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Administration</title>
+<body style="font: 1rem system-ui; max-width: 24rem; margin: 4rem auto; padding: 1rem">
 <h1 style="font-size: 1.4rem">Administration</h1><form method="post" action="admin-login">
 <label>Token<br><input name="token" type="password" autocomplete="current-password" required
 style="font: inherit; width: 100%; padding: .6rem"></label>
@@ -56,7 +58,9 @@ def rating_rows(desk: Desk) -> tuple[str, list[list[Any]]]:
     rows, _ = collect(desk.ballots, desk.prompts)
     try:
         document = rate(
-            code_battles(rows), study=desk.study.name, options=Options(anchor=desk.study.file.report.anchor)
+            code_battles(rows),
+            study=desk.study.name,
+            options=Options(anchor=desk.study.file.report.anchor, bootstrap=0, shuffles=1),
         )
     except InputError as error:
         return str(error), []

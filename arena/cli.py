@@ -297,6 +297,7 @@ def rate_votes(
     Example: arena rate miniature
     """
     from arena.battles import code_battles, read_votes
+    from arena.document import to_dict
     from arena.rate import Options, rate
 
     if Path(votes).is_file():
@@ -309,7 +310,7 @@ def rate_votes(
         study, folder, ballots, _ = _ballots(votes, results, database)
         rows, _ = collect(ballots, {p.id: p for p in study.prompts})
         options = Options(anchor=anchor or study.file.report.anchor)
-        document = asdict(rate(code_battles(rows), study=study.name, options=options))
+        document = to_dict(rate(code_battles(rows), study=study.name, options=options))
         folder.write_json("ratings.json", document)
     if as_json:
         print(json.dumps(document, ensure_ascii=False))

@@ -1,13 +1,14 @@
-"""The desk between raters and tables: hands out pairs, takes answers. No HTTP, no HTML, no clock of its own."""
+"""The desk between raters and tables: hands out pairs, takes answers. No HTTP, no clock of its own."""
 
 from __future__ import annotations
 
 import itertools
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sqlalchemy.exc import IntegrityError
@@ -97,7 +98,8 @@ class Desk:
                 pool[question, first, second] = (wanted, common)
         if not pool:
             raise InputError(
-                f"study '{self.study.name}' has no prompt with images of two contenders: run `bench run` first"
+                f"study '{self.study.name}' has no prompt with images of two contenders: "
+                "run `bench run` first"
             )
         self.ballots.prepare(pool)
         with self.ballots.reading() as tx:
@@ -106,30 +108,40 @@ class Desk:
     def hand(self, rater_id: str) -> Hand:
         """What the rater has now, after topping it up. Raises Refused for an unknown rater."""
         now = self.clock()
-        self.sweep(now)
-        with self.ballots.reading() as tx:
-            phase = tx.phase
-        if phase == "open":
-            while self._top_up(rater_id, now):
-                pass
+        hand, short = self._look(rater_id, now)
+        while short and self._top_up(rater_id, now):
+            hand, short = self._look(rater_id, now)
+        return hand
+
+    def _look(self, rater_id: str, now: float) -> tuple[Hand, bool]:
+        """What the rater has, and whether more may be handed out."""
         with self.ballots.reading() as tx:
             rater = tx.rater(rater_id)
             if rater is None:
                 raise Refused("unknown_rater", 401)
-            held = () if phase != "open" else tuple(tx.open_assignments(rater_id))
-            undoable = phase == "open" and self._undoable(tx, rater_id) is not None
-        stage = "vote" if held else {"open": "done", "paused": "paused", "closed": "closed"}[phase]
-        return Hand(
-            stage=stage, open=held, voted=rater.voted, limit=self.settings.votes_per_rater, can_undo=undoable
+            phase, stale = tx.phase, tx.has_stale(now)
+            mine = tx.rater_assignments(rater_id)
+        if stale:
+            with self.ballots.writing(durable=False) as tx:
+                tx.expire(now)
+            return self._look(rater_id, now)
+        open_now = phase == "open"
+        held = tuple(a for a in mine if a.state == "open") if open_now else ()
+        limit = self.settings.votes_per_rater
+        hand = Hand(
+            stage="vote" if held else {"open": "done", "paused": "paused", "closed": "closed"}[phase],
+            open=held,
+            voted=rater.voted,
+            limit=limit,
+            can_undo=open_now and _undoable(mine) is not None,
         )
+        full = len(held) >= AHEAD or (limit is not None and rater.voted + len(held) >= limit)
+        return hand, open_now and not full
 
     def sweep(self, now: float) -> None:
         """Return what was not answered in time."""
-        with self.ballots.reading() as tx:
-            stale = tx.has_stale(now)
-        if stale:
-            with self.ballots.writing() as tx:
-                tx.expire(now)
+        with self.ballots.writing(durable=False) as tx:
+            tx.expire(now)
 
     def vote(self, rater_id: str, token: str, answer: str, seconds: float | None) -> bool:
         """Save an answer. True if it is new, False if this very answer was saved before.
@@ -169,7 +181,7 @@ class Desk:
         with self.ballots.writing() as tx:
             if tx.rater(rater_id, lock=True) is None:
                 raise Refused("unknown_rater", 401)
-            one = self._undoable(tx, rater_id)
+            one = _undoable(tx.rater_assignments(rater_id))
             if one is None or tx.phase != "open":
                 raise Refused("nothing_to_undo", 409)
             tx.undo(one, self._tokens(one.question), now=now, expires=self._expiry(now))
@@ -181,12 +193,6 @@ class Desk:
         if one is None or one.rater_id != rater_id:
             raise Refused("unknown_token", 404)
         return one
-
-    def _undoable(self, tx: Transaction, rater_id: str) -> Assignment | None:
-        """The last answered pair, unless it was undone once: going back is one step."""
-        answered = [a for a in tx.rater_assignments(rater_id) if a.state in ("voted", "open") and _touched(a)]
-        last = answered[-1] if answered else None
-        return last if last is not None and last.state == "voted" and last.revision == 0 else None
 
     def _expiry(self, now: float) -> float:
         return now + 60 * self.settings.expire_minutes
@@ -200,7 +206,7 @@ class Desk:
         gain = self._gains() if self.settings.pairing == "active" else None
         for _ in range(TRIES):
             try:
-                with self.ballots.writing() as tx:
+                with self.ballots.writing(durable=False) as tx:
                     rater = tx.rater(rater_id, lock=True)
                     if rater is None:
                         raise Refused("unknown_rater", 401)
@@ -363,6 +369,13 @@ class Desk:
 
 class _SlotGone(Exception):
     """Another server took the slot between choosing and writing; the transaction rolls back."""
+
+
+def _undoable(mine: Sequence[Assignment]) -> Assignment | None:
+    """The last answered pair, unless it was undone once: going back is one step."""
+    answered = [a for a in mine if a.state in ("voted", "open") and _touched(a)]
+    last = answered[-1] if answered else None
+    return last if last is not None and last.state == "voted" and last.revision == 0 else None
 
 
 def _touched(a: Assignment) -> bool:

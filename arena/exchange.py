@@ -52,7 +52,7 @@ def exported(ballots: Ballots, prompts: Mapping[str, Prompt], kind: str) -> byte
 
 
 _PAIR_COLUMNS = ["model_a", "model_b", "winner", "rater", "prompt", "question", "category", "challenge"]
-_PAIR_COLUMNS += ["group", "probability", "simulated"]
+_PAIR_COLUMNS += ["group", "probability"]
 
 
 def _as_pair(row: Battle) -> dict[str, Any]:
@@ -67,7 +67,6 @@ def _as_pair(row: Battle) -> dict[str, Any]:
         "challenge": row.challenge,
         "group": row.group,
         "probability": row.probability,
-        "simulated": row.simulated,
     }
 
 

@@ -131,7 +131,8 @@ def admit(
                 rater_id=rater_id,
             )
             return rater_id
-        label: str | None = ""
+        # The group travels into every export, also into forms that have no column of their own for this.
+        label: str | None = "simulated" if simulated else ""
         if "invite" in parameters:
             label = tx.use_invite(_hash("invite", parameters["invite"]))
             if label is None:

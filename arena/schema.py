@@ -171,6 +171,12 @@ def connect(url: str) -> Engine:
         raise InputError("PostgreSQL needs psycopg: install turbo-preference-bench[postgres]") from None
 
 
+def relax(connection: Connection) -> None:
+    """PostgreSQL's form of a transaction that need not wait for the disk."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL synchronous_commit = off"))
+
+
 def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path.resolve()}"
 
@@ -187,8 +193,14 @@ def _sqlite(url: str) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A writer takes the lock at once: an upgrade in mid-transaction fails without waiting.
-        reading = connection.get_execution_options().get("arena_reading", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        if options.get("arena_reading", False):
+            connection.exec_driver_sql("BEGIN")
+            return
+        connection.exec_driver_sql(
+            f"PRAGMA synchronous={'FULL' if options.get('arena_durable', True) else 'NORMAL'}"
+        )
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
