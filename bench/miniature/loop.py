@@ -1,0 +1,99 @@
+"""The training loop of every stage: seeded, logged, averaged, and resumed from its last checkpoint."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+CHECKPOINT_EVERY = 250  # steps
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Warm-up over 3% of the steps, level, then a straight line down to 2% of the peak over the last quarter."""
+    warm, fall = max(1, int(0.03 * steps)), max(1, steps // 4)
+    return peak * min(1.0, (step + 1) / warm, max(0.02, (steps - step) / fall))
+
+
+def batch_indices(step: int, batch: int, count: int, seed: int):
+    """Which examples a step uses: a fresh shuffle every epoch, the same after a resume."""
+    import numpy as np
+
+    per_epoch = count // batch
+    epoch, place = divmod(step, per_epoch)
+    order = np.random.default_rng((seed, epoch)).permutation(count)
+    return order[place * batch : (place + 1) * batch]
+
+
+def train_stage(
+    name: str,
+    folder: Path,
+    net: torch.nn.Module,
+    loss_of: Callable[[int, torch.Generator], dict[str, torch.Tensor]],
+    *,
+    steps: int,
+    peak: float,
+    seed: int,
+    ema_decay: float = 0.998,
+    device: str = "cpu",
+) -> torch.nn.Module:
+    """Train `net` in place, then give back its exponential moving average (a copy, in eval mode).
+
+    loss_of(step, generator): named losses; `loss` is minimised, all are logged to `<name>.jsonl`.
+    A checkpoint every CHECKPOINT_EVERY steps; a finished stage is only loaded.
+    """
+    import copy
+
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    average = copy.deepcopy(net).eval().requires_grad_(False)
+    trained = [p for p in net.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    path, step, spent = folder / f"{name}.pt", 0, 0.0
+    if path.exists():
+        saved = torch.load(path, map_location=device, weights_only=True)
+        net.load_state_dict(saved["net"])
+        average.load_state_dict(saved["average"])
+        optimiser.load_state_dict(saved["optimiser"])
+        step, spent = saved["step"], saved["seconds"]
+    net.train()
+    began = time.perf_counter()
+    while step < steps:
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, steps, peak)
+        generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+        losses = loss_of(step, generator)
+        losses["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        step += 1
+        decay = min(ema_decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            states = zip(average.parameters(), net.parameters(), strict=True)
+            for mean, now in states:
+                mean.lerp_(now, 1 - decay)
+            for mean, now in zip(average.buffers(), net.buffers(), strict=True):
+                mean.copy_(now)
+        if step % 20 == 0 or step == steps:
+            seconds = round(spent + time.perf_counter() - began, 1)
+            row = {"step": step, "seconds": seconds, **{k: round(float(v.detach()), 5) for k, v in losses.items()}}
+            with (folder / f"{name}.jsonl").open("a") as log:
+                log.write(json.dumps(row) + "\n")
+        if step % CHECKPOINT_EVERY == 0 or step == steps:
+            state = {
+                "net": net.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step,
+                "seconds": spent + time.perf_counter() - began,
+            }
+            torch.save(state, path.with_suffix(".tmp"))
+            path.with_suffix(".tmp").rename(path)
+    return average.eval()
