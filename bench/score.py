@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+import bench.encoders as encoders
+import bench.extractors as extractors
 import bench.features as features
 import bench.metrics as metrics
 import bench.references as references
@@ -21,6 +23,8 @@ from bench.study import Study
 
 Key = tuple[str, int]
 """prompt_id, replicate"""
+Found = dict[Key, tuple[str, Path]]
+"""sha256 and path of each sound image of one contender"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,21 +94,19 @@ def _metric(name: str) -> Metric:
 def _extractor(metric: Metric, study: Study) -> str:
     if metric.extractor != "study":
         return metric.extractor
-    return features.clip_name(study.file.metrics.clip, study.base)
+    return extractors.clip_name(study.file.metrics.clip, study.base)
 
 
-def _located(plan: Mapping[str, Metric], study: Study) -> dict[str, features.Located]:
+def _located(plan: Mapping[str, Metric], study: Study) -> dict[str, extractors.Located]:
     """Extractors of the plan in order, each with its weights found."""
     names = dict.fromkeys(_extractor(metric, study) for metric in plan.values())
-    return {name: features.locate(name) for name in names}
+    return {name: extractors.locate(name) for name in names}
 
 
-def census(
-    folder: StudyFolder, study: Study
-) -> tuple[dict[str, dict[Key, tuple[str, Path]]], dict[str, Counter[str]]]:
+def census(folder: StudyFolder, study: Study) -> tuple[dict[str, Found], dict[str, Counter[str]]]:
     """Per contender: the sound images (sha256, path), and how many are `missing`, `black` or `damaged`."""
     made = folder.generations()
-    found: dict[str, dict[Key, tuple[str, Path]]] = {c.name: {} for c in study.contenders}
+    found: dict[str, Found] = {c.name: {} for c in study.contenders}
     faults: dict[str, Counter[str]] = {c.name: Counter() for c in study.contenders}
     for contender in found:
         for prompt in study.prompts:
@@ -152,7 +154,7 @@ def _counted(count: Counter[str]) -> str:
 def _reference(
     plan: Mapping[str, Metric],
     study: Study,
-    found: Mapping[str, Mapping[Key, tuple[str, Path]]],
+    found: Mapping[str, Found],
     keys: list[Key],
 ) -> references.Reference | None:
     wanting = [name for name, metric in plan.items() if metric.kind == "reference"]
@@ -177,10 +179,10 @@ def _reference(
 
 def _rows(
     plan: Mapping[str, Metric],
-    located: features.Located,
+    located: extractors.Located,
     folder: StudyFolder,
     study: Study,
-    found: Mapping[str, Mapping[Key, tuple[str, Path]]],
+    found: Mapping[str, Found],
     keys: list[Key],
     reference: references.Reference | None,
     faults: Mapping[str, Counter[str]],
@@ -188,15 +190,15 @@ def _rows(
     progress: features.Progress | None,
 ) -> list[Score]:
     """All rows of the metrics that share one extractor; the network is loaded once, or not at all."""
-    network = functools.cache(lambda: features.load(located, device))
+    network = functools.cache(lambda: encoders.load(located, device))
     size = study.file.display_size
 
     def of(files: list[tuple[str, Path]], cache: Path, side: int | None) -> Array:
         return features.image_features(files, located, network, cache, size=side, progress=progress)
 
     other, moments = None, None
+    inside = study.file.metrics.reference in found
     if reference is not None and any(m.kind == "reference" for m in plan.values()):
-        inside = reference.name in found
         if reference.statistics is None:
             other = of(list(reference.files), reference.cache or folder.features, size if inside else None)
             moments = metrics.moments(other)
@@ -215,21 +217,11 @@ def _rows(
         inputs = Inputs(images=rows_of, prompts=prompts, texts=texts, reference=other, moments=moments)
         for name, metric in plan.items():
             against = reference if metric.kind == "reference" else None
-            itself = against is not None and against.name == contender
-            estimate = (
-                Estimate(value=None, note="is the reference")
-                if itself
-                else STATISTICS[metric.statistic](inputs)
-            )
-            protocol = _protocol(
-                name,
-                metric,
-                located,
-                size,
-                len(keys),
-                against,
-                against is not None and other is not None and against.name in found,
-            )
+            if against and inside and against.name == contender:
+                estimate = Estimate(value=None, note="is the reference")
+            else:
+                estimate = STATISTICS[metric.statistic](inputs)
+            protocol = _protocol(name, metric, located, size, len(keys), against, inside)
             truncated = int(cut.sum()) if metric.kind == "prompt" else 0
             rows.append(
                 _row(name, metric, contender, estimate, len(keys), protocol, faults[contender], truncated)
@@ -240,7 +232,7 @@ def _rows(
 def _protocol(
     name: str,
     metric: Metric,
-    located: features.Located,
+    located: extractors.Located,
     size: int,
     n: int,
     reference: references.Reference | None,

@@ -80,12 +80,13 @@ def test_weights_are_repetitions(n: int) -> None:
     assert metrics.WeightedFrechet(x, reference).distance(weights) == pytest.approx(expected, rel=1e-4)
 
 
-def test_infinite_distance_removes_the_bias_of_a_small_set() -> None:
+def test_infinite_distance_removes_most_of_the_bias_of_a_small_set() -> None:
     random = np.random.default_rng(4)
     reference = Moments(mean=np.zeros(10), covariance=np.eye(10), factor=None, n=0)
-    space = metrics.WeightedFrechet(random.standard_normal((600, 10)), reference)
-    everything = np.ones(600, dtype=int)
-    assert abs(space.infinity(everything, seed=0)) < space.distance(everything) / 2
+    everything = np.ones(400, dtype=int)
+    spaces = [metrics.WeightedFrechet(random.standard_normal((400, 10)), reference) for _ in range(40)]
+    plain = np.mean([space.distance(everything) for space in spaces])
+    assert abs(np.mean([space.infinity(everything, seed=i) for i, space in enumerate(spaces)])) < plain / 3
 
 
 def test_kernel_distance_equals_a_double_loop_over_sklearn_kernel() -> None:

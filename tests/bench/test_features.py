@@ -1,0 +1,332 @@
+"""Extractors against the libraries they must agree with, on real photographs; the cache; the loaders."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bench.features as features
+import bench.metrics as metrics
+from bench.encoders import DinoV2, Inception, OpenClip, TransformersClip, load, tensorflow_resize
+from bench.extractors import EXTRACTORS, Extractor, Located, clip_name, locate
+from bench.records import InputError
+
+SHARED = (
+    Path(os.environ.get("BENCH_SHARED") or Path(__file__).resolve().parents[2].parent / "shared") / "data"
+)
+WEIGHTS = SHARED / "weights" / "inception-2015-12-05-trunk.pth"
+PHOTOS = sorted((SHARED / "photos").glob("*.jpg"))
+real = pytest.mark.skipif(
+    not (WEIGHTS.is_file() and PHOTOS), reason="shared photographs and weights are absent"
+)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TURBO_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "features-cache"))
+
+
+def files(paths: list[Path]) -> list[tuple[str, Path]]:
+    return [(hashlib.sha256(path.read_bytes()).hexdigest(), path) for path in paths]
+
+
+def pictures(folder: Path, count: int, size: int = 64) -> list[Path]:
+    random = np.random.default_rng(0)
+    paths = []
+    for i in range(count):
+        path = folder / f"{i}.png"
+        Image.fromarray(random.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path)
+        paths.append(path)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def theirs() -> Any:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    return FeatureExtractorInceptionV3("x", ["2048"], feature_extractor_weights_path=str(WEIGHTS))
+
+
+@real
+@pytest.mark.filterwarnings("ignore")
+def test_inception_equals_torch_fidelity_on_photographs(theirs: Any) -> None:
+    import torch
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    chosen = PHOTOS[:20]
+    network = Inception(WEIGHTS, mode="tf")
+    ours = np.concatenate([network.images(network.prepare(features.open_image(p))[None]) for p in chosen])
+    expected = []
+    for path in chosen:
+        array = np.array(Image.open(path).convert("RGB"))
+        expected.append(theirs(torch.from_numpy(array).permute(2, 0, 1)[None])[0])
+    rows = torch.cat(expected)
+    assert np.abs(ours - rows.numpy()).max() < 1e-4
+    found = metrics.kernel_distance(ours[:10], ours[10:])
+    kid = kid_features_to_metric(rows[:10], rows[10:], kid_subsets=1, kid_subset_size=10, verbose=False)
+    assert found == pytest.approx(kid["kernel_inception_distance_mean"], abs=1e-3)
+
+
+@real
+@pytest.mark.filterwarnings("ignore")
+def test_frechet_equals_torch_fidelity_and_clean_fid(theirs: Any) -> None:
+    """On 128 columns of real features: the libraries' matrix root of all 2,048 takes a minute."""
+    import torch
+    from cleanfid.fid import frechet_distance
+    from torch_fidelity.metric_fid import fid_features_to_metric
+
+    rows = []
+    for path in PHOTOS[:12]:
+        image = Image.open(path).convert("RGB")
+        rows.append(theirs(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])[0][:, :128])
+    x, y = torch.cat(rows[:6]), torch.cat(rows[6:])
+    ours = metrics.frechet_distance(metrics.moments(x.numpy()), metrics.moments(y.numpy()))
+    fidelity = fid_features_to_metric(x, y, verbose=False)["frechet_inception_distance"]
+    a, b = x.double().numpy(), y.double().numpy()
+    clean = frechet_distance(a.mean(0), np.cov(a, rowvar=False), b.mean(0), np.cov(b, rowvar=False))
+    assert ours == pytest.approx(fidelity, abs=1e-3)
+    assert ours == pytest.approx(clean, abs=1e-3)
+
+
+@real
+@pytest.mark.filterwarnings("ignore")
+def test_clean_mode_equals_clean_fid_resize_and_the_unfolded_network(
+    theirs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from cleanfid.resize import build_resizer
+    from torch_fidelity import feature_extractor_inceptionv3 as parts
+
+    monkeypatch.setattr(parts, "vassert", lambda condition, message: None)
+    resize = build_resizer("clean")
+    network = Inception(WEIGHTS, mode="clean")
+    for path in PHOTOS[:8]:
+        resized = resize(np.array(Image.open(path).convert("RGB")))
+        expected = theirs(torch.from_numpy(resized).permute(2, 0, 1)[None])[0].numpy()
+        found = network.images(network.prepare(features.open_image(path))[None])
+        assert np.abs(found - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (299, 299), (640, 420), (700, 1100)])
+def test_resize_equals_torch_fidelity_bit_by_bit(shape: tuple[int, int]) -> None:
+    import torch
+    from torch_fidelity.interpolate_compat_tensorflow import (
+        interpolate_bilinear_2d_like_tensorflow1x as oracle,
+    )
+
+    image = torch.randint(0, 256, (*shape, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = oracle(image.permute(2, 0, 1)[None].float(), size=(299, 299), align_corners=False)[0]
+    assert torch.equal(tensorflow_resize(image), expected)
+
+
+@real
+def test_worse_pictures_are_farther_away() -> None:
+    """Blur, noise and JPEG: each stronger step is farther from the photographs."""
+    import io
+
+    from PIL import ImageFilter
+
+    network = Inception(WEIGHTS, mode="tf")
+    originals = [features.open_image(path, 256) for path in PHOTOS[:12]]
+
+    def distance(change: Any) -> float:
+        import torch
+
+        rows = network.images(torch.stack([network.prepare(change(image)) for image in originals]))
+        return metrics.frechet_distance(metrics.moments(rows), reference)
+
+    def noisy(image: Image.Image, scale: float) -> Image.Image:
+        noise = np.random.default_rng(0).normal(0, scale, (256, 256, 3))
+        return Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
+
+    def jpeg(image: Image.Image, quality: int) -> Image.Image:
+        data = io.BytesIO()
+        image.save(data, "JPEG", quality=quality)
+        return Image.open(data).convert("RGB")
+
+    import torch
+
+    reference = metrics.moments(network.images(torch.stack([network.prepare(image) for image in originals])))
+    assert distance(lambda image: image) == pytest.approx(0, abs=1e-6)
+    blurred = [distance(lambda i, r=r: i.filter(ImageFilter.GaussianBlur(r))) for r in (1, 4)]
+    noised = [distance(lambda i, s=s: noisy(i, s)) for s in (10, 50)]
+    squeezed = [distance(lambda i, q=q: jpeg(i, q)) for q in (60, 5)]
+    for weak, strong in (blurred, noised, squeezed):
+        assert 0 < weak < strong
+
+
+def test_damaged_inception_weights_are_named(tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / "x.pth"
+    torch.save({"Conv2d_1a_3x3.conv.weight": torch.zeros(3)}, path)
+    with pytest.raises(InputError, match=r"x\.pth is not the 2015 Inception"):
+        Inception(path, mode="tf")
+
+
+def test_absent_weights_name_the_cure_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("BENCH_SHARED", raising=False)
+    monkeypatch.setenv("TURBO_BENCH_CACHE", str(tmp_path))
+    for name in ("inception-tf", "clip-vit-g-14", "dinov2", "pickscore", "hpsv2.1", "aesthetic"):
+        with pytest.raises(InputError, match="bench fetch"):
+            locate(name)
+    with pytest.raises(InputError, match="did you mean 'dinov2'"):
+        locate("dinov")
+
+
+def test_clip_choice_takes_names_and_folders_and_nothing_else(tmp_path: Path) -> None:
+    assert clip_name("", tmp_path) == "clip-vit-g-14"
+    assert clip_name("tiny-clip", tmp_path) == "tiny-clip"
+    folder = locate("tiny-clip").path
+    assert clip_name(str(folder), tmp_path) == f"local-dir:{folder.resolve()}"
+    with pytest.raises(InputError, match="clip-vit-l-14"):
+        clip_name("clip-vit-l-15", tmp_path)
+    assert all(EXTRACTORS[n].licence or EXTRACTORS[n].note for n in EXTRACTORS)
+
+
+def test_clip_rows_equal_open_clip_called_by_hand(tmp_path: Path) -> None:
+    import open_clip
+    import torch
+
+    located = locate("tiny-clip")
+    paths = pictures(tmp_path, 5, size=80)
+    captions = ["a red cube", "two dogs", "a boat at night", "snow", "a chair"]
+    encoder = load(located)
+    rows = features.image_features(files(paths), located, lambda: encoder, tmp_path / "c", size=None, batch=2)
+    texts, cut = features.text_features(captions, located, lambda: encoder, tmp_path / "c")
+    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{located.path}")
+    model.eval()
+    with torch.inference_mode():
+        images = torch.stack([transform(Image.open(path).convert("RGB")) for path in paths])
+        tokens = open_clip.get_tokenizer(f"local-dir:{located.path}")(captions)
+        a = torch.nn.functional.normalize(model.encode_image(images), dim=-1)
+        b = torch.nn.functional.normalize(model.encode_text(tokens), dim=-1)
+    expected = (100 * (a * b).sum(-1)).numpy()
+    np.testing.assert_allclose(metrics.cosine_scores(rows, texts, clip=False), expected, atol=1e-5)
+    assert not cut.any()
+
+
+def test_long_caption_is_cut_on_the_right_and_counted() -> None:
+    encoder = load(locate("tiny-clip"))
+    assert isinstance(encoder, OpenClip)
+    fits, long = " ".join(["cat"] * 75), " ".join(["cat"] * 75 + ["dog"] * 9)
+    rows, cut = encoder.texts([fits, long, "dog"])
+    assert cut.tolist() == [False, True, False]
+    np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
+    assert int(encoder.tokenizer([long])[0].argmax()) == 76
+    changed, _ = encoder.texts(["bird " + long])
+    assert np.abs(changed[0] - rows[1]).max() > 1e-3
+
+
+def test_features_are_computed_once_and_survive_a_torn_write(tmp_path: Path) -> None:
+    located = locate("tiny-clip")
+    encoder = load(located)
+    given = files(pictures(tmp_path, 7))
+    cache = tmp_path / "cache"
+    first = features.image_features(given, located, lambda: encoder, cache, size=None, batch=3)
+
+    def refuse() -> Any:
+        raise AssertionError("nothing is to be computed")
+
+    again = features.image_features(given[::-1], located, refuse, cache, size=None)
+    np.testing.assert_array_equal(again, first[::-1])
+    (rows,) = cache.glob("*/rows.f32")
+    (keys,) = cache.glob("*/keys.txt")
+    rows.write_bytes(rows.read_bytes()[:-50])
+    keys.write_bytes(keys.read_bytes()[:-10])
+    repaired = features.image_features(given, located, lambda: encoder, cache, size=None)
+    np.testing.assert_allclose(repaired, first, atol=1e-6)
+    features.image_features(given, located, refuse, cache, size=None)
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"broken\.png cannot be read"):
+        features.open_image(path)
+
+
+def test_patch_of_a_small_image_is_refused(tmp_path: Path) -> None:
+    from bench.encoders import centre_patch
+
+    with pytest.raises(InputError, match="at least 299"):
+        centre_patch(Image.new("RGB", (200, 400)))
+    assert centre_patch(Image.new("RGB", (400, 300))).shape == (299, 299, 3)
+
+
+def test_dinov2_folder_loads_through_the_real_code(tmp_path: Path) -> None:
+    import torch
+    from transformers import Dinov2Config, Dinov2Model
+
+    model = Dinov2Model(
+        Dinov2Config(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=224, patch_size=14
+        )
+    )
+    model.save_pretrained(tmp_path / "m")
+    encoder = DinoV2(tmp_path / "m")
+    batch = torch.stack([encoder.prepare(Image.new("RGB", (50, 60), colour)) for colour in ("red", "blue")])
+    rows = encoder.images(batch)
+    with torch.inference_mode():
+        expected = model.eval()(pixel_values=batch).pooler_output.numpy()
+    assert rows.shape == (2, 32)
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
+    with pytest.raises(InputError, match="not whole"):
+        DinoV2(tmp_path)
+
+
+def test_pickscore_folder_gives_the_logits_of_the_model(tmp_path: Path) -> None:
+    import torch
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    from bench.tiny import CLIP_TEXT, clip_tokenizer, special_tokens
+
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = CLIPConfig(
+        text_config={**CLIP_TEXT, **special_tokens()},
+        vision_config={**vision, "image_size": 32, "patch_size": 8},
+        projection_dim=32,
+    )
+    model = CLIPModel(config).eval()
+    model.save_pretrained(tmp_path)
+    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    CLIPImageProcessor(**size).save_pretrained(tmp_path)
+    clip_tokenizer().save_pretrained(tmp_path)
+    encoder = TransformersClip(tmp_path)
+    batch = torch.stack([encoder.prepare(Image.new("RGB", (50, 60), colour)) for colour in ("red", "blue")])
+    captions = ["a red dog", "the blue sky"]
+    texts, cut = encoder.texts(captions)
+    tokens = encoder.tokenizer(captions, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected = model(pixel_values=batch, **tokens).logits_per_image.numpy()
+    np.testing.assert_allclose(encoder.images(batch) @ texts.T, expected, atol=1e-4)
+    assert not cut.any()
+
+
+def test_open_clip_checkpoint_of_hpsv2_form_loads(tmp_path: Path) -> None:
+    """`{'epoch': …, 'state_dict': {'module.…'}}` and an architecture name, as HPS_v2.1_compressed.pt."""
+    import torch
+
+    source = load(locate("tiny-clip"))
+    assert isinstance(source, OpenClip)
+    state = {f"module.{name}": value for name, value in source.model.state_dict().items()}
+    torch.save({"epoch": 1, "state_dict": state}, tmp_path / "x.pt")
+    import open_clip
+
+    (tmp_path / "arch").mkdir()
+    config = (locate("tiny-clip").path / "open_clip_config.json").read_text()
+    import json
+
+    (tmp_path / "arch" / "tiny-test.json").write_text(json.dumps(json.loads(config)["model_cfg"]))
+    open_clip.add_model_config(tmp_path / "arch")
+    entry = Extractor(kind="open_clip", resize="", architecture="tiny-test", weights="home/x.pt")
+    found = OpenClip(Located(name="x", extractor=entry, path=tmp_path / "x.pt"))
+    np.testing.assert_array_equal(found.texts(["a dog"])[0], source.texts(["a dog"])[0])

@@ -1,0 +1,206 @@
+"""A study folder to score rows: what stands in them, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bench.references as references
+import bench.study as study_module
+from bench.records import Generation, InputError, Score, from_dict
+from bench.score import score
+from bench.store import StudyFolder, sha256
+from bench.study import Study
+
+NAMES = ("tiny-turbo@1", "tiny-sdxl@50")
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TURBO_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "score-cache"))
+    monkeypatch.delenv("BENCH_SHARED", raising=False)
+
+
+def make(tmp_path: Path, metrics: str, *, replicates: int = 1, prompts: int = 6) -> tuple[StudyFolder, Study]:
+    """A study with pictures of seeded noise of each contender."""
+    path = tmp_path / "s.toml"
+    path.write_text(
+        f'name = "s"\ncontenders = ["{NAMES[0]}", "{NAMES[1]}"]\nimages_per_prompt = {replicates}\n'
+        f'display_size = 64\n[prompts]\nset = "turbo-264"\nfirst = {prompts}\n[metrics]\nclip = "tiny-clip"\n{metrics}\n'
+    )
+    study = study_module.read(path)
+    folder = StudyFolder(tmp_path / "results")
+    folder.freeze(study.text, study.prompts)
+    for number, contender in enumerate(NAMES):
+        for index, prompt in enumerate(study.prompts):
+            for replicate in range(replicates):
+                random = np.random.default_rng([number, index, replicate])
+                put(
+                    folder,
+                    contender,
+                    prompt.id,
+                    replicate,
+                    random.integers(0, 256, (64, 64, 3), dtype=np.uint8),
+                )
+    return folder, study
+
+
+def put(folder: StudyFolder, contender: str, prompt: str, replicate: int, pixels: np.ndarray) -> None:
+    path = folder.image(contender, prompt, replicate)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, lossless=True)
+    row = Generation(
+        contender=contender, prompt_id=prompt, replicate=replicate, seed=1, sha256=sha256(path.read_bytes()),
+        width=pixels.shape[1], height=pixels.shape[0], seconds=0.1, settings="x", black=not pixels.any(),
+    )  # fmt: skip
+    folder.append(folder.generations_file, [row])
+
+
+ALL = 'names = ["clip_score", "fd_clip", "diversity", "near_duplicates"]\nreference = "tiny-sdxl@50"'
+
+
+def test_rows_carry_n_interval_protocol_and_random_weights(tmp_path: Path) -> None:
+    folder, study = make(tmp_path, ALL, replicates=2)
+    rows = score(folder, study)
+    document = json.loads((folder.path / "scores.json").read_text())
+    assert [from_dict(Score, row, "x") for row in document["rows"]] == rows
+    assert [(r.metric, r.contender) for r in rows[:4]] == [
+        ("clip_score", NAMES[0]), ("clip_score", NAMES[1]), ("fd_clip", NAMES[0]), ("fd_clip", NAMES[1]),
+    ]  # fmt: skip
+    by = {(r.metric, r.contender): r for r in rows}
+    distance = by["fd_clip", NAMES[0]]
+    assert distance.value is not None
+    assert distance.low is not None
+    assert distance.high is not None
+    assert distance.low < distance.value < distance.high
+    assert by["fd_clip", NAMES[1]].note.startswith("is the reference")
+    for row in rows:
+        assert row.n == 12
+        assert "random weights" in row.note
+        assert len(row.protocol["weights_sha256"]) == 64
+        assert row.protocol["display_size"] == 64
+    assert len({r.fingerprint for r in rows}) == 4
+    assert any("random weights" in text for text in document["warnings"])
+    assert any("10 x 32" in text for text in document["warnings"])
+
+
+def test_a_second_scoring_gives_the_same_rows_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, study = make(tmp_path, ALL)
+    first = score(folder, study)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the features are there")
+
+    monkeypatch.setattr("bench.encoders.load", refuse)
+    assert score(folder, study) == first
+
+
+def test_missing_black_and_damaged_images_are_counted_and_refused(tmp_path: Path) -> None:
+    folder, study = make(tmp_path, 'names = ["clip_score"]')
+    ids = [prompt.id for prompt in study.prompts]
+    folder.image(NAMES[0], ids[0], 0).unlink()
+    folder.image(NAMES[0], ids[1], 0).write_bytes(b"damaged")
+    put(folder, NAMES[1], ids[2], 0, np.zeros((64, 64, 3), dtype=np.uint8))
+    with pytest.raises(InputError, match="1 damaged, 1 missing.*1 black.*--allow-missing"):
+        score(folder, study)
+    assert not (folder.path / "scores.json").exists()
+    rows = score(folder, study, allow_missing=True)
+    assert [(r.n, r.missing) for r in rows] == [(3, 2), (3, 1)]
+    warnings = json.loads((folder.path / "scores.json").read_text())["warnings"]
+    assert "scored on the 3 images that every contender has" in warnings
+
+
+def test_nothing_in_common_is_refused(tmp_path: Path) -> None:
+    folder, study = make(tmp_path, 'names = ["clip_score"]')
+    folder.generations_file.unlink()
+    with pytest.raises(InputError, match="no prompt"):
+        score(folder, study, allow_missing=True)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ('names = ["clip_scor"]', "did you mean 'clip_score'"),
+        ('names = ["fd_clip"]', "reference"),
+        ('names = ["fd_clip"]\nreference = "nowhere"', "bench reference build"),
+        ('names = ["clip_score", "fid"]\nreference = "tiny-sdxl@50"', "bench fetch"),
+        ('names = ["mini_fd"]\nreference = "nowhere"', "."),
+    ],
+)
+def test_what_cannot_be_computed_is_refused_first(tmp_path: Path, section: str, message: str) -> None:
+    folder, study = make(tmp_path, section, prompts=2)
+    with pytest.raises(InputError, match=message):
+        score(folder, study)
+    assert not folder.features.exists()
+
+
+def test_long_captions_are_counted(tmp_path: Path) -> None:
+    folder, study = make(tmp_path, 'names = ["clip_score"]')
+    long = dataclasses.replace(study.prompts[0], text="a dog and a cat " * 30)
+    study = dataclasses.replace(study, prompts=(long, *study.prompts[1:]))
+    assert [row.truncated for row in score(folder, study)] == [1, 1]
+
+
+def test_clip_score_is_the_mean_of_cosines_by_hand(tmp_path: Path) -> None:
+    import open_clip
+    import torch
+
+    from bench.extractors import locate
+
+    folder, study = make(tmp_path, 'names = ["clip_score"]')
+    row = score(folder, study)[0]
+    name = f"local-dir:{locate('tiny-clip').path}"
+    model, _, transform = open_clip.create_model_and_transforms(name)
+    model.eval()
+    tokens = open_clip.get_tokenizer(name)([prompt.text for prompt in study.prompts])
+    images = [Image.open(folder.image(NAMES[0], prompt.id, 0)).convert("RGB") for prompt in study.prompts]
+    with torch.inference_mode():
+        a = model.encode_image(torch.stack([transform(image) for image in images]))
+        cosines = torch.nn.functional.cosine_similarity(a, model.encode_text(tokens)).clamp(min=0)
+    assert row.value == pytest.approx(100 * float(cosines.mean()), abs=1e-4)
+
+
+def test_reference_folder_is_built_once_and_gives_the_same_distance(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    random = np.random.default_rng(9)
+    for i in range(8):
+        Image.fromarray(random.integers(0, 256, (70, 90, 3), dtype=np.uint8)).save(photos / f"{i}.png")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    folder, study = make(
+        tmp_path / "a", 'names = ["fd_clip", "kid"]\nreference = "../photos"'.replace(', "kid"', "")
+    )
+    direct = score(folder, study)
+    built = references.build("photos-of-noise", photos)
+    assert built.sha256 == direct[0].protocol["reference_sha256"]
+    assert direct[0].protocol["reference_n"] == 8
+    folder, study = make(tmp_path / "b", 'names = ["fd_clip"]\nreference = "photos-of-noise"')
+    assert [r.value for r in score(folder, study)] == [r.value for r in direct]
+    assert references.built() == ["photos-of-noise"]
+    with pytest.raises(InputError, match="lower-case"):
+        references.build("Photos!", photos)
+
+
+def test_published_statistics_are_checked(tmp_path: Path) -> None:
+    good = tmp_path / "good.npz"
+    np.savez(good, mu=np.zeros(3), sigma=np.eye(3))
+    assert references.load_statistics(good).mean.shape == (3,)
+    for number, arrays in enumerate(
+        (
+            {"mu": np.zeros(3)},
+            {"mu": np.zeros(3), "sigma": np.eye(4)},
+            {"mu": np.full(3, np.nan), "sigma": np.eye(3)},
+            {"mu": np.zeros(2), "sigma": np.array([[1.0, 0.5], [0.0, 1.0]])},
+        )
+    ):
+        np.savez(tmp_path / f"{number}.npz", **arrays)
+        with pytest.raises(InputError, match=f"{number}.npz"):
+            references.load_statistics(tmp_path / f"{number}.npz")
