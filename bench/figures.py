@@ -116,7 +116,12 @@ def quality_against_seconds(
     if len(front) > 1:
         xs = [p.seconds.value or 0.0 for p in front]
         ys = [p.quality.value or 0.0 for p in front]
-        axes.step(xs, ys, where="post", color=theme.soft, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1)
+        # Drawn corner by corner, not with `step`: labels keep clear of the line's own vertices.
+        corners = [(xs[0], ys[0])]
+        for x, y in zip(xs[1:], ys[1:], strict=True):
+            corners += [(x, corners[-1][1]), (x, y)]
+        dashes = (0, (4, 2))
+        axes.plot(*zip(*corners, strict=True), color=theme.soft, linewidth=1.0, linestyle=dashes, zorder=1)
     for model in dict.fromkeys(p.model for p in points):
         steps = sorted((p for p in points if p.model == model), key=lambda p: p.seconds.value or 0.0)
         if len(steps) > 1:

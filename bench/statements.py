@@ -106,9 +106,7 @@ def _failed(results: Results) -> Banner | None:
         return None
     kinds = Counter(failure.kind for failure in results.failures)
     parts = _list([f"{count} × {kind}" for kind, count in kinds.most_common(6)])
-    return Banner(
-        title="Failures", text=f"{len(results.failures)} failures stand: {parts}. They are listed below."
-    )
+    return Banner(title="Failures", text=f"{_count(len(results.failures), 'failure')} recorded: {parts}.")
 
 
 def _unfinished(results: Results) -> Banner | None:
@@ -131,8 +129,9 @@ def method(results: Results) -> list[str]:
         f"; native sizes were {_list([f'{w}×{h}' for w, h in sorted(sizes)])} px" if len(sizes) > 1 else ""
     )
     sentences = [
-        f"{len(results.contenders)} contenders ({_list(list(results.contenders))}) drew "
-        f"{len(results.prompts)} prompts{source}{per}: {len(results.generations)} of {results.expected} images.",
+        f"{_count(len(results.contenders), 'contender')} ({_list(list(results.contenders))}) drew "
+        f"{_count(len(results.prompts), 'prompt')}{source}{per}: "
+        f"{len(results.generations)} of {results.expected} images.",
         "The seed of an image is a hash of prompt and replicate, so that all contenders start from the same "
         f"noise. Images were judged and scored at {results.display_size} px{native}.",
     ]
@@ -145,7 +144,7 @@ def method(results: Results) -> list[str]:
             else "Metrics carry the fingerprint of their protocol."
         )
     if results.failures:
-        sentences.append(f"{len(results.failures)} failures are counted in the failure table.")
+        sentences.append(f"Failures, all in the failure table: {len(results.failures)}.")
     if results.run.get("fingerprint"):
         sentences.append(f"Protocol fingerprint: {results.run['fingerprint']}.")
     return sentences
@@ -213,6 +212,10 @@ def protocols(results: Results) -> list[tuple[str, str, str]]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _list(names: list[str]) -> str:

@@ -333,10 +333,8 @@ def _quantile(samples: Sequence[float], q: float) -> float:
 
 
 def _time_digits(cells: Sequence[Cell]) -> int:
-    values = sorted(cell for cell in cells if isinstance(cell, float) and cell > 0)
-    if not values:
-        return 1
-    return max(0, min(2, 1 - math.floor(math.log10(values[len(values) // 4]))))
+    smallest = min((cell for cell in cells if isinstance(cell, float) and cell > 0), default=1.0)
+    return max(0, min(2, 1 - math.floor(math.log10(smallest))))
 
 
 def published_latency(results: Results) -> Table | None:

@@ -6,11 +6,14 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import html5lib
 import pytest
 from bs4 import BeautifulSoup
+from PIL import Image, ImageChops
 from report_study import TURBO, make_study
 
 from bench import pictures
@@ -193,10 +196,6 @@ def test_thumbnails_are_small_and_tiny_pictures_stay_exact(tmp_path: Path) -> No
     data = pictures.thumbnail(folder.image("sdxl@50", "p000", 0), 256)
     assert not isinstance(data, str)
     assert data[1:] == (256, 256)
-    from io import BytesIO
-
-    from PIL import Image, ImageChops
-
     small = pictures.thumbnail(folder.image("lcm-xl@4", "p000", 0), 256)
     assert not isinstance(small, str)
     with Image.open(BytesIO(small[0])) as a, Image.open(folder.image("lcm-xl@4", "p000", 0)) as b:
@@ -228,16 +227,18 @@ def test_method_says_only_what_the_folder_says(tmp_path: Path) -> None:
     assert "NVIDIA H200" in full
 
 
-def test_bibliography_has_an_entry_a_paper_with_its_braces() -> None:
-    class Results:
-        models = {  # noqa: RUF012
-            "a": {"citation": {"key": "k1", "title": "T", "authors": 'M{\\"u}ller, J', "year": 2023, "where": "arXiv:2311.17042"}},
-            "b": {"citation": {"key": "k1", "title": "T", "authors": "x", "year": 2023, "where": "arXiv:1"}},
-            "c": {"citation": None, "source": "https://example.org/a_b"},
-            "d": {"citation": {"key": "k2", "title": "lone } brace", "authors": "x", "year": 1, "where": ""}},
-        }  # fmt: skip
+def test_bibliography_has_an_entry_a_paper_with_its_braces(tmp_path: Path) -> None:
+    def cited(key: str, title: str, authors: str, where: str) -> dict:
+        return {"citation": {"key": key, "title": title, "authors": authors, "year": 2023, "where": where}}
 
-    text = bibtex(Results())  # type: ignore[arg-type]
+    results = read_results(make_study(tmp_path / "s", latency=False, scores=False))
+    models = {
+        "a": cited("k1", "T", 'M{\\"u}ller, J', "arXiv:2311.17042"),
+        "b": cited("k1", "T", "x", "arXiv:1"),
+        "c": {"citation": None, "source": "https://example.org/a_b"},
+        "d": cited("k2", "lone } brace", "x", ""),
+    }
+    text = bibtex(replace(results, run={"models": models}))
     assert re.findall(r"@misc\{([^,]+),", text) == ["k1", "c", "k2"]
     assert "eprint = {2311.17042}" in text
     assert "\\url{https://example.org/a_b}" in text
@@ -248,7 +249,7 @@ def test_bad_folders_and_options_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no study"):
         build(StudyFolder(tmp_path))
     folder = make_study(tmp_path / "s", latency=False, scores=False)
-    with pytest.raises(InputError, match="'three'.*one, two"):
+    with pytest.raises(InputError, match=r"'three'.*one, two"):
         build(folder, columns="three")
     (folder.path / "ratings.json").write_text(
         json.dumps({"questions": {"quality": {"ratings": [{"rating": 1}]}}})

@@ -1,4 +1,4 @@
-"""The report in a real browser: nothing overflows, nothing is fetched, nothing runs that came with a prompt."""
+"""The report in a real browser: nothing overflows, nothing is fetched, no prompt is run as code."""
 
 from __future__ import annotations
 
