@@ -15,6 +15,7 @@ from bench.records import InputError
 
 if TYPE_CHECKING:
     from bench.generate import Options, Summary
+    from bench.latency import Protocol
     from bench.run import Told
     from bench.study import Study
 
@@ -38,6 +39,7 @@ Dtype = Annotated[str | None, typer.Option(help="float16, bfloat16 or float32; t
 BatchSize = Annotated[str, typer.Option(help="auto, or images a forward; frozen with the first image.")]
 Optimize = Annotated[str, typer.Option(help="none, or exact: faster, pictures the same up to rounding.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N prompts.")]
+Samples = Annotated[int, typer.Option(min=1, help="Timing samples a contender and batch size, at most.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 HERE = Path("results")
 
@@ -63,18 +65,18 @@ def run(
     batch_size: BatchSize = "study",
     optimize: Optimize = "none",
     limit: Limit = None,
+    samples: Samples = 20,
 ) -> None:
     """Images, latency, metrics and the report.
 
     Example: [bold]bench run miniature[/bold]. Safe to stop and run again: nothing is made twice.
     """
-    from bench.latency import Protocol
     from bench.run import run as run_study
 
     found = _read(study)
     options = _options(device, dtype, batch_size, optimize, limit)
     with _told() as told:
-        summary, report = run_study(found, results, options, Protocol(), told)
+        summary, report = run_study(found, results, options, _protocol(samples), told)
     _say(summary)
     if not summary.stopped:
         print(f"\nreport   {report}\nnext     arena serve {found.name}")
@@ -113,7 +115,7 @@ def latency(
     dtype: Dtype = None,
     batch_size: BatchSize = "study",
     optimize: Optimize = "none",
-    samples: Annotated[int, typer.Option(min=1, help="Samples a contender and batch size.")] = 20,
+    samples: Samples = 20,
     weights: Annotated[
         str, typer.Option(help="pretrained, or random: the real architecture at full size, nothing downloaded.")
     ] = "pretrained",
@@ -123,14 +125,12 @@ def latency(
     Example: [bold]bench latency turbo-preference --weights random --device cuda[/bold] measures the real
     architectures where no weights are at hand: speed does not depend on the values.
     """
-    from bench.latency import Protocol
     from bench.run import latency_stage, opened
 
     found = _read(study)
     options = _options(device, dtype, batch_size, optimize, None)
-    protocol = Protocol(samples=samples, least=min(5, samples))
     with opened(found, results) as folder, _told() as told:
-        latency_stage(found, folder, options, protocol, weights, told)
+        latency_stage(found, folder, options, _protocol(samples), weights, told)
         print(folder.path / "latency.json")
 
 
@@ -351,6 +351,12 @@ def _options(device: str, dtype: str | None, batch_size: str, optimize: str, lim
             raise InputError(f"--batch-size {batch_size}: 'auto' or a number from 1")
         size = int(batch_size)
     return Options(device=device, dtype=dtype, batch_size=size, optimize=optimize, limit=limit)
+
+
+def _protocol(samples: int) -> Protocol:
+    from bench.latency import Protocol
+
+    return Protocol(samples=samples, least=min(5, samples))
 
 
 def _say(summary: Summary) -> None:

@@ -125,6 +125,11 @@ def generate(
     """
     began = time.perf_counter()
     summary = Summary()
+
+    def halted() -> bool:
+        summary.stopped = summary.stopped or stop()
+        return summary.stopped
+
     device = resolve_device(study, options.device)
     done = intact(folder)
     totals, counts = _tally(study, options, done)
@@ -140,13 +145,12 @@ def generate(
             frozen = freeze(study, folder, model, contenders, pipeline, device, options)
             work = Worker(study=study, folder=folder, model=model, frozen=frozen, pipeline=pipeline)
             for unit in units(study, model, frozen.shape, done, options.limit):
-                for rows in work.run(unit, stop):
+                for rows in work.run(unit, halted):
                     _record(folder, rows, summary)
                     for row in rows:
                         counts[row.contender] += 1
                         progress(row.contender, counts[row.contender], totals[row.contender])
-                if stop():
-                    summary.stopped = True
+                if halted():
                     break
         finally:
             pipeline.close()

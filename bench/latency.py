@@ -31,7 +31,7 @@ class Protocol:
     """Samples a contender and batch size, unless the budget ends first."""
     least: int = 5
     """Samples taken whatever they cost."""
-    budget: float = 20.0
+    budget: float = 5.0
     """Seconds a contender and batch size, once `least` samples are there."""
     forwards: int = 3
     """Calls whose single forwards are timed."""

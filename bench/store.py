@@ -88,6 +88,7 @@ class StudyFolder:
         if not rows:
             return
         data = "".join(to_json(row) + "\n" for row in rows).encode()
+        path.parent.mkdir(parents=True, exist_ok=True)
         with _disk_errors(path), path.open("a+b") as file:
             end = _end_of_last_line(file)
             file.truncate(end)

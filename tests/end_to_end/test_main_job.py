@@ -57,7 +57,7 @@ def whole(parti, tmp_path_factory):
     """The first 20 rows of PartiPrompts, undisturbed: images, latency, report."""
     place = tmp_path_factory.mktemp("whole")
     (place / "study.toml").write_text(STUDY.format(name="parti20", count=20))
-    done = command("run", place / "study.toml", "--results", place, cache=parti)
+    done = command("run", place / "study.toml", "--results", place, "--samples", "2", cache=parti)
     assert done.returncode == 0, done.stderr + done.stdout
     return StudyFolder(place / "parti20"), done
 
