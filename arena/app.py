@@ -9,13 +9,13 @@ import logging
 import math
 import secrets
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -54,8 +54,14 @@ class _Input(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+def _given(consent: bool) -> bool:
+    if not consent:
+        raise ValueError("nobody takes part without consent")
+    return consent
+
+
 class Start(_Input):
-    consent: Literal[True]
+    consent: Annotated[bool, AfterValidator(_given)]
     parameters: Annotated[dict[Short, Short], Field(max_length=20)] = {}
 
 
@@ -101,6 +107,8 @@ class Guard:
 
         async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if seen > BODY_LIMIT:  # the framework turned our stop into an answer of its own
+                    message = {**message, "status": 413}
                 kept = [(k, v) for k, v in message["headers"] if k.lower() not in (b"server",)]
                 names = {k.lower() for k, _ in kept}
                 extra = HEADERS if admin else {**HEADERS, "Content-Security-Policy": POLICY}
