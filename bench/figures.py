@@ -81,7 +81,7 @@ def styles(contenders: Sequence[str]) -> dict[str, Style]:
     return {
         name: Style(
             colour=_COLOURS[i % len(_COLOURS)],
-            marker=_MARKERS[(i + i // len(_COLOURS)) % len(_MARKERS)],
+            marker=_MARKERS[(i % len(_COLOURS) + i // len(_COLOURS)) % len(_MARKERS)],
         )
         for i, name in enumerate(contenders)
     }

@@ -15,6 +15,8 @@ from bench.store import write_bytes
 EMBEDDED = 11_000_000
 """Bytes of pictures inside the page, before base64; what is beyond goes into a folder beside it."""
 STEP_PROMPTS = 4
+TINY = 128
+"""Longest side, pixels, up to which a thumbnail is lossless."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +112,7 @@ def thumbnail(path: Path, side: int) -> tuple[bytes, int, int] | str:
         image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     out = io.BytesIO()
     # Tiny pictures stay lossless: compression noise would be a tenth of what there is to see.
-    image.save(out, "WEBP", quality=82, method=4, lossless=small and side <= 128)
+    image.save(out, "WEBP", quality=82, method=4, lossless=small and max(image.size) <= TINY)
     return out.getvalue(), image.width, image.height
 
 

@@ -132,8 +132,7 @@ def method(results: Results) -> list[str]:
         f"{_count(len(results.contenders), 'contender')} ({_list(list(results.contenders))}) drew "
         f"{_count(len(results.prompts), 'prompt')}{source}{per}: "
         f"{len(results.generations)} of {results.expected} images.",
-        "The seed of an image is a hash of prompt and replicate, so that all contenders start from the same "
-        f"noise. Images were judged and scored at {results.display_size} px{native}.",
+        f"{_seeds_in_words(results)} Images were judged and scored at {results.display_size} px{native}.",
     ]
     sentences += _votes_in_words(results) + _latency_in_words(results)
     if results.scores:
@@ -148,6 +147,22 @@ def method(results: Results) -> list[str]:
     if results.run.get("fingerprint"):
         sentences.append(f"Protocol fingerprint: {results.run['fingerprint']}.")
     return sentences
+
+
+def _seeds_in_words(results: Results) -> str:
+    """What the rows say of the seeds, not what the suite means them to be."""
+    by_image: dict[tuple[str, int], set[int]] = {}
+    unknown = 0
+    for row in results.generations.values():
+        if row.seed is None:
+            unknown += 1
+        else:
+            by_image.setdefault((row.prompt_id, row.replicate), set()).add(row.seed)
+    told = f" The seeds of {_count(unknown, 'imported image')} are not known." if unknown else ""
+    if any(len(seeds) > 1 for seeds in by_image.values()):
+        return f"Contenders did not all start from the same seed.{told}"
+    same = "All contenders started a prompt and replicate from the same seed." if by_image else ""
+    return f"{same}{told}".strip() or "No seed is recorded."
 
 
 def _votes_in_words(results: Results) -> list[str]:

@@ -228,7 +228,8 @@ def _latex_character(character: str) -> str:
     if " " <= character <= "~":
         return character
     ascii_form = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return latex(ascii_form) if ascii_form else f"[U+{ord(character):04X}]"
+    # A control character is its own ASCII form.
+    return latex(ascii_form) if ascii_form.isprintable() and ascii_form else f"[U+{ord(character):04X}]"
 
 
 def _latex_number(cell: Cell, digits: int | None) -> str:

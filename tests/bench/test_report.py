@@ -14,7 +14,6 @@ import html5lib
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image, ImageChops
-from report_study import TURBO, make_study
 
 from bench import pictures
 from bench.records import InputError
@@ -22,6 +21,7 @@ from bench.report import build
 from bench.results import read_results
 from bench.statements import banners, bibtex, method
 from bench.store import StudyFolder
+from tests.report_study import TURBO, make_study
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)> & "quotes" {{ 7 * 7 }}'
 LONG = " ".join(f"word{i}" for i in range(400))
@@ -101,6 +101,7 @@ def test_unequal_seeds_are_said(tmp_path: Path) -> None:
     page = build(folder).read_text(encoding="utf-8")
     assert "The seeds differ within a row" in page
     assert "the same noise" not in page
+    assert "did not all start from the same seed" in page
 
 
 def test_what_must_not_be_missed_is_a_banner(soup: BeautifulSoup) -> None:

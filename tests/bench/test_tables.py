@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_study import make_study
 from scipy.stats import binom
 
 from bench import tables
 from bench.records import Failure, Score
 from bench.results import Preference, Rating, WinRate, model_of, read_results
 from bench.table_forms import Column, Estimate, Table, decimals, latex, to_csv, to_latex, to_markdown
+from tests.report_study import make_study
 
 
 @pytest.mark.parametrize("n", [6, 7, 20, 31, 250, 999])

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from report_study import make_study
 
 from bench.report import build
+from tests.report_study import make_study
 
 pytestmark = pytest.mark.browser
 
