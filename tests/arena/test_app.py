@@ -32,8 +32,8 @@ GIVEAWAYS = (
     "seed",
 )
 STATE_KEYS = {
-    "state", "stage", "ballots", "token", "question", "prompt", "left", "right", "progress", "done", "limit", "study",
-    "can_undo", "break_after", "saved",
+    "state", "stage", "ballots", "token", "question", "prompt", "left", "right", "progress", "done", "limit",
+    "study", "can_undo", "break_after", "saved",
     "completion_code", "return_link", "error",
 }  # fmt: skip
 
@@ -181,8 +181,9 @@ def test_image_tokens_belong_to_one_rater_and_end_with_the_vote(desk, client):
 def test_paths_out_of_the_folder_lead_nowhere(client):
     start(client)
     for path in (
-        "/i/../study.toml", "/i/..%2f..%2fstudy.toml", "/i/%2e%2e%2farena.key", "/static/..%2fcli.py", "/static/cli.py",
-        "/static/../arena.key", "/images/sdxl-turbo@1/secret0-0.webp", "/votes.sqlite", "/docs", "/openapi.json",
+        "/i/../study.toml", "/i/..%2f..%2fstudy.toml", "/i/%2e%2e%2farena.key", "/static/..%2fcli.py",
+        "/static/cli.py", "/static/../arena.key", "/images/sdxl-turbo@1/secret0-0.webp", "/votes.sqlite",
+        "/docs", "/openapi.json",
         "/redoc", "/file=/etc/passwd", "/gradio_api/file=/etc/passwd", "/config", "/monitoring",
     ):  # fmt: skip
         assert client.get(path).status_code in (404, 401), path
@@ -364,37 +365,3 @@ def test_strings_cannot_end_the_script_they_stand_in(desk, monkeypatch):
     html = page.render(desk.study, "en")
     assert "<script>alert" not in html
     assert "alert(1)" in html
-
-
-def test_the_admin_page_needs_its_token_and_reaches_no_file_of_the_study(desk):
-    pytest.importorskip("gradio")
-    app = create_app(desk, KEY, admin_token="0123456789abcdef")
-    with TestClient(app, base_url="http://arena.test") as client:
-        image = desk.folder.image(NAMES[0], "secret0", 0)
-        files = [
-            f"/admin/gradio_api/file={path}"
-            for path in (image, desk.folder.study_file, desk.folder.votes_file)
-        ]
-        closed = ["/admin/", "/admin/config", "/admin/gradio_api/info", "/admin-export/jsonl", *files]
-        for path in closed:
-            assert client.get(path, follow_redirects=False).status_code in (401, 403, 404), path
-        for path in ("/admin/gradio_api/queue/join", "/admin/gradio_api/run/predict"):
-            assert client.post(path, json={"data": [], "fn_index": 0}).status_code in (401, 403, 404, 405), (
-                path
-            )
-        client.cookies.set("arena_admin", "guess")
-        assert client.get("/admin-export/jsonl").status_code == 401
-        client.cookies.clear()
-        assert client.post("/admin-login", data={"token": "wrong"}).status_code == 403
-        assert (
-            client.post(
-                "/admin-login", data={"token": "0123456789abcdef"}, follow_redirects=False
-            ).status_code
-            == 303
-        )
-        assert client.get("/admin/").status_code == 200
-        assert client.get("/admin-export/jsonl").status_code == 200
-        for path in (*files, "/admin/monitoring"):
-            assert client.get(path).status_code in (401, 403, 404), path
-        named = client.get("/admin/gradio_api/info").json()["named_endpoints"]
-        assert named == {}
