@@ -97,8 +97,9 @@ class Postgres:
         if self.user:
             shutil.chown(folder, self.user)
             for parent in folder.parents:  # pytest's folders are closed to other users
-                if parent.stat().st_uid == 0 and parent.parent != parent and not parent.stat().st_mode & 0o1:
-                    parent.chmod(parent.stat().st_mode | 0o11)
+                mode = parent.stat().st_mode
+                if parent.stat().st_uid == 0 and not mode & 0o1:
+                    parent.chmod(mode | 0o11)
         self._run("initdb", "-D", str(self.data), "-U", "arena", "-A", "trust", "--no-sync")
         self.url = f"postgresql://arena@127.0.0.1:{self.port}/postgres"
 
@@ -134,6 +135,9 @@ class Rater:
         self.client = httpx.Client(base_url=url, headers=POST, timeout=20)
         self.acknowledged: dict[str, str] = {}
         self.not_saved = 0
+
+    def close(self) -> None:
+        self.client.close()
 
     def call(self, path: str, body: dict[str, object]) -> httpx.Response | None:
         """None: no answer, so the caller asks again."""

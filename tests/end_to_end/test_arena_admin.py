@@ -13,7 +13,9 @@ TOKEN = "0123456789abcdef0123"
 def arena(tmp_path_factory):
     _, folder = make_study(tmp_path_factory.mktemp("admin") / "s", votes_per_pair=20)
     with Server(folder.path, admin=TOKEN) as server:
-        Rater(server.url).vote(3)
+        person = Rater(server.url)
+        person.vote(3)
+        person.close()
         yield server, folder
 
 

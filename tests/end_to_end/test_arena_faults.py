@@ -43,6 +43,8 @@ def database(request, tmp_path):
 
 def audit(folder, database, people):
     """Every acknowledged vote is there with its answer, none twice, counters and chain agree."""
+    for person in people:
+        person.close()
     ballots = Ballots(
         database.url if database else schema.sqlite_url(folder.votes_file), server_key(folder.path)
     )
