@@ -77,6 +77,7 @@ def refine(
     import torch
 
     torch.manual_seed(seed)
+    vae.requires_grad_(True)
     for part in (vae.encoder, vae.quant_conv):
         part.requires_grad_(False)  # type: ignore[union-attr]
 

@@ -47,6 +47,19 @@ class SceneAccuracy:
         return self.objects & self.colours & self.count & self.relation
 
 
+def weights_path() -> Path | None:
+    """The folder of the shipped weights; None where they are not installed."""
+    parts = ("classifier/model.safetensors", "clip/open_clip_model.safetensors")
+    return WEIGHTS if all((WEIGHTS / part).is_file() for part in parts) else None
+
+
+def encoder(name: str, device: str = "cpu"):
+    """An instrument as an extractor of `bench.features`; see bench.miniature.encoders."""
+    from bench.miniature import encoders
+
+    return encoders.encoder(name, device)
+
+
 def load_classifier(device: str = "cpu"):
     """The shipped scene classifier, in float32 and eval mode. FileNotFoundError if the weights are missing."""
     from safetensors.torch import load_file
@@ -58,35 +71,38 @@ def load_classifier(device: str = "cpu"):
     return net.eval().requires_grad_(False).to(device)
 
 
-def _batches(images: np.ndarray, device: str):
-    import torch
+def square(x):
+    """(n, 3, h, w) to (n, 3, 64, 64), averaged over area where it is larger."""
     import torch.nn.functional as F
 
+    if x.shape[-2:] == (64, 64):
+        return x
+    return F.interpolate(x, (64, 64), mode="bilinear", antialias=True, align_corners=False)
+
+
+def as_tensor(images: np.ndarray):
+    """(n, h, w, 3) uint8 to (n, 3, 64, 64) in -1..1. ValueError: another shape or type."""
     from bench.miniature.autoencoder import to_tensor
 
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
         raise ValueError(f"images must be (n, height, width, 3) uint8, not {images.shape} {images.dtype}")
-    for i in range(0, len(images), BATCH):
-        x = to_tensor(np.ascontiguousarray(images[i : i + BATCH]), device)
-        if x.shape[-2:] != (64, 64):
-            x = F.interpolate(x, (64, 64), mode="bilinear", antialias=True, align_corners=False)
-        with torch.no_grad():
-            yield x
+    return square(to_tensor(np.ascontiguousarray(images)))
 
 
 def pooled_features(images: np.ndarray, device: str = "cpu") -> np.ndarray:
     """Features for a Fréchet distance: (n, 128) float64 from (n, h, w, 3) uint8; other sizes are resized to 64."""
     net = load_classifier(device)
-    return np.concatenate([net.pooled(x).double().cpu().numpy() for x in _batches(images, device)])
+    parts = as_tensor(images).split(BATCH)
+    return np.concatenate([net.pooled(x.to(device)).double().cpu().numpy() for x in parts])
 
 
-def look(images: np.ndarray, device: str = "cpu") -> list[Seen]:
-    """What each picture shows: the likeliest answer of every head; the layout says how many objects there are."""
-    net = load_classifier(device)
+def look(x, device: str = "cpu", net=None) -> list[Seen]:
+    """What each picture of (n, 3, 64, 64) shows: every head's likeliest answer; the layout says how many objects."""
+    net = net or load_classifier(device)
     seen = []
-    for x in _batches(images, device):
-        answers = {name: logits.cpu().numpy() for name, logits in net(x).items()}
-        for row in range(len(x)):
+    for part in x.split(BATCH):
+        answers = {name: logits.cpu().numpy() for name, logits in net(part.to(device)).items()}
+        for row in range(len(part)):
             layout = LAYOUTS[int(answers["layout"][row].argmax())]
             things = tuple(
                 Thing(
@@ -124,7 +140,7 @@ def scene_accuracy(images: np.ndarray, captions: list[str], device: str = "cpu")
     """
     if len(images) != len(captions):
         raise ValueError(f"{len(images)} images but {len(captions)} captions")
-    answers = [judge(parse(text), seen) for text, seen in zip(captions, look(images, device), strict=True)]
+    answers = [judge(parse(text), seen) for text, seen in zip(captions, look(as_tensor(images), device), strict=True)]
     columns = np.array(answers, bool).reshape(-1, 5).T
     return SceneAccuracy(
         objects=columns[0], colours=columns[1], count=columns[2], relation=columns[3], textures=columns[4]

@@ -14,19 +14,20 @@ import numpy as np
 WEIGHTS = Path(__file__).parent / "weights"
 WORK = Path("results/.miniature-training")
 SCENES = 48_000
+ENCODED = 30_000  # of them, for the teacher and its students
 STAGES = {  # steps, batch
     "classifier": (2500, 64),
     "clip": (1250, 128),
     "vae": (2200, 16),
-    "decoder": (1500, 16),
+    "decoder": (1000, 16),
     "teacher": (2600, 32),
-    "lcm": (800, 16),
-    "turbo": (1000, 16),
+    "lcm": (500, 16),
+    "turbo": (400, 16),
 }
 
 
 def encoded(work: Path, vae, images: np.ndarray, device: str):
-    """The latents of all the training pictures, kept in the work folder."""
+    """The latents of training pictures, kept in the work folder."""
     import torch
 
     from bench.miniature.autoencoder import latents_of
@@ -54,7 +55,7 @@ def make_family(work: Path, weights: Path, stages: dict[str, tuple[int, int]], s
     export.export_classifier(scene_net, weights / "classifier")
     clip.export(clip.train(work, images, tokens, **plan("clip", 3)), weights / "clip")
     vae = autoencoder.train(work, images, **plan("vae", 1))
-    latents = encoded(work, vae, images, device)
+    latents = encoded(work, vae, images[:ENCODED], device)
     vae = autoencoder.refine(work, vae, images, **plan("decoder", 7))
     master = teacher.train(work, latents, tokens, **plan("teacher", 4)).requires_grad_(False)
     export.export_sdxl(master, vae, weights / "sdxl")
