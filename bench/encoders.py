@@ -52,7 +52,7 @@ def load(located: Located, device: str = "cpu") -> Encoder:
 class Inception:
     """The 2015 Inception of FID: torch-fidelity's blocks and weights, batch norm folded, channels last.
 
-    Its own runner is not used: it loads pickles with `weights_only=False` and, on the CPU, folding, layout and
+    Its own class is not used: it loads pickles with `weights_only=False`; on the CPU folding, layout and
     one-pass resizing make this one faster at features equal to 1e-4 (tests/performance/features_speed.py).
     """
 
@@ -310,7 +310,7 @@ class Aesthetic:
         self.tower = OpenClip(Located(name="clip", extractor=AESTHETIC_TOWER, path=tower), device)
         state = torch.load(located.path, map_location="cpu", weights_only=True)
         state = {name.removeprefix("layers."): value for name, value in state.items()}
-        # Dropout stands between the layers of the published file; it is off here and only keeps the numbering.
+        # Dropout stands between the layers of the published file; it only keeps the numbering.
         sizes = {int(n.split(".")[0]): v.shape for n, v in state.items() if n.endswith("weight")}
         layers = [
             nn.Linear(sizes[i][1], sizes[i][0]) if i in sizes else nn.Identity()

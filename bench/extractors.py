@@ -146,7 +146,7 @@ class Located:
 
 
 def clip_name(choice: str, base: Path) -> str:
-    """The extractor of `[metrics] clip`: a name of the table, or a folder in open_clip layout, made absolute."""
+    """The extractor of `[metrics] clip`: a name of the table, or a folder in open_clip layout."""
     if not choice:
         return DEFAULT_CLIP
     folder = base / Path(choice.removeprefix("local-dir:")).expanduser()
@@ -161,7 +161,7 @@ def clip_name(choice: str, base: Path) -> str:
 
 
 def locate(name: str) -> Located:
-    """Where the weights are. Reads the disk only. Raises InputError that names `bench fetch` where they are not."""
+    """Where the weights are. Reads the disk only. Raises InputError naming `bench fetch` if they are not."""
     if name.startswith("local-dir:"):
         folder = Path(name.removeprefix("local-dir:"))
         entry = Extractor(kind="open_clip", resize=_CLIP_RESIZE, weights=f"folder {folder.name}")

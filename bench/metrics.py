@@ -20,7 +20,7 @@ Kind = Literal["prompt", "reference", "image", "set"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     kind: Kind
-    """`prompt`: against the text; `reference`: against other images; `image`: each alone; `set`: of the set."""
+    """`prompt`: against the text; `reference`: other images; `image`: each alone; `set`: of the set."""
     higher_is_better: bool
     extractor: str
     """A name of `bench.features.EXTRACTORS`; `study` is the CLIP of `[metrics] clip`."""
@@ -86,7 +86,7 @@ METRICS: dict[str, Metric] = {
         extractor="dinov2",
         statistic="frechet",
         source="Stein et al. 2023, arXiv 2306.04675",
-        tells="distance of the sets in features that follow human judgements of realism better than Inception's",
+        tells="distance of the sets in features that follow human judgements better than Inception's",
         cannot="prompts; biased at small N",
     ),
     "fd_clip": Metric(
@@ -303,7 +303,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     """
     if a.mean.shape != b.mean.shape:
         raise InputError(
-            f"features of {a.mean.size} and {b.mean.size} dimensions cannot be compared: use one extractor for both"
+            f"features of {a.mean.size} and {b.mean.size} dimensions cannot be compared: use one extractor"
         )
     for part in (a, b):
         for values in (part.mean, part.covariance, part.factor):
@@ -316,13 +316,15 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 def _trace_root(a: Moments, b: Moments) -> float:
     """Trace of the square root of the product of two covariances."""
     if a.factor is None and b.factor is None:
-        assert a.covariance is not None and b.covariance is not None
+        assert a.covariance is not None
+        assert b.covariance is not None
         factor, other = root_factor(a.covariance), b.covariance
     elif a.factor is not None and b.factor is not None:
         return float(np.linalg.svd(a.factor @ b.factor.T, compute_uv=False).sum())
     else:
         factor, other = (a.factor, b.covariance) if a.factor is not None else (b.factor, a.covariance)
-        assert factor is not None and other is not None
+        assert factor is not None
+        assert other is not None
     values = np.linalg.eigvalsh(factor @ other @ factor.T)
     return float(np.sqrt(np.clip(values, 0, None)).sum())
 
@@ -410,7 +412,7 @@ def polynomial_mmd(x: Array, y: Array) -> float:
 
 
 def kernel_distance(x: Array, y: Array, *, subsets: int = 100, size: int = 1000, seed: int = 2020) -> float:
-    """KID as published: mean of `polynomial_mmd` over seeded subsets of `size`; of all, where there are no more."""
+    """KID as published: mean of `polynomial_mmd` over seeded subsets of `size`; of all if no more."""
     _same_dimension(x, y)
     size = min(size, len(x), len(y))
     if size == len(x) == len(y):
@@ -534,7 +536,7 @@ def cosine_scores(images: Array, texts: Array, *, clip: bool = True) -> Array:
 
 
 def diversity(features: Array, groups: Array) -> tuple[Array, Array]:
-    """Mean of 1 - cosine over the pairs within each group of two or more: values and the groups they are of."""
+    """Mean of 1 - cosine over the pairs within each group of two or more: values and their groups."""
     rows = unit(features)
     values, names = [], []
     for group in np.unique(groups):
@@ -558,7 +560,7 @@ def near_duplicates(features: Array, groups: Array, *, threshold: float = 0.98, 
 
 
 def bootstrap_weights(groups: Array, replicates: int, seed: int) -> Array:
-    """(replicates, n) how often each image was drawn when whole groups (prompts) are drawn with replacement."""
+    """(replicates, n) how often each image was drawn when whole groups are drawn with replacement."""
     _, members = np.unique(groups, return_inverse=True)
     count = members.max() + 1
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
@@ -568,7 +570,7 @@ def bootstrap_weights(groups: Array, replicates: int, seed: int) -> Array:
 def bootstrap_mean(
     values: Array, groups: Array, *, replicates: int = 1000, seed: int = 0
 ) -> tuple[float, float] | None:
-    """95% percentile interval of a mean over images, whole groups resampled; None with fewer than two groups."""
+    """95% percentile interval of a mean over images, groups resampled; None with fewer than two groups."""
     if len(np.unique(groups)) < 2:
         return None
     weights = bootstrap_weights(groups, replicates, seed)

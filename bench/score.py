@@ -64,7 +64,7 @@ def score(
     """Every metric of the study for every contender; also written to the folder's `scores.json`.
 
     Images are scored at the study's display size, all contenders on the same prompts and the same N.
-    Raises InputError before anything is computed: an unknown metric, weights or a reference that are not here,
+    Raises InputError before anything is computed: an unknown metric, weights or a reference not here,
     images that are missing, black or damaged (unless `allow_missing`: then only what all contenders have).
     """
     if protocol is not None:
@@ -135,8 +135,8 @@ def common_keys(
     if lacking and not allow_missing:
         listed = "; ".join(f"{name}: {_counted(count)}" for name, count in lacking.items())
         raise InputError(
-            f"images are not all there ({listed}): `bench generate {study.name}` makes them, or --allow-missing "
-            "scores only the prompts that every contender has"
+            f"images are not all there ({listed}): `bench generate {study.name}` makes them, or "
+            "--allow-missing scores only the prompts that every contender has"
         )
     keys = [(p.id, r) for p in study.prompts for r in range(study.file.images_per_prompt)]
     keys = [key for key in keys if all(key in images for images in found.values())]
@@ -290,8 +290,8 @@ def _warnings(rows: list[Score], faults: Mapping[str, Counter[str]], n: int) -> 
             and n < 10 * d
         ):
             found.append(
-                f"{name}: {n} images are fewer than 10 x {d}, the features' dimension: the distance is biased upwards "
-                "and only contenders of this study may be compared; fid_infinity and kid lean on N less"
+                f"{name}: {n} images are fewer than 10 x {d}, the features' dimension: the distance is biased "
+                "upwards and only contenders of this study may be compared; fid_infinity and kid lean on N less"
             )
         if mine[0].truncated:
             found.append(f"{name}: {mine[0].truncated} captions were longer than the text tower and cut")

@@ -31,7 +31,8 @@ def make(tmp_path: Path, metrics: str, *, replicates: int = 1, prompts: int = 6)
     path = tmp_path / "s.toml"
     path.write_text(
         f'name = "s"\ncontenders = ["{NAMES[0]}", "{NAMES[1]}"]\nimages_per_prompt = {replicates}\n'
-        f'display_size = 64\n[prompts]\nset = "turbo-264"\nfirst = {prompts}\n[metrics]\nclip = "tiny-clip"\n{metrics}\n'
+        f'display_size = 64\n[prompts]\nset = "turbo-264"\nfirst = {prompts}\n'
+        f'[metrics]\nclip = "tiny-clip"\n{metrics}\n'
     )
     study = study_module.read(path)
     folder = StudyFolder(tmp_path / "results")
@@ -55,7 +56,7 @@ def put(folder: StudyFolder, contender: str, prompt: str, replicate: int, pixels
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, lossless=True)
     row = Generation(
-        contender=contender, prompt_id=prompt, replicate=replicate, seed=1, sha256=sha256(path.read_bytes()),
+        contender=contender, prompt_id=prompt, replicate=replicate, seed=1, sha256=sha256(path.read_bytes()), bytes=path.stat().st_size,
         width=pixels.shape[1], height=pixels.shape[0], seconds=0.1, settings="x", black=not pixels.any(),
     )  # fmt: skip
     folder.append(folder.generations_file, [row])
@@ -108,7 +109,7 @@ def test_missing_black_and_damaged_images_are_counted_and_refused(tmp_path: Path
     folder.image(NAMES[0], ids[0], 0).unlink()
     folder.image(NAMES[0], ids[1], 0).write_bytes(b"damaged")
     put(folder, NAMES[1], ids[2], 0, np.zeros((64, 64, 3), dtype=np.uint8))
-    with pytest.raises(InputError, match="1 damaged, 1 missing.*1 black.*--allow-missing"):
+    with pytest.raises(InputError, match=r"1 damaged, 1 missing.*1 black.*--allow-missing"):
         score(folder, study)
     assert not (folder.path / "scores.json").exists()
     rows = score(folder, study, allow_missing=True)

@@ -1,4 +1,4 @@
-"""The algebra of FID against scipy's matrix square root, and the memory of 50,000 images' statistics; one run.
+"""The algebra of FID against scipy's matrix square root, and the memory of 50,000 images' statistics.
 
 python tests/performance/algebra_speed.py [--dimension 2048] [--images 50000]
 """
