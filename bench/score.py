@@ -290,8 +290,8 @@ def _warnings(rows: list[Score], faults: Mapping[str, Counter[str]], n: int) -> 
             and n < 10 * d
         ):
             found.append(
-                f"{name}: {n} images are fewer than 10 x {d}, the features' dimension: the distance is biased "
-                "upwards and only contenders of this study may be compared; fid_infinity and kid lean on N less"
+                f"{name}: {n} images are fewer than 10 x {d}, the features' dimension: biased upwards, "
+                "only contenders of this study may be compared; fid_infinity and kid lean on N less"
             )
         if mine[0].truncated:
             found.append(f"{name}: {mine[0].truncated} captions were longer than the text tower and cut")
