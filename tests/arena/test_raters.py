@@ -16,7 +16,8 @@ def row(
     return Logged(
         seq=seq, assignment_id=seq, revision=0, answer=answer, seconds=seconds, created=0.0,
         rater_id=rater,
-        number=seq, cell_id=None, kind=kind, question="quality", prompt_id="p", replicate=0, left=left, right=right,
+        number=seq, cell_id=None, kind=kind, question="quality", prompt_id="p", replicate=0,
+        left=left, right=right,
         left_change="", right_change="", expected=expected, repeats=repeats, probability=1.0,
         prompt_probability=1.0, issued=0.0, group_label="", simulated=False, hash="",
     )  # fmt: skip
