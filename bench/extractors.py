@@ -298,6 +298,7 @@ def tiny_clip_folder(root: Path) -> Path:
 
 def _write_tiny_clip(folder: Path) -> None:
     import open_clip
+    import torch
     from safetensors.torch import save_file
 
     from bench.tiny import filled
@@ -315,7 +316,10 @@ def _write_tiny_clip(folder: Path) -> None:
             "resize_mode": "shortest",
         },
     }
-    model = filled(open_clip.CLIP(**config["model_cfg"]), seed=11)
-    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    model = open_clip.CLIP(**config["model_cfg"])
+    # `filled` draws arrays; CLIP's scale is a scalar.
+    model.logit_scale = torch.nn.Parameter(torch.zeros(1))
+    tensors = {name: value.contiguous() for name, value in filled(model, seed=11).state_dict().items()}
+    tensors["logit_scale"] = tensors["logit_scale"].reshape(())
     save_file(tensors, folder / "open_clip_model.safetensors")
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")

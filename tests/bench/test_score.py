@@ -57,7 +57,8 @@ def put(folder: StudyFolder, contender: str, prompt: str, replicate: int, pixels
     Image.fromarray(pixels).save(path, lossless=True)
     row = Generation(
         contender=contender, prompt_id=prompt, replicate=replicate, seed=1, sha256=sha256(path.read_bytes()),
-        bytes=path.stat().st_size, width=pixels.shape[1], height=pixels.shape[0], seconds=0.1, settings="x", black=not pixels.any(),
+        bytes=path.stat().st_size,
+        width=pixels.shape[1], height=pixels.shape[0], seconds=0.1, settings="x", black=not pixels.any(),
     )  # fmt: skip
     folder.append(folder.generations_file, [row])
 
