@@ -15,6 +15,19 @@ Tensors = dict[str, Any]
 """Call argument → tensor (one row a prompt), or a list of tensors of different length."""
 
 
+def _called(pipe: Any, call: dict[str, Any]) -> Any:
+    return pipe(**call).images
+
+
+def _nothing(steps: int) -> dict[str, Any]:
+    return {}
+
+
+def _sana_steps(steps: int) -> dict[str, Any]:
+    # its middle time is defined for two steps only; binning would change the size asked for
+    return {"use_resolution_binning": False} | ({} if steps == 2 else {"intermediate_timesteps": None})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     edit: str = ""
@@ -36,7 +49,13 @@ class Family:
     latent: str = "latent"
     """`output_type` that leaves the last latents as they are."""
     square: bool = True
-    """Takes height and width."""
+    """Takes height and width; a cascade's first stage keeps its own."""
+    run: Callable[[Any, dict[str, Any]], Any] = _called
+    """(pipeline, call arguments) → last latents."""
+    extra: Callable[[int], dict[str, Any]] = _nothing
+    """Steps → further call arguments."""
+    library: str = ""
+    """Class in diffusers, where it is not the entry's name."""
     drop: Sequence[str] = ()
     """Parts never loaded: filters and watermarks would change or hide pictures."""
 
@@ -101,6 +120,26 @@ def _z_image(pipe: Any, texts: list[str], options: Mapping[str, Any]) -> Tensors
     return {"prompt_embeds": embeds}
 
 
+def rectified_flow(pipe: Any, call: dict[str, Any]) -> Any:
+    """InstaFlow, which diffusers has no pipeline for, over the parts of Stable Diffusion 1.5.
+
+    The UNet gives a velocity; Euler's rule walks it from noise (unit deviation) to latent. Guidance is
+    distilled in. The network is asked at t = 1000 (1 - i / N).
+    Source: Liu et al. 2023, arXiv 2309.06380: dz = v(z, t | text) dt.
+    """
+    import torch
+
+    latents, count = call["latents"], call["num_inference_steps"]
+    on_step = call.get("callback_on_step_end")
+    for step in range(count):
+        time = torch.full((len(latents),), 1000.0 * (1 - step / count), device=latents.device)
+        velocity = pipe.unet(latents, time, encoder_hidden_states=call["prompt_embeds"]).sample
+        latents = latents + velocity / count
+        if on_step is not None:
+            on_step(pipe, step, time, {})
+    return latents
+
+
 def unscaled(vae: Any, latents: Any) -> Any:
     """Latents as the denoiser has them → as the decoder wants them (its scale, shift, mean and deviation)."""
     import torch
@@ -148,7 +187,14 @@ FAMILIES: dict[str, Family] = {
     "StableDiffusionPipeline": Family(
         edit="StableDiffusionImg2ImgPipeline", encode=_clip, negative=_PLAIN, decode=_kl, drop=_FILTERS[:3]
     ),
-    "InstaFlow": Family(encode=_clip, negative={}, decode=_kl, drop=_FILTERS[:3]),
+    "InstaFlow": Family(
+        encode=_clip,
+        negative={},
+        decode=_kl,
+        drop=_FILTERS[:3],
+        run=rectified_flow,
+        library="StableDiffusionPipeline",
+    ),
     "IFPipeline": Family(
         edit="",  # the cascade's image-to-image pipelines want another first stage; not offered
         vae="",
@@ -158,6 +204,7 @@ FAMILIES: dict[str, Family] = {
         decode=_pixels,
         callback="callback",
         latent="pt",
+        square=False,
         drop=("safety_checker", "feature_extractor", "watermarker"),
     ),
     "AmusedPipeline": Family(
@@ -188,12 +235,25 @@ FAMILIES: dict[str, Family] = {
         drop=("image_encoder", "feature_extractor"),
     ),
     "SanaSprintPipeline": Family(
-        edit="SanaSprintImg2ImgPipeline", denoiser="transformer", encode=_sana, negative={}, decode=_kl
+        edit="SanaSprintImg2ImgPipeline",
+        denoiser="transformer",
+        encode=_sana,
+        negative={},
+        decode=_kl,
+        extra=_sana_steps,
     ),
     "ZImagePipeline": Family(
         edit="ZImageImg2ImgPipeline", denoiser="transformer", encode=_z_image, negative=_PLAIN, decode=_kl
     ),
 }
+
+
+def library_class(pipeline: str) -> Any:
+    """The diffusers class of a pipeline name."""
+    import diffusers
+
+    family = FAMILIES.get(pipeline)
+    return getattr(diffusers, family.library if family and family.library else pipeline)
 
 
 def guided(pipeline: str, denoiser: Any, guidance: float) -> bool:

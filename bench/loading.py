@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.families import FAMILIES
+from bench.families import FAMILIES, library_class
 from bench.models import Model, Recipe, Scheduler, Weights
 from bench.pipelines import Pipeline, _quiet
 from bench.records import InputError
@@ -13,7 +13,7 @@ from bench.weights import base_folder, overlay_file, own_folder, variant_of
 
 
 def load_pretrained(model: Model, device: str, dtype: str) -> Pipeline:
-    """Everything but the part of one step count, which `Pipeline.prepare` loads when it is first asked for."""
+    """Everything but the parts of one step count, which `Pipeline.prepare` loads when they are asked for."""
     import diffusers
     import torch
     import transformers
@@ -26,14 +26,14 @@ def load_pretrained(model: Model, device: str, dtype: str) -> Pipeline:
     family = FAMILIES[model.pipeline]
     kind = getattr(torch, dtype)
     pipe = _from_folder(
-        model.name, _class(model.pipeline), model.repository, model.revision, model.variant, kind,
+        model.name, library_class(model.pipeline), model.repository, model.revision, model.variant, kind,
         tuple(family.drop), _swapped_unet(model, model.unet, kind),
     )  # fmt: skip
     _set_scheduler(pipe, model.scheduler, model.name)
     if model.pipeline == "AmusedPipeline":
-        from bench.muse import PerImageScheduler
+        from bench.muse import with_own_noise
 
-        pipe.register_modules(scheduler=PerImageScheduler.from_config(pipe.scheduler.config))
+        pipe.register_modules(scheduler=with_own_noise(pipe.scheduler))
     if model.lora is not None:
         _fuse(pipe, model, model.lora)
     pipe = _quiet(pipe.to(device))
@@ -41,16 +41,6 @@ def load_pretrained(model: Model, device: str, dtype: str) -> Pipeline:
         _quiet(_stage(model, number, kind, shared=pipe).to(device)) for number in range(len(model.stages))
     ]
     return Pipeline(model, pipe, device, stages, load_recipe=_recipe)
-
-
-def _class(name: str) -> Any:
-    if name == "InstaFlow":
-        from bench.instaflow import InstaFlowPipeline
-
-        return InstaFlowPipeline
-    import diffusers
-
-    return getattr(diffusers, name)
 
 
 def _from_folder(
@@ -175,7 +165,5 @@ def _stage(model: Model, number: int, dtype: Any, shared: Any) -> Any:
     drop = FAMILIES[model.pipeline].drop
     if entry.pipeline == "IFSuperResolutionPipeline":
         drop = (*drop, "text_encoder", "tokenizer")
-    kind = _class(entry.pipeline)
-    return _from_folder(
-        model.name, kind, entry.repository, entry.revision, entry.variant, dtype, tuple(drop)
-    )
+    kind = library_class(entry.pipeline)
+    return _from_folder(model.name, kind, entry.repository, entry.revision, entry.variant, dtype, tuple(drop))

@@ -516,7 +516,7 @@ MODELS: dict[str, Model] = {entry.name: entry for entry in _ENTRIES}
 def contender(name: str, models: Mapping[str, Model]) -> Contender:
     """`sdxl-turbo@1` → the contender; an imported model is its bare name.
 
-    Raises InputError: unknown model, missing, malformed or impossible step count; each with the nearest match.
+    Raises InputError: unknown model; missing, malformed or impossible step count; with the nearest match.
     """
     base, at, count = name.partition("@")
     if base not in models:
@@ -532,9 +532,7 @@ def contender(name: str, models: Mapping[str, Model]) -> Contender:
         raise InputError(f"contender '{name}': say how many steps, e.g. '{base}@{model.steps[0]}'")
     if model.recipes and int(count) not in model.recipes:
         allowed = ", ".join(f"'{base}@{n}'" for n in sorted(model.recipes))
-        raise InputError(
-            f"contender '{name}': '{base}' has one checkpoint a step count; known: {allowed}"
-        )
+        raise InputError(f"contender '{name}': '{base}' has one checkpoint a step count; known: {allowed}")
     return Contender(name=name, model=base, steps=int(count), guidance=model.guidance, size=model.size)
 
 

@@ -4,41 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffusers import AmusedScheduler
-from diffusers.schedulers.scheduling_amused import AmusedSchedulerOutput
 
+def with_own_noise(scheduler: Any) -> Any:
+    """The scheduler, taking a list of generators: an image's tokens depend on its own alone."""
+    import torch
+    from diffusers import AmusedScheduler
+    from diffusers.schedulers.scheduling_amused import AmusedSchedulerOutput
 
-class PerImageScheduler(AmusedScheduler):
-    """Each image's tokens are drawn and masked with its own generator, so they depend on no neighbour."""
-
-    def step(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, model_output: Any, timestep: Any, sample: Any, starting_mask_ratio: Any = 1,
-        generator: Any = None, return_dict: bool = True,
-    ) -> Any:  # fmt: skip
-        """As the library's; `generator` is a list, one an image."""
-        import torch
-
-        rows = [
-            AmusedScheduler.step(
-                self,
-                model_output[i : i + 1],
-                timestep,
-                sample[i : i + 1],
-                starting_mask_ratio,
-                one,
-                return_dict=False,
-            )
-            for i, one in enumerate(generator)
-        ]
-        latents, originals = (torch.cat(parts) for parts in zip(*rows, strict=True))
-        return AmusedSchedulerOutput(latents, originals) if return_dict else (latents, originals)
-
-    def add_noise(self, sample: Any, timesteps: Any, generator: Any = None) -> Any:
-        import torch
-
-        return torch.cat(
-            [
-                AmusedScheduler.add_noise(self, sample[i : i + 1], timesteps, one)
+    class PerImageScheduler(AmusedScheduler):
+        def step(  # pyright: ignore[reportIncompatibleMethodOverride]
+            self, model_output: Any, timestep: Any, sample: Any, starting_mask_ratio: Any = 1,
+            generator: Any = None, return_dict: bool = True,
+        ) -> Any:  # fmt: skip
+            rows = [
+                super(PerImageScheduler, self).step(
+                    model_output[i : i + 1], timestep, sample[i : i + 1], starting_mask_ratio, one, False
+                )
                 for i, one in enumerate(generator)
             ]
-        )
+            latents, originals = (torch.cat(parts) for parts in zip(*rows, strict=True))
+            return AmusedSchedulerOutput(latents, originals) if return_dict else (latents, originals)
+
+        def add_noise(self, sample: Any, timesteps: Any, generator: Any = None) -> Any:
+            rows = [
+                super(PerImageScheduler, self).add_noise(sample[i : i + 1], timesteps, one)
+                for i, one in enumerate(generator)
+            ]
+            return torch.cat(rows)
+
+    return PerImageScheduler.from_config(scheduler.config)

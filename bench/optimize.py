@@ -95,7 +95,8 @@ def make_half_safe(vae: Any, factor: float = HEADROOM) -> None:
                 if module.conv_shortcut is not None:
                     scale(module.conv_shortcut, weight=False)
             elif isinstance(module, Attention):
-                assert module.group_norm is not None and module.residual_connection
+                assert module.group_norm is not None
+                assert module.residual_connection
                 module.group_norm.eps *= factor**2
                 scale(module.to_out[0], weight=True)
             elif isinstance(module, Upsample2D):

@@ -49,8 +49,6 @@ class Pipeline:
         self.pipe = pipe
         self.device = device
         self.stages = tuple(stages)
-        self.encode_batch = 1 if device == "cpu" else 16
-        """Prompts an encoder call; a short call is padded, so that a row depends on nothing beside it."""
         self.upcasts = 0
         """Decodings that had to be done again in float32 (`--optimize exact` with float16)."""
         self._edit: Any = None
@@ -61,20 +59,18 @@ class Pipeline:
     # Texts
 
     def encode(self, texts: Sequence[str], contender: Contender | None = None) -> list[Embedding]:
-        """One embedding a text. They serve every contender of this model."""
+        """One embedding a text, in one encoder call: the caller keeps its shape where bytes must not move.
+
+        They serve every contender of this model.
+        """
         import torch
 
-        found: list[Embedding] = []
         with torch.inference_mode():
-            for start in range(0, len(texts), self.encode_batch):
-                part = list(texts[start : start + self.encode_batch])
-                padded = part + [""] * (self.encode_batch - len(part))
-                rows = self._rows(padded)[: len(part)]
-                found += [
-                    Embedding(tensors=row, truncated=self.is_truncated(text))
-                    for row, text in zip(rows, part, strict=True)
-                ]
-        return found
+            rows = self._rows(list(texts))
+        return [
+            Embedding(tensors=row, truncated=self.is_truncated(text))
+            for row, text in zip(rows, texts, strict=True)
+        ]
 
     def _rows(self, texts: list[str]) -> list[dict[str, Any]]:
         batch = self.family.encode(self.pipe, texts, self.model.options)
@@ -147,6 +143,7 @@ class Pipeline:
             "generator": generators,
             "output_type": self.family.latent,
             **self.model.options,
+            **self.family.extra(contender.steps or 0),
             **self._conditioning(embeddings, contender.guidance or 0.0),
             **steps.hook(self.family.callback),
         }
@@ -155,9 +152,10 @@ class Pipeline:
         with torch.inference_mode():
             if references is None:
                 call |= self._start(generators, contender)
-                out = self.pipe(**call).images
+                out = self.family.run(self.pipe, call)
             else:
-                out = self._editor()(**call | self._reference(references, strength, contender)).images
+                call |= self._reference(references, strength, contender)
+                out = self._editor()(**call).images
             for number, stage in enumerate(self.stages):
                 out = self._next_stage(number, stage, out, embeddings, generators, steps)
         return Latents(tensor=out, size=contender.size)
@@ -182,7 +180,7 @@ class Pipeline:
 
         side = contender.size
         call: dict[str, Any] = {"height": side, "width": side}
-        if self.stages or self.model.pipeline == "IFPipeline":
+        if not self.family.square:
             return {}
         if self.family.noise == "pipeline":
             return call
@@ -194,8 +192,6 @@ class Pipeline:
         if self.family.noise == "packed":
             noise = self.pipe._pack_latents(noise, len(generators), channels, edge, edge)
         kept = torch.float32 if self.model.pipeline == "ZImagePipeline" else self.denoiser.dtype
-        if self.model.pipeline == "SanaSprintPipeline":
-            call["use_resolution_binning"] = False
         return call | {"latents": noise.to(self.device, kept)}
 
     def _editor(self) -> Any:
@@ -209,7 +205,9 @@ class Pipeline:
         self._edit.register_modules(scheduler=self.pipe.scheduler)
         return self._edit
 
-    def _reference(self, references: np.ndarray, strength: float | None, contender: Contender) -> dict[str, Any]:
+    def _reference(
+        self, references: np.ndarray, strength: float | None, contender: Contender
+    ) -> dict[str, Any]:
         from PIL import Image
 
         if strength is None:
@@ -220,8 +218,6 @@ class Pipeline:
         call: dict[str, Any] = {"image": pictures, "strength": strength}
         if self.family.denoiser == "transformer" and self.model.pipeline != "AmusedPipeline":
             call |= {"height": side[1], "width": side[0]}
-        if self.model.pipeline == "SanaSprintPipeline":
-            call["use_resolution_binning"] = False
         return call
 
     def _next_stage(
@@ -238,7 +234,8 @@ class Pipeline:
         embeds = torch.stack([row.tensors[name] for row in embeddings]).to(like)
         call: dict[str, Any] = {
             "prompt_embeds": embeds,
-            "image": images.to(like),
+            # the upscaler guesses the range of a tensor from its values: [0, 1] is never guessed wrong
+            "image": ((images / 2 + 0.5).clamp(0, 1) if is_upscaler else images).to(like),
             "num_inference_steps": entry.steps,
             "guidance_scale": entry.guidance,
             "noise_level": entry.noise_level,
@@ -291,7 +288,8 @@ class Pipeline:
     def prepare(self, contender: Contender) -> None:
         """Loads what this step count alone needs (a checkpoint, a LoRA, a scheduler). Idempotent."""
         if self.model.recipes and self._recipe != contender.steps:
-            assert self._load_recipe is not None and contender.steps is not None
+            assert self._load_recipe is not None
+            assert contender.steps is not None
             self._load_recipe(self, self.model.recipes[contender.steps])
             self._recipe = contender.steps
 
@@ -395,11 +393,11 @@ def load(
     dtype = dtype or ("float32" if device == "cpu" else model.dtype)
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
-    if weights == "random":
+    if weights == "random" and model.weights != "random":
         from bench.architectures import random_pipeline
 
         loaded = Pipeline(model, _quiet(random_pipeline(model, device, dtype)), device)
-    elif weights == "pretrained":
+    elif weights in ("pretrained", "random"):
         from bench.loading import load_pretrained
 
         loaded = load_pretrained(model, device, dtype)

@@ -23,13 +23,13 @@ VERSION = 1
 
 NAMES = ("sdxl", "turbo", "lcm", "lora")
 
-_WORDS = (
-    "a an the of in on at to and with is are from by for as its it two three four five one many man woman "
-    "person people dog cat bird horse tree house street city sky sea water mountain field table chair car "
-    "red blue green yellow black white orange purple brown small large big old young wooden standing sitting "
-    "looking holding wearing next front behind left right above below between photo painting drawing picture "
-    "close view light dark night day sun moon"
-).split()
+_WORDS = """
+    a an the of in on at to and with is are from by for as its it two three four five one many man woman
+    person people dog cat bird horse tree house street city sky sea water mountain field table chair car
+    red blue green yellow black white orange purple brown small large big old young wooden standing sitting
+    looking holding wearing next front behind left right above below between photo painting drawing picture
+    close view light dark night day sun moon
+""".split()  # noqa: SIM905  (a list of a hundred strings is harder to read)
 
 CLIP_TEXT = {
     "hidden_size": 32,

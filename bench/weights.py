@@ -1,4 +1,4 @@
-"""Where a model's files are: the hub's cache, a local folder, or one the suite makes; whole, or an InputError."""
+"""Where a model's files are: the hub's cache, a local folder, or one the suite makes; whole, or an error."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ def pieces(model: Model) -> list[Weights]:
     return list(dict.fromkeys(found))
 
 
-def base_folder(name: str, repository: str, revision: str, variant: str | None, drop: tuple[str, ...]) -> Path:
-    """The checked folder of a pipeline in hub layout, from disk or from the hub's cache (fetched if online)."""
+def base_folder(
+    name: str, repository: str, revision: str, variant: str | None, drop: tuple[str, ...]
+) -> Path:
+    """The checked folder of a pipeline in hub layout: on disk, or in the hub's cache (fetched if online)."""
     path = own_folder(repository)
     if path is None:
         path = _downloaded(name, repository, revision, variant)

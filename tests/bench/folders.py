@@ -1,0 +1,240 @@
+"""Tiny random folders in the hub's layout of every pipeline class: what the loader meets, in kilobytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bench import tiny
+
+T5_LETTERS = "▁abcdefghijklmnopqrstuvwxyz0123456789.,"
+
+
+def clip_text(hidden: int = 32, projection: bool = False, act: str = "quick_gelu"):
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    sizes = {**tiny.CLIP_TEXT, "hidden_size": hidden, "projection_dim": hidden}
+    config = CLIPTextConfig(**sizes, **tiny.special_tokens(), hidden_act=act)
+    return tiny.filled((CLIPTextModelWithProjection if projection else CLIPTextModel)(config), 11)
+
+
+def t5():
+    from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((letter, -3.0) for letter in T5_LETTERS)]
+    tokenizer = T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=77)
+    config = T5Config(vocab_size=len(vocab), d_model=32, d_ff=37, d_kv=8, num_heads=4, num_layers=2)
+    return tokenizer, tiny.filled(T5EncoderModel(config), 12)
+
+
+def sd15(path: Path) -> Path:
+    """As the Stable Diffusion 1.5 folders are: with a safety checker in the index, which is never loaded."""
+    from diffusers import PNDMScheduler, StableDiffusionPipeline
+
+    unet = tiny.unet(
+        21, addition_embed_type=None, addition_time_embed_dim=None, cross_attention_dim=32,
+        projection_class_embeddings_input_dim=None, use_linear_projection=False,
+    )  # fmt: skip
+    StableDiffusionPipeline(
+        vae=tiny.vae(22, scaling_factor=0.18215, force_upcast=False),
+        text_encoder=clip_text(),
+        tokenizer=tiny.clip_tokenizer(),
+        unet=unet,
+        scheduler=PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
+                                skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(path)  # fmt: skip
+    index = path / "model_index.json"
+    parts = json.loads(index.read_text())
+    parts["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    parts["feature_extractor"] = ["transformers", "CLIPImageProcessor"]
+    index.write_text(json.dumps(parts))
+    return path
+
+
+def _if_unet(seed: int, **changes):
+    from diffusers import UNet2DConditionModel
+
+    config = {
+        "sample_size": 16, "in_channels": 3, "out_channels": 6, "layers_per_block": 1,
+        "block_out_channels": (16, 32), "norm_num_groups": 8,
+        "down_block_types": ("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
+        "up_block_types": ("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        "cross_attention_dim": 32, "encoder_hid_dim": 32, "attention_head_dim": 8,
+        "addition_embed_type": "text", "addition_embed_type_num_heads": 2,
+        "cross_attention_norm": "group_norm", "resnet_time_scale_shift": "scale_shift", "act_fn": "gelu",
+    }  # fmt: skip
+    return tiny.filled(UNet2DConditionModel(**{**config, **changes}), seed)
+
+
+def _ddpm(variance: str):
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(
+        beta_schedule="squaredcos_cap_v2", thresholding=True, dynamic_thresholding_ratio=0.95,
+        sample_max_value=1.0, variance_type=variance,
+    )  # fmt: skip
+
+
+def if_cascade(path: Path) -> tuple[Path, Path, Path]:
+    """The three stages: 16, 32 and 64 px."""
+    from diffusers import (
+        DDIMScheduler,
+        DDPMScheduler,
+        IFPipeline,
+        IFSuperResolutionPipeline,
+        StableDiffusionUpscalePipeline,
+    )
+
+    tokenizer, encoder = t5()
+    none = {"safety_checker": None, "feature_extractor": None, "watermarker": None}
+    first, second, third = path / "one", path / "two", path / "three"
+    IFPipeline(
+        tokenizer=tokenizer, text_encoder=encoder, unet=_if_unet(31), scheduler=_ddpm("learned_range"),
+        **none, requires_safety_checker=False,
+    ).save_pretrained(first)  # fmt: skip
+    IFSuperResolutionPipeline(
+        tokenizer=tokenizer, text_encoder=encoder,
+        unet=_if_unet(32, sample_size=32, in_channels=6, class_embed_type="timestep"),
+        scheduler=_ddpm("learned_range"), image_noising_scheduler=DDPMScheduler(), **none,
+        requires_safety_checker=False,
+    ).save_pretrained(second)  # fmt: skip
+    unet = tiny.unet(
+        33, in_channels=7, num_class_embeds=1000, addition_embed_type=None, cross_attention_dim=32,
+        projection_class_embeddings_input_dim=None, addition_time_embed_dim=None, sample_size=32,
+    )  # fmt: skip
+    vae = tiny.vae(
+        34, block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2, scaling_factor=0.08333, force_upcast=False,
+    )  # fmt: skip
+    StableDiffusionUpscalePipeline(
+        vae=vae, text_encoder=clip_text(), tokenizer=tiny.clip_tokenizer(), unet=unet,
+        low_res_scheduler=DDPMScheduler(), scheduler=DDIMScheduler(), max_noise_level=350,
+    ).save_pretrained(third)  # fmt: skip
+    return first, second, third
+
+
+def amused(path: Path) -> Path:
+    from diffusers import AmusedPipeline, AmusedScheduler, UVit2DModel, VQModel
+
+    transformer = UVit2DModel(
+        hidden_size=16, cond_embed_dim=16, micro_cond_encode_dim=2, micro_cond_embed_dim=10,
+        encoder_hidden_size=16, vocab_size=32, codebook_size=16, in_channels=16, block_out_channels=16,
+        num_res_blocks=1, downsample=True, upsample=True, block_num_heads=1, num_hidden_layers=1,
+        num_attention_heads=1, intermediate_size=16, sample_size=8,
+    )  # fmt: skip
+    vqvae = VQModel(
+        block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2, latent_channels=8,
+        up_block_types=("UpDecoderBlock2D",) * 2, layers_per_block=1, norm_num_groups=8,
+        num_vq_embeddings=16, sample_size=16, mid_block_add_attention=False, lookup_from_codebook=True,
+    )  # fmt: skip
+    AmusedPipeline(
+        vqvae=tiny.filled(vqvae, 41), tokenizer=tiny.clip_tokenizer(), text_encoder=clip_text(16, True),
+        transformer=tiny.filled(transformer, 42), scheduler=AmusedScheduler(mask_token_id=31),
+    ).save_pretrained(path)  # fmt: skip
+    return path
+
+
+def _kl16(seed: int):
+    return tiny.vae(
+        seed, block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, shift_factor=0.0609,
+        scaling_factor=1.5035, force_upcast=False, use_quant_conv=False, use_post_quant_conv=False,
+    )  # fmt: skip
+
+
+def flux(path: Path) -> Path:
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+
+    tokenizer, encoder = t5()
+    transformer = FluxTransformer2DModel(
+        patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
+        num_attention_heads=2, joint_attention_dim=32, pooled_projection_dim=32, axes_dims_rope=(4, 4, 8),
+        guidance_embeds=False,
+    )  # fmt: skip
+    FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0), vae=_kl16(51), text_encoder=clip_text(),
+        tokenizer=tiny.clip_tokenizer(), text_encoder_2=encoder, tokenizer_2=tokenizer,
+        transformer=tiny.filled(transformer, 52),
+    ).save_pretrained(path)  # fmt: skip
+    return path
+
+
+def sd3(path: Path) -> Path:
+    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+
+    tokenizer, encoder = t5()
+    transformer = SD3Transformer2DModel(
+        sample_size=32, patch_size=1, in_channels=4, num_layers=1, attention_head_dim=8,
+        num_attention_heads=4, joint_attention_dim=32, caption_projection_dim=32, pooled_projection_dim=32,
+        out_channels=4, pos_embed_max_size=96,
+    )  # fmt: skip
+    words = tiny.clip_tokenizer()
+    StableDiffusion3Pipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0), vae=_kl16(61),
+        transformer=tiny.filled(transformer, 62),
+        text_encoder=clip_text(16, True), tokenizer=words,
+        text_encoder_2=clip_text(16, True, "gelu"), tokenizer_2=words,
+        text_encoder_3=encoder, tokenizer_3=tokenizer,
+    ).save_pretrained(path)  # fmt: skip
+    return path
+
+
+def sana_sprint(path: Path) -> Path:
+    from diffusers import AutoencoderDC, SanaSprintPipeline, SanaTransformer2DModel, SCMScheduler
+    from transformers import Gemma2Config, Gemma2Model, GemmaTokenizer
+
+    vocab = ["<pad>", "<eos>", "<bos>", "<unk>", *T5_LETTERS]
+    tokenizer = GemmaTokenizer(vocab={token: i for i, token in enumerate(vocab)}, merges=[])
+    config = Gemma2Config(
+        vocab_size=len(vocab), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+    )  # fmt: skip
+    transformer = SanaTransformer2DModel(
+        patch_size=1, in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2,
+        attention_head_dim=4, num_cross_attention_heads=2, cross_attention_head_dim=4,
+        cross_attention_dim=8, caption_channels=16, sample_size=32, qk_norm="rms_norm_across_heads",
+        guidance_embeds=True,
+    )  # fmt: skip
+    vae = AutoencoderDC(
+        in_channels=3, latent_channels=4, attention_head_dim=2, encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8), encoder_layers_per_block=(1, 1), decoder_layers_per_block=(1, 1),
+        encoder_block_types=("ResBlock", "EfficientViTBlock"), encoder_qkv_multiscales=((), (5,)),
+        decoder_block_types=("ResBlock", "EfficientViTBlock"), decoder_qkv_multiscales=((), (5,)),
+        downsample_block_type="conv", upsample_block_type="interpolate",
+        decoder_norm_types="rms_norm", decoder_act_fns="silu", scaling_factor=0.41407,
+    )  # fmt: skip
+    SanaSprintPipeline(
+        transformer=tiny.filled(transformer, 71), vae=tiny.filled(vae, 72), scheduler=SCMScheduler(),
+        text_encoder=tiny.filled(Gemma2Model(config), 73), tokenizer=tokenizer,
+    ).save_pretrained(path)  # fmt: skip
+    return path
+
+
+def z_image(path: Path) -> Path:
+    from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
+
+    letters = sorted(ByteLevel.alphabet())
+    tokenizer = Qwen2Tokenizer(
+        vocab={token: i for i, token in enumerate([*letters, "<|endoftext|>"])}, merges=[],
+        unk_token="<|endoftext|>", eos_token="<|endoftext|>", pad_token="<|endoftext|>",
+    )  # fmt: skip
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+    config = Qwen3Config(
+        vocab_size=len(letters) + 1, hidden_size=16, intermediate_size=16, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, head_dim=8, max_position_embeddings=512,
+    )  # fmt: skip
+    transformer = ZImageTransformer2DModel(
+        in_channels=4, dim=32, n_layers=1, n_refiner_layers=1, n_heads=2, n_kv_heads=2, cap_feat_dim=16,
+        axes_dims=[8, 4, 4], axes_lens=[256, 32, 32],
+    )  # fmt: skip
+    ZImagePipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0), vae=_kl16(81), tokenizer=tokenizer,
+        text_encoder=tiny.filled(Qwen3Model(config), 82), transformer=tiny.filled(transformer, 83),
+    ).save_pretrained(path)  # fmt: skip
+    return path
