@@ -22,14 +22,13 @@ CHECKED = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FewVotes:
-    """The fewest votes found whose removal changes the first place."""
+    """The fewest votes found whose removal changes the first place, checked by a refit without them."""
 
     votes: int | None
     """None: no removal of up to half the votes was found."""
     share: float | None
     challenger: str | None
-    verified: bool
-    """A refit without those votes really has another first place."""
+    """First place of the refit without those votes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,44 +57,59 @@ class Quartile:
 
 
 def few_votes(fit: Fit) -> FewVotes:
-    """Removal in order of influence on the lead (Broderick, Giordano and Meager 2020, arXiv 2011.14999),
-    against every challenger; then verified by refits. An upper bound on the true minimum."""
-    best, order = int(np.argmax(fit.strength)), np.argsort(-fit.strength)
-    d, t = score_tables(fit)
-    inverse = bread_of(fit)
-    m = fit.size
-    counts = fit.counts.reshape(-1)
-    found: tuple[int, int, NDArray[np.intp]] | None = None
-    for challenger in order[1:].tolist():
-        contrast = inverse[best] - inverse[challenger]
-        influence = d * (contrast[:m, None, None] - contrast[None, :m, None])
-        if fit.position is not None:
-            influence = influence + d * contrast[m]
-        if fit.tie is not None:
-            influence = influence + t * contrast[-1]
-        flat = influence.reshape(-1)
-        cells = np.argsort(-flat)
-        cells = cells[(flat[cells] > 0) & (counts[cells] > 0)]
-        gained = np.cumsum(flat[cells] * counts[cells])
-        lead = fit.strength[best] - fit.strength[challenger]
-        place = int(np.searchsorted(gained, lead))
-        if place < len(cells):
-            before = gained[place - 1] if place else 0.0
-            votes = int(counts[cells[:place]].sum() + np.ceil((lead - before) / flat[cells[place]]))
-            if found is None or votes < found[0]:
-                found = votes, challenger, cells
-    if found is None:
-        return FewVotes(votes=None, share=None, challenger=None, verified=False)
-    votes, challenger, cells = found
+    """Removal in order of influence on the lead (Broderick, Giordano and Meager 2020, arXiv 2011.14999) over
+    the challenger that this brings closest; how many is then found by refits. An upper bound on the true
+    minimum."""
+    best = int(np.argmax(fit.strength))
     total = float(fit.counts.sum())
-    while votes <= total / 2:
-        verified = _first_place(fit, _without(fit.counts, cells, votes))
-        if verified is not None and verified != best:
-            return FewVotes(
-                votes=votes, share=votes / total, challenger=fit.contenders[verified], verified=True
-            )
-        votes += max(1, votes // 20)
-    return FewVotes(votes=None, share=None, challenger=fit.contenders[challenger], verified=False)
+    influences = {other: _influence(fit, best, other) for other in range(fit.size) if other != best}
+    nearest = min(influences, key=lambda other: _estimate(fit, influences[other], best, other))
+    flat = influences[nearest].reshape(-1)
+    cells = np.argsort(-flat)
+    cells = cells[(flat[cells] > 0) & (fit.counts.reshape(-1)[cells] > 0)]
+
+    def first(votes: int) -> int | None:
+        return _first_place(fit, _without(fit.counts, cells, votes))
+
+    low, high = 0, int(total / 2)
+    # Removing too much can leave votes that no longer say who is first.
+    while high > 1 and first(high) is None:
+        high = high * 9 // 10
+    if first(high) in (best, None):
+        return FewVotes(votes=None, share=None, challenger=None)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if first(middle) == best else (low, middle)
+    challenger = first(high)
+    assert challenger is not None
+    return FewVotes(votes=high, share=high / total, challenger=fit.contenders[challenger])
+
+
+def _influence(fit: Fit, best: int, other: int) -> Floats:
+    """(m, m, 3) first-order change of the lead that one vote of each cell stands for."""
+    d, t = score_tables(fit)
+    inverse, m = bread_of(fit), fit.size
+    contrast = inverse[best] - inverse[other]
+    influence = d * (contrast[:m, None, None] - contrast[None, :m, None])
+    if fit.position is not None:
+        influence = influence + d * contrast[m]
+    if fit.tie is not None:
+        influence = influence + t * contrast[-1]
+    return influence
+
+
+def _estimate(fit: Fit, influence: Floats, best: int, other: int) -> float:
+    """Votes to remove, to first order; infinite where all of them do not do."""
+    flat, counts = influence.reshape(-1), fit.counts.reshape(-1)
+    cells = np.argsort(-flat)
+    cells = cells[(flat[cells] > 0) & (counts[cells] > 0)]
+    gained = np.cumsum(flat[cells] * counts[cells])
+    lead = fit.strength[best] - fit.strength[other]
+    place = int(np.searchsorted(gained, lead))
+    if place == len(cells):
+        return np.inf
+    before = gained[place - 1] if place else 0.0
+    return float(counts[cells[:place]].sum() + (lead - before) / flat[cells[place]])
 
 
 def _without(counts: Floats, cells: NDArray[np.intp], votes: int) -> Floats:

@@ -188,13 +188,16 @@ def _intersection_meat(
     """Meat of the rater × prompt cells. Cells of one vote, the usual case, go by counts."""
     from scipy.sparse import csr_array
 
-    inverse, size = _cell_sizes(cells)
-    several = size[inverse] > 1
+    ordered = np.sort(cells)
+    again = ordered[1:] == ordered[:-1]
+    groups = len(cells) - int(again.sum())
+    shared = np.unique(ordered[1:][again])
+    place = np.minimum(np.searchsorted(shared, cells), max(len(shared) - 1, 0))
+    several = shared[place] == cells if len(shared) else np.zeros(len(cells), bool)
     meat = _vote_meat(fit, np.where(several, 0.0, table.weight**2), table)
     if several.any():
         chosen = np.flatnonzero(several)
-        renumber = np.cumsum(size > 1) - 1
-        rows = renumber[inverse[chosen]]
+        rows = place[chosen]
         d, t = scores
         m, p = fit.size, meat.shape[0]
         row, column, value = [rows, rows], [table.left[chosen], table.right[chosen]], [d[chosen], -d[chosen]]
@@ -204,18 +207,10 @@ def _intersection_meat(
             row, column, value = [*row, rows], [*column, np.full(len(rows), p - 1)], [*value, t[chosen]]
         sums = csr_array(
             (np.concatenate(value), (np.concatenate(row), np.concatenate(column))),
-            shape=(int(renumber[-1]) + 1, p),
+            shape=(len(shared), p),
         )
         meat += (sums.T @ sums).toarray()
-    return meat, int(np.count_nonzero(size))
-
-
-def _cell_sizes(cells: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number of each vote's cell, and votes by cell number. Counting beats sorting where it fits."""
-    if int(cells.max()) < 20 * len(cells) + 1_000_000:
-        return cells, np.bincount(cells)
-    _, inverse, size = np.unique(cells, return_inverse=True, return_counts=True)
-    return inverse, size
+    return meat, groups
 
 
 def _positive_part(matrix: Floats) -> tuple[Floats, bool]:

@@ -68,6 +68,13 @@ def test_csv_tsv_parquet_and_jsonl_hold_the_same_votes(tmp_path):
         assert table.contenders == ("a", "b", "c")
 
 
+def test_every_word_for_a_winner_means_its_side(tmp_path):
+    words = {"left": 0, "model_a": 0, "a": 0, "right": 1, "model_b": 1, "b": 1}
+    words |= {"tie": 2, "both_bad": 3, "tie (bothbad)": 3}
+    table = read_votes(write(tmp_path / "v.csv", [("x", "y", word) for word in words], HEAD[:3]))
+    assert table.outcome.tolist() == list(words.values())
+
+
 def test_numbers_as_ids_are_read_as_text(tmp_path):
     table = read_votes(write(tmp_path / "v.csv", [("1", "2", "tie", "7", "8"), ("2", "1", "left", "7", "9")]))
     assert table.contenders == ("1", "2")

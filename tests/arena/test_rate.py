@@ -70,11 +70,14 @@ def test_rows_of_a_question_agree_with_each_other(document):
 
 
 def test_overall_elo_is_the_mean_of_the_questions(document):
-    parts = [
-        {row.contender: row.rating for row in document.questions[q].elo_add} for q in ("alignment", "quality")
-    ]
-    for row in document.questions["overall"].elo_add:
-        assert row.rating == pytest.approx(np.mean([part[row.contender] for part in parts]))
+    questions = document.questions
+    parts = [{row.contender: row for row in questions[name].elo_add} for name in ("alignment", "quality")]
+    for row in questions["overall"].elo_add:
+        mine = [part[row.contender] for part in parts]
+        assert row.rating == pytest.approx(np.mean([part.rating for part in mine]))
+        # Independent orders: the standard deviation of a mean of two.
+        assert row.order_spread == pytest.approx(np.hypot(*(part.order_spread for part in mine)) / 2)
+        assert row.order_spread > 0
 
 
 def test_categories_are_fitted_apart(document):

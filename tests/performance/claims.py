@@ -3,8 +3,8 @@
     python tests/performance/claims.py [--repeats 400] [--out results/claims]
 
 The study (arXiv 2311.17042, figures 5 and 6) publishes win percentages of pairs as bars and Elo scores,
-without intervals and without the votes. So no verdict on it is possible; what is: for a win rate that one
-reads off such a bar, how often a plausible study would have told it from 50%. Every vote is simulated.
+without intervals and without the votes. So no verdict on it is possible; what is: for a true
+win rate, how often a plausible study would have told it from 50%. Every vote is simulated.
 """
 
 from __future__ import annotations
@@ -117,12 +117,12 @@ def page(document: dict) -> str:
         'and four steps beat SDXL at 50 "in the majority of comparisons". Blind pairs, two questions, '
         "a winner is forced; win percentages as bars, Elo with K = 1 from 1000, mean over shuffled orders. "
         "Not published as numbers: votes a pair, intervals, votes by rater. So the question is turned round: "
-        "*if the bar reads p, how often would such a study have shown it?*",
+        "*if the true win rate were p, how often would a study of such a design have shown it?*",
         "",
         "Assumed: no ties, no left-position effect; pairs, sides and prompts drawn evenly; one pair tested, "
         "two-sided 95%, no correction for other pairs; designs as in the first column. Moderate effects: a "
         "rater's taste for a contender has SD 0.5 logits and a contender's luck on a prompt 0.7; what they "
-        "were in that study nobody outside can know. p is the win rate over all raters and prompts.",
+        "were in that study nobody outside can know. p is the win rate over all raters and all prompts of that kind; a bar shows p plus the study's error.",
         "",
         "## Share of studies that show the better one to be better, two-way clustered interval",
         "",
