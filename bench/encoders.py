@@ -221,7 +221,11 @@ class OpenClip:
         # One longer window than the tower's tells a caption that just fits from one that was cut.
         window = tokens.shape[1]
         longer = self.tokenizer(list(captions), context_length=window + 1)
-        return rows, (longer != 0).sum(1).numpy() > window
+        hub = getattr(self.tokenizer, "tokenizer", None)
+        if hub is None:
+            return rows, (longer[:, window] != 0).numpy()
+        # The hub's tokenizers may pad with the end token: a cut caption has a word where the tower's end is.
+        return rows, ~np.isin(longer[:, window - 1].numpy(), hub.all_special_ids)
 
 
 class TransformersClip:

@@ -146,7 +146,8 @@ def test_what_cannot_be_computed_is_refused_first(tmp_path: Path, section: str, 
 def test_long_captions_are_counted(tmp_path: Path) -> None:
     folder, study = make(tmp_path, 'names = ["clip_score"]')
     long = dataclasses.replace(study.prompts[0], text="a dog and a cat " * 30)
-    study = dataclasses.replace(study, prompts=(long, *study.prompts[1:]))
+    others = [dataclasses.replace(prompt, text="a dog!") for prompt in study.prompts[1:]]
+    study = dataclasses.replace(study, prompts=(long, *others))
     assert [row.truncated for row in score(folder, study)] == [1, 1]
 
 
