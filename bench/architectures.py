@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.models import Model
+from bench.entries import Model
 from bench.records import Contender, InputError
 
 SDXL_UNET = {
@@ -130,7 +130,7 @@ def random_pipeline(model: Model, device: str, dtype: str) -> Any:
     import torch
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 
-    from bench.loading import _set_scheduler
+    from bench.loading import set_scheduler
     from bench.tiny import SDXL_SCHEDULER, clip_tokenizer
 
     if model.name not in ARCHITECTURES:
@@ -150,7 +150,7 @@ def random_pipeline(model: Model, device: str, dtype: str) -> Any:
         scheduler=EulerDiscreteScheduler(**SDXL_SCHEDULER),
         add_watermarker=False,
     )
-    _set_scheduler(pipe, model.scheduler, model.name)
+    set_scheduler(pipe, model.scheduler, model.name)
     return pipe
 
 

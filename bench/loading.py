@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench.entries import Model, Recipe, Scheduler, Weights
 from bench.families import FAMILIES, library_class
-from bench.models import Model, Recipe, Scheduler, Weights
-from bench.pipelines import Pipeline, _quiet
+from bench.pipelines import Pipeline, quiet
 from bench.records import InputError
 from bench.weights import base_folder, overlay_file, own_folder, variant_of
 
@@ -29,16 +29,16 @@ def load_pretrained(model: Model, device: str, dtype: str) -> Pipeline:
         model.name, library_class(model.pipeline), model.repository, model.revision, model.variant, kind,
         tuple(family.drop), _swapped_unet(model, model.unet, kind),
     )  # fmt: skip
-    _set_scheduler(pipe, model.scheduler, model.name)
+    set_scheduler(pipe, model.scheduler, model.name)
     if model.pipeline == "AmusedPipeline":
         from bench.muse import with_own_noise
 
         pipe.register_modules(scheduler=with_own_noise(pipe.scheduler))
     if model.lora is not None:
         _fuse(pipe, model, model.lora)
-    pipe = _quiet(pipe.to(device))
+    pipe = quiet(pipe.to(device))
     stages = [
-        _quiet(_stage(model, number, kind, shared=pipe).to(device)) for number in range(len(model.stages))
+        quiet(_stage(model, number, kind, shared=pipe).to(device)) for number in range(len(model.stages))
     ]
     return Pipeline(model, pipe, device, stages, load_recipe=_recipe)
 
@@ -107,7 +107,7 @@ def _config_folder(model: Model, piece: Weights, path: Path) -> Path:
     return path.parent
 
 
-def _set_scheduler(pipe: Any, wanted: Scheduler | None, name: str) -> None:
+def set_scheduler(pipe: Any, wanted: Scheduler | None, name: str) -> None:
     """The entry's scheduler, its settings laid over the repository's configuration."""
     if wanted is None:
         return
@@ -154,7 +154,7 @@ def _recipe(loaded: Pipeline, recipe: Recipe) -> None:
         )
         pipe.register_modules(unet=unet.to(like.device))
         _fuse(pipe, model, recipe.lora)
-    _set_scheduler(pipe, recipe.scheduler or model.scheduler, model.name)
+    set_scheduler(pipe, recipe.scheduler or model.scheduler, model.name)
     if like.device.type == "cuda":
         torch.cuda.empty_cache()
 

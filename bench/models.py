@@ -6,10 +6,8 @@ Nothing here loads weights: `bench.pipelines` turns an entry into a pipeline on 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from dataclasses import replace
+from typing import Any
 
 from bench.catalogue import (
     ADD,
@@ -32,106 +30,8 @@ from bench.catalogue import (
     Z_IMAGE,
     Citation,
 )
+from bench.entries import BOTH, Model, Recipe, Scheduler, Stage, Weights
 from bench.records import Contender, InputError, unknown
-
-TASKS = ("text-to-image", "image-to-image")
-BOTH = TASKS
-TEXT = TASKS[:1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """A piece laid over the base pipeline: another UNet, a LoRA, the checkpoint of one step count."""
-
-    repository: str
-    """Hub id, or a local folder."""
-    revision: str = "main"
-    file: str = ""
-    """One safetensors file of the repository; empty: the folder's usual names."""
-    subfolder: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scheduler:
-    name: str
-    """Class name in diffusers."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Laid over the repository's own scheduler configuration."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What one step count needs that the others do not (SDXL-Lightning has a checkpoint for each)."""
-
-    unet: Weights | None = None
-    lora: Weights | None = None
-    scheduler: Scheduler | None = None
-    timesteps: tuple[int, ...] = ()
-    """Explicit training timesteps; empty: the scheduler's spacing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """A later stage of a cascade: takes the picture so far, returns a larger one."""
-
-    repository: str
-    revision: str = "main"
-    pipeline: str
-    size: int
-    """Side of its output, pixels."""
-    steps: int
-    guidance: float
-    noise_level: int
-    variant: str | None = None
-    dtype: str = "float16"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """One entry. Everything that decides the pixels is in it, so its hash goes into each generation."""
-
-    name: str
-    kind: str = "diffusion"
-    """`diffusion`, or `imported`: weights not public, images are brought in with `bench import`."""
-    repository: str = ""
-    """Hub id `owner/name`, a local folder, `tiny:NAME` or `miniature:NAME` (made or shipped by the suite)."""
-    revision: str = "main"
-    """Commit, or `main`: not pinned; the commit it resolved to is recorded in run.json."""
-    pipeline: str = ""
-    """Pipeline class in diffusers, or `InstaFlow`."""
-    scheduler: Scheduler | None = None
-    """None keeps the repository's own."""
-    unet: Weights | None = None
-    lora: Weights | None = None
-    recipes: Mapping[int, Recipe] = field(default_factory=dict)
-    """By step count; a model that has any allows no other step counts."""
-    stages: tuple[Stage, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments of the pipeline's call, e.g. `max_sequence_length`."""
-    dtype: str = "float16"
-    """On a GPU; on a CPU float32 unless asked for otherwise."""
-    variant: str | None = "fp16"
-    """Which files of the repository; None: the plain ones."""
-    size: int = 1024
-    """Native side, pixels."""
-    steps: tuple[int, ...] = ()
-    """Recommended step counts, the first is the default."""
-    guidance: float | None = None
-    """Default guidance scale; 0 or 1 is off; embedded for consistency models. None for imported."""
-    tasks: tuple[str, ...] = TEXT
-    licence: str = "unknown"
-    commercial: bool | None = None
-    """May its pictures and weights be used commercially? None: read the licence, it depends or is unknown."""
-    source: str = ""
-    """Paper or page."""
-    citation: str = ""
-    """Key in `bench.catalogue.CITATIONS`."""
-    weights: str = "trained"
-    """`trained`; `random` is said in the open wherever its pictures appear."""
-    gated: bool = False
-    """The hub asks for an accepted licence and a token."""
-    note: str = ""
-
 
 _SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 _SDXL_COMMIT = "462165984030d82259a11f4367a4eed129e94a7b"
@@ -140,6 +40,14 @@ _EULER = Scheduler(name="EulerDiscreteScheduler", settings=_TRAILING)
 _LCM = Scheduler(name="LCMScheduler")
 _LIGHTNING = "ByteDance/SDXL-Lightning"
 _HYPER = "ByteDance/Hyper-SD"
+_OF_THE_SUITE: dict[str, Any] = {
+    "revision": "main",
+    "variant": None,
+    "dtype": "float32",
+    "size": 64,
+    "licence": "Apache-2.0",
+    "citation": "",
+}
 _ZERO_SNR = {**_TRAILING, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
 
 
@@ -159,6 +67,16 @@ def _sdxl(**changes: Any) -> Model:
         citation=SDXL,
     )
     return replace(base, **changes)
+
+
+def _tiny(**changes: Any) -> Model:
+    own = {"repository": "tiny:sdxl", "source": "bench.tiny", "weights": "random"}
+    return _sdxl(**{**_OF_THE_SUITE, **own, **changes})
+
+
+def _mini(**changes: Any) -> Model:
+    own = {"repository": "miniature:sdxl", "source": "bench/miniature/README.md"}
+    return _sdxl(**{**_OF_THE_SUITE, **own, **changes})
 
 
 _ENTRIES: tuple[Model, ...] = (
@@ -419,94 +337,39 @@ _ENTRIES: tuple[Model, ...] = (
         citation=Z_IMAGE,
     ),
     # Random weights, made on the spot by bench.tiny: real classes, fast, and pictures of nothing.
-    _sdxl(
-        name="tiny-sdxl",
-        repository="tiny:sdxl",
-        revision="main",
-        variant=None,
-        dtype="float32",
-        size=64,
-        licence="Apache-2.0",
-        source="bench.tiny",
-        citation="",
-        weights="random",
-    ),
-    _sdxl(
+    _tiny(name="tiny-sdxl"),
+    _tiny(
         name="tiny-turbo",
         repository="tiny:turbo",
-        revision="main",
         scheduler=Scheduler(name="EulerAncestralDiscreteScheduler", settings=_TRAILING),
-        variant=None,
-        dtype="float32",
-        size=64,
         steps=(1, 2, 4),
         guidance=0.0,
-        licence="Apache-2.0",
-        source="bench.tiny",
-        citation="",
-        weights="random",
     ),
-    _sdxl(
-        name="tiny-lcm",
-        repository="tiny:sdxl",
-        revision="main",
-        scheduler=_LCM,
-        unet=Weights(repository="tiny:lcm"),
-        variant=None,
-        dtype="float32",
-        size=64,
-        steps=(4,),
-        guidance=8.0,
-        licence="Apache-2.0",
-        source="bench.tiny",
-        citation="",
-        weights="random",
-    ),
+    _tiny(name="tiny-lcm", scheduler=_LCM, unet=Weights(repository="tiny:lcm"), steps=(4,), guidance=8.0),
     # Trained, shipped with the suite: bench/miniature.
-    _sdxl(
-        name="mini-sdxl",
-        repository="miniature:sdxl",
-        revision="main",
-        scheduler=Scheduler(name="EulerDiscreteScheduler", settings=_ZERO_SNR),
-        variant="fp16",
-        dtype="float32",
-        size=64,
-        steps=(50, 4),
-        licence="Apache-2.0",
-        source="bench/miniature/README.md",
-        citation="",
-    ),
-    _sdxl(
+    _mini(name="mini-sdxl", steps=(50, 4)),
+    _mini(
         name="mini-turbo",
-        repository="miniature:sdxl",
-        revision="main",
         scheduler=Scheduler(name="EulerAncestralDiscreteScheduler", settings=_ZERO_SNR),
-        unet=Weights(repository="miniature:turbo"),
-        variant="fp16",
-        dtype="float32",
-        size=64,
+        unet=Weights(repository="miniature:turbo", subfolder="unet"),
         steps=(1, 2, 4),
         guidance=0.0,
-        licence="Apache-2.0",
-        source="bench/miniature/README.md",
-        citation="",
     ),
-    _sdxl(
+    _mini(
         name="mini-lcm",
-        repository="miniature:sdxl",
-        revision="main",
         scheduler=Scheduler(
-            name="LCMScheduler", settings={"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
+            name="LCMScheduler",
+            settings={
+                "prediction_type": "v_prediction",
+                "rescale_betas_zero_snr": True,
+                "original_inference_steps": 50,
+                "timestep_spacing": "leading",
+                "clip_sample": False,
+            },
         ),
-        unet=Weights(repository="miniature:lcm"),
-        variant="fp16",
-        dtype="float32",
-        size=64,
+        unet=Weights(repository="miniature:lcm", subfolder="unet"),
         steps=(4,),
-        guidance=8.0,
-        licence="Apache-2.0",
-        source="bench/miniature/README.md",
-        citation="",
+        note="guidance is embedded: one forward a step",
     ),
 )
 
@@ -567,103 +430,3 @@ def strength_problem(model: Model, contender: Contender, strength: float) -> str
             f"least 1; use strength {1 / steps:g} or more, or at least {-int(-1 // strength)} steps"
         )
     return ""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class WeightsEntry(_Strict):
-    repository: str = Field(min_length=1)
-    revision: str = "main"
-    file: str = ""
-    subfolder: str = ""
-
-
-class SchedulerEntry(_Strict):
-    name: str = Field(min_length=1)
-    settings: dict[str, Any] = Field(default_factory=dict)
-
-
-class ModelEntry(_Strict):
-    """A user's own model in the study file: `[models.NAME]`. The same fields as an entry of `MODELS`."""
-
-    kind: Literal["diffusion", "imported"] = "diffusion"
-    repository: str = ""
-    revision: str = "main"
-    pipeline: str = "StableDiffusionXLPipeline"
-    scheduler: SchedulerEntry | None = None
-    unet: WeightsEntry | None = None
-    lora: WeightsEntry | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-    dtype: Literal["float16", "bfloat16", "float32"] = "float16"
-    variant: str | None = None
-    size: int = Field(default=1024, ge=8, le=4096, multiple_of=8)
-    steps: list[int] = Field(default_factory=lambda: [50])
-    guidance: float = Field(default=5.0, ge=0)
-    tasks: list[Literal["text-to-image", "image-to-image"]] | None = None
-    licence: str = "unknown"
-    commercial: bool | None = None
-    source: str = ""
-    weights: Literal["trained", "random"] = "trained"
-    note: str = ""
-
-
-def model_from_entry(name: str, entry: ModelEntry | Mapping[str, Any]) -> Model:
-    """A model written in a study file → Model. Raises InputError with the key and what is allowed."""
-    from bench.families import FAMILIES  # a table of names; imports no torch
-
-    where = f"model '{name}'"
-    if name in MODELS:
-        raise InputError(f"{where}: the suite has a model of that name; choose another")
-    if not name or set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789.+-_"):
-        raise InputError(f"{where}: a name is made of lower-case letters, digits, '.', '+', '-' and '_'")
-    if not isinstance(entry, ModelEntry):
-        entry = _parsed(where, entry)
-    if entry.kind == "imported":
-        return Model(
-            name=name, kind="imported", size=entry.size, licence=entry.licence, source=entry.source,
-            commercial=entry.commercial, note=entry.note,
-        )  # fmt: skip
-    if not entry.repository:
-        raise InputError(f"{where}: 'repository' is missing: a hub id 'owner/name' or a local folder")
-    if entry.pipeline not in FAMILIES:
-        raise unknown(f"pipeline of {where}", entry.pipeline, FAMILIES)
-    if not entry.steps or min(entry.steps) < 1:
-        raise InputError(f"{where}: 'steps' is a list of positive step counts, e.g. [4]")
-    able = BOTH if FAMILIES[entry.pipeline].edit else TEXT
-    wrong = [task for task in entry.tasks or () if task not in able]
-    if wrong:
-        raise InputError(f"{where}: {entry.pipeline} cannot do '{wrong[0]}'; it can: {', '.join(able)}")
-    return Model(
-        name=name,
-        repository=entry.repository,
-        revision=entry.revision,
-        pipeline=entry.pipeline,
-        scheduler=entry.scheduler and Scheduler(**entry.scheduler.model_dump()),
-        unet=entry.unet and Weights(**entry.unet.model_dump()),
-        lora=entry.lora and Weights(**entry.lora.model_dump()),
-        options=entry.options,
-        dtype=entry.dtype,
-        variant=entry.variant,
-        size=entry.size,
-        steps=tuple(entry.steps),
-        guidance=entry.guidance,
-        tasks=tuple(entry.tasks or able),
-        licence=entry.licence,
-        commercial=entry.commercial,
-        source=entry.source,
-        weights=entry.weights,
-        note=entry.note,
-    )
-
-
-def _parsed(where: str, entry: Mapping[str, Any]) -> ModelEntry:
-    try:
-        return ModelEntry.model_validate(dict(entry))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise unknown(f"key of {where}", key, ModelEntry.model_fields) from None
-        raise InputError(f"{where}: '{key}': {first['msg'].lower()}, not {first['input']!r}") from None

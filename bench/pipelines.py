@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.entries import Model, Recipe
 from bench.families import FAMILIES, guided
-from bench.models import Model, Recipe
 from bench.records import Contender, InputError, unknown
 
 DTYPES = ("float16", "bfloat16", "float32")
@@ -201,7 +201,7 @@ class Pipeline:
                 raise InputError(f"model '{self.model.name}' cannot make pictures from pictures")
             import diffusers
 
-            self._edit = _quiet(getattr(diffusers, self.family.edit)(**self.pipe.components))
+            self._edit = quiet(getattr(diffusers, self.family.edit)(**self.pipe.components))
         self._edit.register_modules(scheduler=self.pipe.scheduler)
         return self._edit
 
@@ -351,7 +351,7 @@ class _Counter:
         return {}
 
 
-def _quiet(pipe: Any) -> Any:
+def quiet(pipe: Any) -> Any:
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -396,7 +396,7 @@ def load(
     if weights == "random" and model.weights != "random":
         from bench.architectures import random_pipeline
 
-        loaded = Pipeline(model, _quiet(random_pipeline(model, device, dtype)), device)
+        loaded = Pipeline(model, quiet(random_pipeline(model, device, dtype)), device)
     elif weights in ("pretrained", "random"):
         from bench.loading import load_pretrained
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import bench.models as models
 import bench.prompts as prompts
+from bench.own_models import model_from_entry
 from bench.records import Contender, InputError, Prompt, unknown
 from bench.store import StudyFolder
 
@@ -156,7 +157,9 @@ def find(study: str) -> Path:
     if study in shipped():
         return shipped()[study]
     if path.suffix == ".toml" or "/" in study:
-        raise InputError(f"no study file {study}: give the path of one, or a shipped study: {', '.join(shipped())}")
+        raise InputError(
+            f"no study file {study}: give the path of one, or a shipped study: {', '.join(shipped())}"
+        )
     raise unknown("study", study, shipped())
 
 
@@ -178,7 +181,9 @@ def open_study(folder: StudyFolder) -> Study:
 def choose_prompts(choice: PromptChoice, base: Path) -> tuple[Prompt, ...]:
     """The prompts a `[prompts]` section asks for, in order."""
     if (choice.set is None) == (choice.file is None):
-        raise InputError("[prompts] needs either 'set' (see `bench prompts`) or 'file' (your own), and not both")
+        raise InputError(
+            "[prompts] needs either 'set' (see `bench prompts`) or 'file' (your own), and not both"
+        )
     found = prompts.load(choice.set) if choice.set else prompts.read_file(base / str(choice.file))
     if choice.first is not None:
         found = prompts.limit(found, choice.first)
@@ -191,7 +196,9 @@ def _resolve(file: StudyFile, text: str, base: Path, *, where: Path, chosen: tup
     _no_twice(where, text, file.contenders)
     for label, name in (("anchor", file.report.anchor), ("chosen", file.report.chosen)):
         if name is not None and name not in file.contenders:
-            raise _located(where, text, str(unknown(f"contender in [report] {label}", name, file.contenders)), name)
+            raise _located(
+                where, text, str(unknown(f"contender in [report] {label}", name, file.contenders)), name
+            )
     used = {c.model: known[c.model] for c in contenders}
     _check_task(file, used, contenders, chosen, where)
     return Study(file=file, text=text, base=base, models=used, contenders=contenders, prompts=chosen)
@@ -203,7 +210,7 @@ def _own_models(file: StudyFile, base: Path) -> dict[str, models.Model]:
         repository = entry.get("repository", "")
         if isinstance(repository, str) and repository.startswith((".", "~")):
             entry = {**entry, "repository": str((base / Path(repository).expanduser()).resolve())}
-        own[name] = models.model_from_entry(name, entry)
+        own[name] = model_from_entry(name, entry)
     return own
 
 
@@ -233,7 +240,9 @@ def _check_task(
         return
     for prompt in chosen:
         if prompt.reference is None:
-            raise InputError(f"{where}: task is image-to-image, but prompt '{prompt.id}' names no reference image")
+            raise InputError(
+                f"{where}: task is image-to-image, but prompt '{prompt.id}' names no reference image"
+            )
         for contender in contenders:
             if used[contender.model].kind == "imported":
                 continue
@@ -276,7 +285,9 @@ def _explained(path: Path, text: str, error: ValidationError) -> InputError:
     dotted = ".".join(keys)
     if fault["type"] == "extra_forbidden":
         section = _schema(keys[:-1])
-        return _located(path, text, str(unknown("key", dotted.split(".")[-1], section.model_fields)), keys[-1])
+        return _located(
+            path, text, str(unknown("key", dotted.split(".")[-1], section.model_fields)), keys[-1]
+        )
     if fault["type"] == "missing":
         return InputError(f"{path}: '{dotted}' is missing: add it (see `bench studies --example`)")
     wrong = fault["input"]

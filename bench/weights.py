@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.models import Model, Weights
+from bench.entries import Model, Weights
 from bench.records import InputError, cache_folder
 
 _CONFIGS = ("config.json", "tokenizer_config.json", "scheduler_config.json", "preprocessor_config.json")

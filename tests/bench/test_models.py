@@ -10,13 +10,12 @@ from bench.catalogue import CITATIONS
 from bench.families import FAMILIES
 from bench.models import (
     MODELS,
-    ModelEntry,
     citation_of,
     contender,
     contender_names,
-    model_from_entry,
     strength_problem,
 )
+from bench.own_models import ModelEntry, model_from_entry
 from bench.records import InputError, settings_hash
 
 DIFFUSION = [m for m in MODELS.values() if m.kind == "diffusion"]
@@ -157,7 +156,7 @@ def test_a_wrong_entry_is_told_in_one_line(name, entry, told):
 def test_a_users_entry_has_no_field_that_a_model_has_not():
     from dataclasses import fields
 
-    from bench.models import Model
+    from bench.entries import Model
 
     assert set(ModelEntry.model_fields) <= {f.name for f in fields(Model)}
 

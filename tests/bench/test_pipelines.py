@@ -410,3 +410,38 @@ def test_an_unknown_argument_is_told(asked, told):
 def test_imported_models_are_not_loaded():
     with pytest.raises(InputError, match="bench import"):
         load(MODELS["midjourney"])
+
+
+# The family that ships
+
+
+@pytest.mark.skipif(not own_folder("miniature:sdxl").is_dir(), reason="the miniature weights are not here")
+@pytest.mark.parametrize(
+    ("name", "member"), [("mini-turbo@2", "turbo"), ("mini-lcm@4", "lcm"), ("mini-sdxl@4", "")]
+)
+def test_the_miniature_family_loads_with_the_schedulers_it_was_trained_for(name, member):
+    """Oracle: the exported folders put together by hand, with the scheduler saved beside them."""
+    import diffusers
+
+    who = contender(name, MODELS)
+    root = own_folder("miniature:sdxl").parent
+    plain = diffusers.StableDiffusionXLPipeline.from_pretrained(root / "sdxl", dtype=torch.float32)
+    if member:
+        plain.unet = diffusers.UNet2DConditionModel.from_pretrained(
+            root / member / "unet", dtype=torch.float32
+        )
+        config = json.loads((root / member / "scheduler" / "scheduler_config.json").read_text())
+        plain.scheduler = getattr(diffusers, config["_class_name"]).from_config(config)
+    plain.set_progress_bar_config(disable=True)
+    caption = "a red circle above a blue square"
+    generator = torch.Generator().manual_seed(7)
+    channels = plain.unet.config.in_channels
+    edge = 64 // plain.vae_scale_factor
+    theirs = plain(
+        caption, latents=torch.randn((1, channels, edge, edge), generator=generator),
+        generator=[generator], num_inference_steps=who.steps, guidance_scale=who.guidance,
+        height=64, width=64, output_type="np",
+    ).images  # fmt: skip
+    pipeline = load(MODELS[who.model])
+    ours = pictures(pipeline, who, [caption], [7])
+    assert np.abs(ours - np.round(theirs * 255)).max() <= 1

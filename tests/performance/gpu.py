@@ -1,8 +1,8 @@
 """Images a second and latency of the real architectures with random weights, against stock diffusers.
 
-Claim: the pictures of `--optimize exact` and `max` are the same up to rounding, and sooner. Each figure stands
-beside the stock call (`pipeline(prompts)`) measured in the same process, and beside the card's own rate on a
-large bf16 product. Run through gpu.sh.
+Claim: the pictures of `--optimize exact` and `max` are the same up to rounding, and sooner. Each figure is
+held against the stock call (`pipeline(prompts)`) measured in the same process, and against the card's own
+rate on a large bf16 product. Run through gpu.sh.
 """
 
 from __future__ import annotations
