@@ -1,6 +1,6 @@
 """The algebra of FID against scipy's matrix square root, and the memory of 50,000 images' statistics.
 
-python tests/performance/algebra_speed.py [--dimension 2048] [--images 50000]
+PYTHONPATH=. python tests/performance/algebra_speed.py [--dimension 2048] [--images 50000]
 """
 
 from __future__ import annotations

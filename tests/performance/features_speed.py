@@ -1,7 +1,7 @@
 """Inception features: this suite against torch-fidelity, same photographs, same weights, one run.
 
 Both get decoded 512 px pictures; resize and network are timed. Run:
-BENCH_SHARED=../shared python tests/performance/features_speed.py [--device cuda] [--images 51]
+BENCH_SHARED=../shared PYTHONPATH=. python tests/performance/features_speed.py [--device cuda] [--images 51]
 """
 
 from __future__ import annotations
@@ -64,9 +64,8 @@ def main() -> None:
     rates = {name: options.images / min(seconds) for name, seconds in times.items()}
     for name, rate in rates.items():
         print(f"{name:15} {rate:8.2f} images/s (best of {options.rounds})")
-    print(
-        f"ratio {rates['suite'] / rates['torch-fidelity']:.2f}, greatest difference of a feature {difference:.1e}"
-    )
+    ratio = rates["suite"] / rates["torch-fidelity"]
+    print(f"ratio {ratio:.2f}, greatest difference of a feature {difference:.1e}")
 
 
 if __name__ == "__main__":
