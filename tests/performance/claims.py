@@ -122,7 +122,8 @@ def page(document: dict) -> str:
         "Assumed: no ties, no left-position effect; pairs, sides and prompts drawn evenly; one pair tested, "
         "two-sided 95%, no correction for other pairs; designs as in the first column. Moderate effects: a "
         "rater's taste for a contender has SD 0.5 logits and a contender's luck on a prompt 0.7; what they "
-        "were in that study nobody outside can know. p is the win rate over all raters and all prompts of that kind; a bar shows p plus the study's error.",
+        "were in that study nobody outside can know. p is the win rate over all raters and all prompts of "
+        "that kind; a bar shows p plus the study's error.",
         "",
         "## Share of studies that show the better one to be better, two-way clustered interval",
         "",
