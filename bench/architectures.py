@@ -12,7 +12,7 @@ from typing import Any
 from bench.entries import Model
 from bench.records import Contender, InputError
 
-SDXL_UNET = {
+SDXL_UNET: dict[str, Any] = {
     "sample_size": 128,
     "in_channels": 4,
     "out_channels": 4,
@@ -28,7 +28,7 @@ SDXL_UNET = {
     "addition_time_embed_dim": 256,
     "projection_class_embeddings_input_dim": 2816,
 }
-SDXL_VAE = {
+SDXL_VAE: dict[str, Any] = {
     "sample_size": 1024,
     "in_channels": 3,
     "out_channels": 3,
@@ -40,7 +40,7 @@ SDXL_VAE = {
     "scaling_factor": 0.13025,
     "force_upcast": True,
 }
-CLIP_L = {
+CLIP_L: dict[str, Any] = {
     "vocab_size": 49408,
     "hidden_size": 768,
     "intermediate_size": 3072,
@@ -49,7 +49,7 @@ CLIP_L = {
     "hidden_act": "quick_gelu",
     "projection_dim": 768,
 }
-CLIP_BIG_G = {
+CLIP_BIG_G: dict[str, Any] = {
     "vocab_size": 49408,
     "hidden_size": 1280,
     "intermediate_size": 5120,
@@ -108,17 +108,20 @@ def _from_configs(model: Model, folder: Path) -> dict[str, Any]:
 
     from bench.weights import own_folder
 
-    swap = model.unet and not model.unet.file and own_folder(model.unet.repository)
-    unet = UNet2DConditionModel.load_config(swap or folder / "unet")
-    parts = {
-        "unet": UNet2DConditionModel.from_config(unet).eval(),
-        "vae": AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae")).eval(),
-        "text_encoder": CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder")).eval(),
+    swapped = model.unet and not model.unet.file and own_folder(model.unet.repository)
+    unet: Any = UNet2DConditionModel.load_config(
+        swapped / model.unet.subfolder if swapped and model.unet else folder / "unet"
+    )
+    vae: Any = AutoencoderKL.load_config(folder / "vae")
+    parts: dict[str, Any] = {
+        "unet": UNet2DConditionModel.from_config(unet),
+        "vae": AutoencoderKL.from_config(vae),
+        "text_encoder": CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder")),
     }
     if (folder / "text_encoder_2").is_dir():
         second = CLIPTextConfig.from_pretrained(folder / "text_encoder_2")
-        parts["text_encoder_2"] = CLIPTextModelWithProjection(second).eval()
-    return parts
+        parts["text_encoder_2"] = CLIPTextModelWithProjection(second)
+    return {name: part.eval() for name, part in parts.items()}
 
 
 def random_pipeline(model: Model, device: str, dtype: str) -> Any:
@@ -147,7 +150,7 @@ def random_pipeline(model: Model, device: str, dtype: str) -> Any:
         **parts,
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
-        scheduler=EulerDiscreteScheduler(**SDXL_SCHEDULER),
+        scheduler=EulerDiscreteScheduler(**SDXL_SCHEDULER),  # pyright: ignore[reportArgumentType]
         add_watermarker=False,
     )
     set_scheduler(pipe, model.scheduler, model.name)

@@ -14,15 +14,14 @@ from bench.weights import base_folder, overlay_file, own_folder, variant_of
 
 def load_pretrained(model: Model, device: str, dtype: str) -> Pipeline:
     """Everything but the parts of one step count, which `Pipeline.prepare` loads when they are asked for."""
-    import diffusers
     import torch
-    import transformers
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
 
     # Truncated captions are counted by us; progress bars are the command line's.
-    diffusers.logging.set_verbosity_error()
-    diffusers.logging.disable_progress_bar()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    for logging in (diffusers_logging, transformers_logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
     family = FAMILIES[model.pipeline]
     kind = getattr(torch, dtype)
     pipe = _from_folder(
@@ -78,10 +77,10 @@ def _swapped_unet(model: Model, piece: Weights | None, dtype: Any) -> Any:
     path = overlay_file(model, piece)
     if piece.file:
         base = base_folder(model.name, model.repository, model.revision, model.variant, ())
-        config = UNet2DConditionModel.load_config(base / "unet")
+        config: Any = UNet2DConditionModel.load_config(base / "unet")
     else:
         config = UNet2DConditionModel.load_config(_config_folder(model, piece, path))
-    unet = UNet2DConditionModel.from_config(config)
+    unet: Any = UNet2DConditionModel.from_config(config)
     try:
         unet.load_state_dict(load_file(path))
     except RuntimeError as error:

@@ -23,10 +23,12 @@ def with_own_noise(scheduler: Any) -> Any:
                 for i, one in enumerate(generator)
             ]
             latents, originals = (torch.cat(parts) for parts in zip(*rows, strict=True))
-            return AmusedSchedulerOutput(latents, originals) if return_dict else (latents, originals)
+            if not return_dict:
+                return latents, originals
+            return AmusedSchedulerOutput(latents, originals)  # pyright: ignore[reportArgumentType]
 
         def add_noise(self, sample: Any, timesteps: Any, generator: Any = None) -> Any:
-            rows = [
+            rows: list[Any] = [
                 super(PerImageScheduler, self).add_noise(sample[i : i + 1], timesteps, one)
                 for i, one in enumerate(generator)
             ]

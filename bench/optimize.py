@@ -98,7 +98,7 @@ def make_half_safe(vae: Any, factor: float = HEADROOM) -> None:
                 assert module.group_norm is not None
                 assert module.residual_connection
                 module.group_norm.eps *= factor**2
-                scale(module.to_out[0], weight=True)
+                scale(module.to_out[0], weight=True)  # pyright: ignore[reportOptionalSubscript]
             elif isinstance(module, Upsample2D):
                 scale(module.conv, weight=False)
     vae.half_is_safe = True

@@ -46,7 +46,7 @@ class Pipeline:
     ) -> None:
         self.model = model
         self.family = FAMILIES[model.pipeline]
-        self.pipe = pipe
+        self.pipe: Any = pipe
         self.device = device
         self.stages = tuple(stages)
         self.upcasts = 0
@@ -66,7 +66,7 @@ class Pipeline:
         import torch
 
         with torch.inference_mode():
-            rows = self._rows(list(texts))
+            rows: list[dict[str, Any]] = self._rows(list(texts))
         return [
             Embedding(tensors=row, truncated=self.is_truncated(text))
             for row, text in zip(rows, texts, strict=True)

@@ -31,7 +31,7 @@ _WORDS = """
     close view light dark night day sun moon
 """.split()  # noqa: SIM905  (a list of a hundred strings is harder to read)
 
-CLIP_TEXT = {
+CLIP_TEXT: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_hidden_layers": 2,
@@ -39,7 +39,7 @@ CLIP_TEXT = {
     "max_position_embeddings": 77,
     "projection_dim": 32,
 }
-UNET = {
+UNET: dict[str, Any] = {
     "sample_size": 8,
     "in_channels": 4,
     "out_channels": 4,
@@ -56,7 +56,7 @@ UNET = {
     "addition_time_embed_dim": 8,
     "projection_class_embeddings_input_dim": 32 + 6 * 8,
 }
-VAE = {
+VAE: dict[str, Any] = {
     "sample_size": 64,
     "in_channels": 3,
     "out_channels": 3,
@@ -69,7 +69,7 @@ VAE = {
     "scaling_factor": 0.13025,
     "force_upcast": True,
 }
-SDXL_SCHEDULER = {
+SDXL_SCHEDULER: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -119,7 +119,7 @@ def write(name: str, path: Path) -> None:
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
         unet=unet(seed=2 if name == "sdxl" else 4),
-        scheduler=EulerDiscreteScheduler(**SDXL_SCHEDULER),
+        scheduler=EulerDiscreteScheduler(**SDXL_SCHEDULER),  # pyright: ignore[reportArgumentType]
         add_watermarker=False,
     )
     pipeline.save_pretrained(path)
@@ -188,7 +188,7 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     return {token: number for number, token in enumerate(tokens)}, list(merges)
 
 
-def special_tokens() -> dict[str, int]:
+def special_tokens() -> dict[str, Any]:
     size = len(_vocabulary()[0])
     return {"vocab_size": size, "bos_token_id": size - 2, "eos_token_id": size - 1, "pad_token_id": size - 1}
 
@@ -215,4 +215,5 @@ def _write_lora(path: Path) -> None:
     adapted = unet(seed=2)
     adapted.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_k", "to_v"]))
     filled(adapted, 7)
-    StableDiffusionXLPipeline.save_lora_weights(path, unet_lora_layers=get_peft_model_state_dict(adapted))
+    layers: dict[str, Any] = get_peft_model_state_dict(adapted)
+    StableDiffusionXLPipeline.save_lora_weights(path, unet_lora_layers=layers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,6 @@ from bench.miniature.autoencoder import to_tensor
 from bench.miniature.classifier import WIDTHS, SceneNet
 from bench.miniature.diffusion import WIDTH, Teacher, forward_process, guided, predict
 from bench.miniature.loop import batch_indices, train_stage
-
-if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, UNet2DConditionModel
 
 STEPS = (249, 499, 749, 999)  # the student's timesteps: `trailing` spacing at four steps
 GUIDANCE = 5.0  # of the teacher whose denoised answer the student is pulled to
@@ -32,7 +29,8 @@ class Heads(nn.Module):
         super().__init__()
         widths = WIDTHS[1:]
         self.mix = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(w, 64, 1), nn.SiLU(), nn.Conv2d(64, 64, 3, 1, 1), nn.SiLU()) for w in widths
+            nn.Sequential(nn.Conv2d(w, 64, 1), nn.SiLU(), nn.Conv2d(64, 64, 3, 1, 1), nn.SiLU())
+            for w in widths
         )
         self.score = nn.ModuleList(nn.Conv2d(64, 1, 1) for _ in widths)
         self.text = nn.ModuleList(nn.Linear(WIDTH, 64) for _ in widths)
@@ -85,8 +83,8 @@ class Critic:
 def train(
     folder: Path,
     teacher: Teacher,
-    vae: AutoencoderKL,
-    features: SceneNet,
+    vae: Any,
+    features: Any,
     images: np.ndarray,
     latents: torch.Tensor,
     tokens: np.ndarray,
@@ -95,8 +93,8 @@ def train(
     batch: int,
     seed: int,
     device: str,
-) -> UNet2DConditionModel:
-    """The student denoises in one step from each of STEPS; a critic judges the picture, the teacher the latent."""
+) -> Any:
+    """The student denoises in one step from each of STEPS; a critic judges pictures, the teacher latents."""
     torch.manual_seed(seed)
     net = copy.deepcopy(teacher.unet).requires_grad_(True).to(device)
     process = forward_process(device)

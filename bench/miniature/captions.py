@@ -89,8 +89,15 @@ _MANY = re.compile(
 _ONE = re.compile(_THING)
 _BARE = re.sub(r"\?P<\w+>", "?:", _THING)
 _PAIRS = tuple(
-    (relation, re.compile(re.escape(form).replace(r"\{a\}", f"(?P<a>{_BARE})").replace(r"\{b\}", f"(?P<b>{_BARE})")
-                          .replace(r"\ ", " ")))
+    (
+        relation,
+        re.compile(
+            re.escape(form)
+            .replace(r"\{a\}", f"(?P<a>{_BARE})")
+            .replace(r"\{b\}", f"(?P<b>{_BARE})")
+            .replace(r"\ ", " ")
+        ),
+    )
     for relation, forms in _PAIR_FORMS.items()
     for form in forms
 )
@@ -157,7 +164,9 @@ def parse(caption: str) -> Scene:
     backdrop = _backdrop(tail) if head else None
     subject = _subject(head if backdrop else text)
     if subject is None:
-        raise ValueError(f"caption {caption!r} is not of the miniature grammar; see bench/miniature/captions.py")
+        raise ValueError(
+            f"caption {caption!r} is not of the miniature grammar; see bench/miniature/captions.py"
+        )
     return Scene(things=subject[1], relation=subject[0], backdrop=backdrop)
 
 

@@ -28,10 +28,15 @@ def figures(result: dict) -> str:
     for name, answers in rows.items():
         lines.append(f"| {name} | " + " | ".join(share(answers[a]) for a in ANSWERS) + " |")
     clip = result["mini-clip 16-way on real scenes"]
-    lines += ["", f"mini-clip, right caption among 16 on real held-out scenes: {share(clip)}, N = {clip['n']}."]
+    lines += [
+        "",
+        f"mini-clip, right caption among 16 on real held-out scenes: {share(clip)}, N = {clip['n']}.",
+    ]
     if "training" in result:
         lines += ["", "| stage | steps | minutes |", "|---|---|---|"]
-        lines += [f"| {name} | {c['steps']} | {c['seconds'] / 60:.1f} |" for name, c in result["training"].items()]
+        lines += [
+            f"| {name} | {c['steps']} | {c['seconds'] / 60:.1f} |" for name, c in result["training"].items()
+        ]
     return "\n".join(lines)
 
 

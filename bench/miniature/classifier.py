@@ -1,8 +1,9 @@
-"""Stage `classifier`: says what a picture of the miniature world shows; its features serve distances and turbo."""
+"""Stage `classifier`: says what a picture shows; its features serve distances and the turbo student."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class SceneNet(nn.Module):
 
 
 def roughen(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A third of the pictures blurred, a third noisy or shifted in brightness: what a decoder may do to them."""
+    """A third of the pictures blurred, a third noisy, two fifths shifted in colour: what a decoder may do."""
     n, device = len(x), x.device
     dice = torch.rand(n, 1, 1, 1, generator=generator, device=device)
     blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
@@ -68,7 +69,9 @@ def roughen(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return x + (dice > 0.6) * shift * 0.12
 
 
-def train(folder: Path, images: np.ndarray, labels: np.ndarray, *, steps: int, batch: int, seed: int, device: str):
+def train(
+    folder: Path, images: np.ndarray, labels: np.ndarray, *, steps: int, batch: int, seed: int, device: str
+) -> Any:
     """Cross-entropy of every head; an answer about an object that is not there is asked too."""
     torch.manual_seed(seed)
     net = SceneNet().to(device)

@@ -38,10 +38,12 @@ def build():
 
     cfg = config()["model_cfg"]
     text = {k: v for k, v in cfg["text_cfg"].items() if k != "hf_tokenizer_name"}
-    return open_clip.CLIP(embed_dim=cfg["embed_dim"], vision_cfg=cfg["vision_cfg"], text_cfg=text)
+    return open_clip.CLIP(embed_dim=cfg["embed_dim"], vision_cfg=cfg["vision_cfg"], text_cfg=text)  # type: ignore[arg-type]
 
 
-def train(folder: Path, images: np.ndarray, tokens: np.ndarray, *, steps: int, batch: int, seed: int, device: str):
+def train(
+    folder: Path, images: np.ndarray, tokens: np.ndarray, *, steps: int, batch: int, seed: int, device: str
+):
     """Symmetric cross-entropy over the batch, pictures roughened as for the classifier (arXiv 2103.00020)."""
     import torch
     import torch.nn.functional as F
@@ -59,7 +61,9 @@ def train(folder: Path, images: np.ndarray, tokens: np.ndarray, *, steps: int, b
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
         return {"loss": loss, "right": (logits.argmax(1) == target).float().mean()}
 
-    return train_stage("clip", folder, net, loss_of, steps=steps, peak=1.5e-3, seed=seed, ema_decay=0.99, device=device)
+    return train_stage(
+        "clip", folder, net, loss_of, steps=steps, peak=1.5e-3, seed=seed, ema_decay=0.99, device=device
+    )
 
 
 def export(net, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training data of the miniature family: rendered scenes, their labels and tokenised captions, cached on disk."""
+"""Training data of the miniature family: scenes, their labels and tokenised captions, cached on disk."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +11,6 @@ from torch import nn
 
 from bench.miniature.autoencoder import CHANNELS
 from bench.miniature.tokens import LENGTH, vocabulary
-
-if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
 
 WIDTH = 64  # of each text encoder
 GUIDANCE_DIM = 64  # of the consistency student's guidance embedding
@@ -28,9 +25,9 @@ SCHEDULE = {
 }
 
 
-def build_unet(guidance_embedding: bool = False) -> UNet2DConditionModel:
+def build_unet(guidance_embedding: bool = False) -> Any:
     """The denoiser: SDXL's, with two levels, 8x8 and 4x4."""
-    from diffusers import UNet2DConditionModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     return UNet2DConditionModel(
         sample_size=8,
@@ -41,7 +38,7 @@ def build_unet(guidance_embedding: bool = False) -> UNet2DConditionModel:
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         cross_attention_dim=2 * WIDTH,
-        attention_head_dim=(2, 4),
+        attention_head_dim=(2, 4),  # type: ignore[arg-type]
         norm_num_groups=16,
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
@@ -51,8 +48,8 @@ def build_unet(guidance_embedding: bool = False) -> UNet2DConditionModel:
     )
 
 
-def build_text_encoders() -> tuple[nn.Module, nn.Module]:
-    """SDXL's two text encoders; the pipeline reads their last hidden layer but one, and the second's pooled output."""
+def build_text_encoders() -> tuple[Any, Any]:
+    """SDXL's two text encoders: read are their last hidden layer but one and the second's pooled output."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     vocab = vocabulary()[0]
@@ -72,7 +69,7 @@ def build_text_encoders() -> tuple[nn.Module, nn.Module]:
     )
     first, second = CLIPTextModel(config), CLIPTextModelWithProjection(config)
     for encoder in (first, second):  # CLIP's own initialisation is far too small for a network this narrow
-        nn.init.normal_(encoder.get_input_embeddings().weight, std=0.3)
+        nn.init.normal_(encoder.get_input_embeddings().weight, std=0.3)  # type: ignore[arg-type]
     return first, second
 
 
@@ -85,13 +82,15 @@ class Teacher(nn.Module):
         self.text_encoder, self.text_encoder_2 = build_text_encoders()
 
     def embed(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens (n, 32) to prompt embeddings (n, 32, 128) and pooled ones (n, 64), as the SDXL pipeline does."""
+        """Tokens (n, 32) to prompt embeddings (n, 32, 128) and pooled ones (n, 64), as SDXL's pipeline does."""
         one = self.text_encoder(tokens, output_hidden_states=True)
         two = self.text_encoder_2(tokens, output_hidden_states=True)
         return torch.cat([one.hidden_states[-2], two.hidden_states[-2]], -1), two.text_embeds
 
 
-def predict(unet, x: torch.Tensor, t: torch.Tensor, text: tuple[torch.Tensor, torch.Tensor], w=None) -> torch.Tensor:
+def predict(
+    unet, x: torch.Tensor, t: torch.Tensor, text: tuple[torch.Tensor, torch.Tensor], w=None
+) -> torch.Tensor:
     """The network's v. The size and crop conditioning is SDXL's for a 64x64 picture, always."""
     sizes = torch.tensor([64.0, 64, 0, 0, 64, 64], device=x.device).expand(len(x), 6)
     added = {"text_embeds": text[1], "time_ids": sizes}
@@ -119,7 +118,7 @@ class Noise:
 
 
 def forward_process(device: str = "cpu") -> Noise:
-    """Stable Diffusion's schedule rescaled to zero terminal signal (Lin et al. 2023, arXiv 2305.08891, alg. 1)."""
+    """Stable Diffusion's schedule rescaled to zero terminal signal (arXiv 2305.08891, algorithm 1)."""
     betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
     root = np.sqrt(np.cumprod(1 - betas))
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])

@@ -57,7 +57,7 @@ class MiniClip(_Pictures):
         import open_clip
 
         name = f"local-dir:{WEIGHTS / 'clip'}"
-        self.network = open_clip.create_model(name, device=device).eval()
+        self.network: Any = open_clip.create_model(name, device=device).eval()
         self.tokenizer, self.device = open_clip.get_tokenizer(name), device
 
     def images(self, batch: Any) -> np.ndarray:
@@ -79,7 +79,7 @@ class MiniClip(_Pictures):
 
 
 class MiniScene(_Pictures):
-    """What is seen as one-hot rows, what is asked as weights: their product is the share of the attributes found."""
+    """What is seen as one-hot rows, what is asked as weights: their product is the share found."""
 
     def __init__(self, device: str = "cpu") -> None:
         self.network, self.device = load_classifier(device), device

@@ -1,4 +1,4 @@
-"""Measures the shipped family and draws its grid: `python -m bench.miniature.evaluate`. Writes evaluation.json."""
+"""Measures the family, writes evaluation.json, draws the grid: `python -m bench.miniature.evaluate`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,18 +32,19 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
-def pipeline(folder: str):
-    """The family's StableDiffusionXLPipeline with one member's denoiser and scheduler, in float32 on the CPU."""
-    import diffusers
+def pipeline(folder: str) -> Any:
+    """The family's StableDiffusionXLPipeline with one member's denoiser and scheduler, on the CPU."""
     import torch
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
 
-    pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(WEIGHTS / "sdxl", torch_dtype=torch.float32)
+    from bench.miniature import export
+
+    pipe = StableDiffusionXLPipeline.from_pretrained(WEIGHTS / "sdxl", torch_dtype=torch.float32)
     if folder != "sdxl":
-        pipe.unet = diffusers.UNet2DConditionModel.from_pretrained(
-            WEIGHTS / folder / "unet", torch_dtype=torch.float32
-        )
-        config = json.loads((WEIGHTS / folder / "scheduler/scheduler_config.json").read_text())
-        pipe.scheduler = getattr(diffusers, config["_class_name"]).from_config(config)
+        pipe.unet = UNet2DConditionModel.from_pretrained(WEIGHTS / folder / "unet", torch_dtype=torch.float32)
+        kind = type(export.lcm_scheduler() if folder == "lcm" else export.turbo_scheduler())
+        pipe.scheduler = kind.from_pretrained(WEIGHTS / folder / "scheduler")
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -55,7 +57,9 @@ def draw(contender: str, ids: list[str], texts: list[str]) -> np.ndarray:
     pipe = pipeline(folder)
     out = []
     for i in range(0, len(texts), BATCH):
-        seeds = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") for name in ids[i : i + BATCH]]
+        seeds = [
+            int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") for name in ids[i : i + BATCH]
+        ]
         images = pipe(
             texts[i : i + BATCH],
             num_inference_steps=steps,
@@ -91,7 +95,7 @@ def retrieval(images: np.ndarray, texts: list[str], seed: int, choices: int = 16
     import open_clip
     import torch
 
-    net = open_clip.create_model(f"local-dir:{WEIGHTS / 'clip'}").eval()
+    net: Any = open_clip.create_model(f"local-dir:{WEIGHTS / 'clip'}").eval()
     tokenizer = open_clip.get_tokenizer(f"local-dir:{WEIGHTS / 'clip'}")
     with torch.no_grad():
         x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -120,18 +124,17 @@ def draw_grid(pictures: dict[str, np.ndarray], texts: list[str], index: list[int
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(len(index), len(pictures), figsize=(9.2, 12.4))
+    figure, axes = plt.subplots(len(index), len(pictures), figsize=(9, 12.2))
     for row, i in enumerate(index):
         for column, (name, images) in enumerate(pictures.items()):
             axis = axes[row, column]
             axis.imshow(images[i], interpolation="nearest")
-            axis.set_xticks([])
-            axis.set_yticks([])
+            axis.set_axis_off()
             if row == 0:
-                axis.set_title(name, fontsize=9)
-        axes[row, 0].set_xlabel(texts[i], fontsize=7.5, loc="left")
-    figure.tight_layout()
-    figure.savefig(path, dpi=80)
+                axis.text(0.5, 1.22, name, fontsize=11, ha="center", transform=axis.transAxes)
+        axes[row, 0].text(0, 1.04, texts[i], fontsize=9, transform=axes[row, 0].transAxes)
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.95, bottom=0.01, wspace=0.05, hspace=0.2)
+    figure.savefig(path, dpi=90)
     plt.close(figure)
 
 
@@ -165,7 +168,9 @@ def main() -> None:
     """Measure, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--per-category", type=int, default=40, help="prompts of each of the five categories")
-    parser.add_argument("--work", type=Path, default=Path("results/.miniature-training"), help="training logs")
+    parser.add_argument(
+        "--work", type=Path, default=Path("results/.miniature-training"), help="training logs"
+    )
     parser.add_argument("--out", type=Path, default=HERE, help="where evaluation.json and the figures go")
     args = parser.parse_args()
     ids, texts = chosen_prompts(args.per_category)
@@ -180,7 +185,11 @@ def main() -> None:
     for name in CONTENDERS:
         pictures[name] = draw(name, ids, texts)
         result["contenders"][name] = accuracies(pictures[name], texts)
-        print(name, json.dumps({k: round(v["value"], 3) for k, v in result["contenders"][name].items()}), flush=True)
+        print(
+            name,
+            json.dumps({k: round(v["value"], 3) for k, v in result["contenders"][name].items()}),
+            flush=True,
+        )
     step = len(texts) // 8
     draw_grid(pictures, texts, [step * i + 1 for i in range(8)], args.out / "grid.png")
     if args.work.is_dir():

@@ -9,11 +9,11 @@ from bench.miniature.diffusion import SCHEDULE, Teacher
 from bench.miniature.tokens import make_tokenizer
 
 
-
 def export_sdxl(teacher: Teacher, vae, folder: Path) -> None:
     """A whole StableDiffusionXLPipeline: the teacher, with the Euler scheduler SDXL ships with."""
     import torch
-    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+    from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
+    from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 
     tokenizer = make_tokenizer()
     pipeline = StableDiffusionXLPipeline(
@@ -42,14 +42,14 @@ def export_unet(unet, scheduler, folder: Path) -> None:
 
 def turbo_scheduler():
     """SDXL Turbo's: Euler ancestral, trailing steps."""
-    from diffusers import EulerAncestralDiscreteScheduler
+    from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 
     return EulerAncestralDiscreteScheduler(**SCHEDULE)  # type: ignore[arg-type]
 
 
 def lcm_scheduler():
     """The consistency student's, on the grid of 50 it was distilled along."""
-    from diffusers import LCMScheduler
+    from diffusers.schedulers.scheduling_lcm import LCMScheduler
 
     return LCMScheduler(
         num_train_timesteps=1000,
@@ -71,5 +71,9 @@ def export_classifier(net, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, folder / "model.safetensors")
-    config = {"architecture": "bench.miniature.classifier.SceneNet", "labels": LABELS, "classes": label_sizes()}
+    config = {
+        "architecture": "bench.miniature.classifier.SceneNet",
+        "labels": LABELS,
+        "classes": label_sizes(),
+    }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")

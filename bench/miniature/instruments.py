@@ -61,13 +61,15 @@ def encoder(name: str, device: str = "cpu"):
 
 
 def load_classifier(device: str = "cpu"):
-    """The shipped scene classifier, in float32 and eval mode. FileNotFoundError if the weights are missing."""
+    """The shipped scene classifier, float32, eval mode. FileNotFoundError if the weights are missing."""
     from safetensors.torch import load_file
 
     from bench.miniature.classifier import SceneNet
 
     net = SceneNet()
-    net.load_state_dict({k: v.float() for k, v in load_file(WEIGHTS / "classifier/model.safetensors").items()})
+    net.load_state_dict(
+        {k: v.float() for k, v in load_file(WEIGHTS / "classifier/model.safetensors").items()}
+    )
     return net.eval().requires_grad_(False).to(device)
 
 
@@ -90,14 +92,14 @@ def as_tensor(images: np.ndarray):
 
 
 def pooled_features(images: np.ndarray, device: str = "cpu") -> np.ndarray:
-    """Features for a Fréchet distance: (n, 128) float64 from (n, h, w, 3) uint8; other sizes are resized to 64."""
+    """Features for a Fréchet distance: (n, 128) float64 from (n, h, w, 3) uint8, resized to 64."""
     net = load_classifier(device)
     parts = as_tensor(images).split(BATCH)
     return np.concatenate([net.pooled(x.to(device)).double().cpu().numpy() for x in parts])
 
 
 def look(x, device: str = "cpu", net=None) -> list[Seen]:
-    """What each picture of (n, 3, 64, 64) shows: every head's likeliest answer; the layout says how many objects."""
+    """What each picture of (n, 3, 64, 64) shows: the likeliest answers; the layout says how many objects."""
     net = net or load_classifier(device)
     seen = []
     for part in x.split(BATCH):
@@ -134,13 +136,15 @@ def judge(asked: Scene, seen: Seen) -> tuple[bool, bool, bool, bool, bool]:
 
 
 def scene_accuracy(images: np.ndarray, captions: list[str], device: str = "cpu") -> SceneAccuracy:
-    """Is each picture what its caption asks for? images (n, h, w, 3) uint8, captions of the miniature grammar.
+    """Is each picture what its caption asks for? images (n, h, w, 3) uint8, captions of the grammar.
 
     Raises ValueError: lengths differ, or a caption is not of the grammar.
     """
     if len(images) != len(captions):
         raise ValueError(f"{len(images)} images but {len(captions)} captions")
-    answers = [judge(parse(text), seen) for text, seen in zip(captions, look(as_tensor(images), device), strict=True)]
+    answers = [
+        judge(parse(text), seen) for text, seen in zip(captions, look(as_tensor(images), device), strict=True)
+    ]
     columns = np.array(answers, bool).reshape(-1, 5).T
     return SceneAccuracy(
         objects=columns[0], colours=columns[1], count=columns[2], relation=columns[3], textures=columns[4]

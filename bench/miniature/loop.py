@@ -15,7 +15,7 @@ CHECKPOINT_EVERY = 250  # steps
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Warm-up over 3% of the steps, level, then a straight line down to 2% of the peak over the last quarter."""
+    """Warm-up over 3% of the steps, level, then a line down to 2% of the peak over the last quarter."""
     warm, fall = max(1, int(0.03 * steps)), max(1, steps // 4)
     return peak * min(1.0, (step + 1) / warm, max(0.02, (steps - step) / fall))
 
@@ -28,6 +28,13 @@ def batch_indices(step: int, batch: int, count: int, seed: int):
     epoch, place = divmod(step, per_epoch)
     order = np.random.default_rng((seed, epoch)).permutation(count)
     return order[place * batch : (place + 1) * batch]
+
+
+def forget_after(log: Path, step: int) -> None:
+    """Drop the log's rows after the checkpoint that training goes on from: they will be written again."""
+    if log.exists():
+        rows = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= step]
+        log.write_text("".join(line + "\n" for line in rows))
 
 
 def train_stage(
@@ -62,6 +69,7 @@ def train_stage(
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
         step, spent = saved["step"], saved["seconds"]
+        forget_after(folder / f"{name}.jsonl", step)
     net.train()
     began = time.perf_counter()
     while step < steps:
@@ -83,7 +91,11 @@ def train_stage(
                 mean.copy_(now)
         if step % 20 == 0 or step == steps:
             seconds = round(spent + time.perf_counter() - began, 1)
-            row = {"step": step, "seconds": seconds, **{k: round(float(v.detach()), 5) for k, v in losses.items()}}
+            row = {
+                "step": step,
+                "seconds": seconds,
+                **{k: round(float(v.detach()), 5) for k, v in losses.items()},
+            }
             with (folder / f"{name}.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
         if step % CHECKPOINT_EVERY == 0 or step == steps:

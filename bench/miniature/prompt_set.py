@@ -1,4 +1,4 @@
-"""The prompt set `miniature`: held-out captions of the miniature world. `python -m bench.miniature.prompt_set PATH`."""
+"""The prompt set `miniature`, held-out captions: `python -m bench.miniature.prompt_set PATH` writes it."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Vocabulary and merges that make each word of the grammar one token; the end token has the highest id."""
+    """Vocabulary and merges that make each word of the grammar one token; the end token comes last."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     pieces = [*letters, *(c + "</w>" for c in letters), ",", ",</w>"]
     splits = {word: [*word[:-1], word[-1] + "</w>"] for word in captions.words()}
@@ -25,7 +26,7 @@ def vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     while True:
         pairs: dict[tuple[str, str], int] = {}
         for parts in splits.values():
-            for pair in zip(parts, parts[1:], strict=False):
+            for pair in itertools.pairwise(parts):
                 pairs[pair] = pairs.get(pair, 0) + 1
         if not pairs:
             break
@@ -40,7 +41,7 @@ def vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
                 else:
                     merged.append(part)
             splits[word] = merged
-    ordered = list(dict.fromkeys(pieces)) + [START, END]
+    ordered = [*list(dict.fromkeys(pieces)), START, END]
     return {piece: i for i, piece in enumerate(ordered)}, merges
 
 

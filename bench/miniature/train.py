@@ -1,7 +1,8 @@
 """Makes the whole miniature family from nothing: `python -m bench.miniature.train`.
 
-Every stage is seeded, logs its losses to the work folder, checkpoints there, and goes on where it was stopped.
-A stage that is finished is only loaded; give a stage more steps and it trains on.
+Every stage is seeded, logs its losses and checkpoints to the work folder, and goes on where it was stopped.
+A stage that is finished is only loaded; give it more steps and it trains on. A student knows nothing of a
+teacher that trained on after it: `--again lcm turbo` starts those anew.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def encoded(work: Path, vae, images: np.ndarray, device: str):
     return torch.load(path, weights_only=True)
 
 
-def make_family(work: Path, weights: Path, stages: dict[str, tuple[int, int]], scenes: int, device: str) -> None:
+def make_family(
+    work: Path, weights: Path, stages: dict[str, tuple[int, int]], scenes: int, device: str
+) -> None:
     """Train every stage in order and write the weights after each one that others can already use."""
     from bench.miniature import adversarial, autoencoder, classifier, clip, consistency, export, teacher
     from bench.miniature.dataset import cached
@@ -69,14 +72,20 @@ def main() -> None:
     """The command line."""
     import torch
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, default=WORK, help="checkpoints, logs and cached data")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the trained folders go")
     parser.add_argument("--scenes", type=int, default=SCENES, help="training scenes")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies every stage's steps")
+    parser.add_argument("--again", nargs="*", default=[], choices=sorted(STAGES), help="stages to start anew")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     stages = {name: (max(1, round(steps * args.scale)), batch) for name, (steps, batch) in STAGES.items()}
+    for stage in args.again:
+        for path in args.work.glob(f"{stage}*"):
+            path.unlink()
     make_family(args.work, args.weights, stages, args.scenes, args.device)
 
 

@@ -175,7 +175,7 @@ def _radius(thing: Thing, rng: np.random.Generator, small: float, large: float) 
 
 
 def place(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[Placed, ...]]:
-    """Where each object goes: the layout seen (one of LAYOUTS) and the objects, in drawing order for `inside`."""
+    """Where each object goes: the layout seen (one of LAYOUTS) and the objects in canonical order."""
     relation, things = scene.relation, scene.things
     centre = SIDE / 2
     jitter = rng.uniform(-2.5, 2.5, size=2)
@@ -198,7 +198,9 @@ def place(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[Placed, ..
         r_top, r_bottom = _radius(top, rng, 8.5, 12.5), _radius(bottom, rng, 8.5, 12.5)
         heights = (r_top * sum(_EXTENT[top.shape]), r_bottom * sum(_EXTENT[bottom.shape]))
         start = (SIDE - sum(heights)) / 2 + rng.uniform(-3, 3)
-        dip = 3.0 if bottom.shape == "heart" else 1.0  # a heart is entered at its notch, else the two seem apart
+        dip = (
+            3.0 if bottom.shape == "heart" else 1.0
+        )  # a heart is entered at its notch, else the two seem apart
         y_top = start + r_top * _EXTENT[top.shape][0] + dip
         y_bottom = start + heights[0] + r_bottom * _EXTENT[bottom.shape][0]
         x = centre + rng.uniform(-6, 6)

@@ -12,7 +12,9 @@ from bench.miniature.evaluate import wilson
 from bench.miniature.instruments import Seen, judge
 from bench.miniature.world import Thing
 
-weights = pytest.mark.skipif(instruments.weights_path() is None, reason="the miniature weights are not installed")
+weights = pytest.mark.skipif(
+    instruments.weights_path() is None, reason="the miniature weights are not installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,8 @@ def test_the_distance_grows_with_blur_and_with_noise(truth):
     same = frechet(half, other)
     soft = frechet(half, instruments.pooled_features(blurred(images))[1::2])
     some, much = (frechet(half, instruments.pooled_features(noisy(a))[1::2]) for a in (40, 120))
-    assert same < soft and same < some < much
+    assert same < soft
+    assert same < some < much
 
 
 @weights
@@ -99,7 +102,9 @@ def test_the_share_of_attributes_agrees_with_the_answers(truth):
     asked, cut = network.texts(texts)
     share = (network.images(batch) * asked).sum(1)
     right = instruments.scene_accuracy(images, texts).all
-    assert np.array_equal(share > 1 - 1e-6, right) and share.max() <= 1 + 1e-6 and not cut.any()
+    assert np.array_equal(share > 1 - 1e-6, right)
+    assert share.max() <= 1 + 1e-6
+    assert not cut.any()
 
 
 @weights
@@ -124,10 +129,12 @@ def test_every_word_is_one_token_and_captions_differ_in_their_tokens():
     tokenizer = make_tokenizer()
     for word in captions.words():
         ids = tokenizer(word)["input_ids"]
-        assert len(ids) == 3 and tokenizer.decode(ids, skip_special_tokens=True).strip() == word
+        assert len(ids) == 3
+        assert tokenizer.decode(ids, skip_special_tokens=True).strip() == word
     texts = [line.split("\t")[1] for line in prompt_set.lines()[1:]]
     rows = encode(tokenizer, texts)
-    assert rows.shape == (len(texts), LENGTH) and (rows[:, -1] == len(tokenizer) - 1).all()
+    assert rows.shape == (len(texts), LENGTH)
+    assert (rows[:, -1] == len(tokenizer) - 1).all()
     assert len({row.tobytes() for row in rows}) == len(texts)
 
 

@@ -24,9 +24,14 @@ def test_every_caption_says_its_scene():
     for scene, rng in scenes(1500):
         for sized in (0.0, 1.0):
             said = parse(describe(scene, rng, sized=sized, behind=1.0))
-            assert said.relation == scene.relation and said.backdrop == scene.backdrop
+            assert said.relation == scene.relation
+            assert said.backdrop == scene.backdrop
             for heard, meant in zip(said.things, scene.things, strict=True):
-                assert (heard.shape, heard.colour, heard.texture) == (meant.shape, meant.colour, meant.texture)
+                assert (heard.shape, heard.colour, heard.texture) == (
+                    meant.shape,
+                    meant.colour,
+                    meant.texture,
+                )
                 assert heard.size in (None, meant.size)
 
 
@@ -41,13 +46,21 @@ def test_a_size_is_heard_when_it_is_said():
     ("caption", "relation", "things"),
     [
         ("A red circle.", "alone", [("circle", "red", "solid")]),
-        ("a blue star to the right of a red heart", "left_of", [("heart", "red", "solid"), ("star", "blue", "solid")]),
+        (
+            "a blue star to the right of a red heart",
+            "left_of",
+            [("heart", "red", "solid"), ("star", "blue", "solid")],
+        ),
         (
             "a small green cross below a dotted black square, outdoors on sand",
             "above",
             [("square", "black", "dotted"), ("cross", "green", "solid")],
         ),
-        ("a red star with a blue circle inside", "inside", [("circle", "blue", "solid"), ("star", "red", "solid")]),
+        (
+            "a red star with a blue circle inside",
+            "inside",
+            [("circle", "blue", "solid"), ("star", "red", "solid")],
+        ),
         ("three striped yellow crosses", "same", [("cross", "yellow", "striped")] * 3),
     ],
 )
@@ -57,7 +70,9 @@ def test_a_caption_means_what_a_reader_takes_it_to_mean(caption, relation, thing
     assert [(t.shape, t.colour, t.texture) for t in scene.things] == things
 
 
-@pytest.mark.parametrize("caption", ["", "a dog", "a red circle and", "four red circles", "a circle", "red circle"])
+@pytest.mark.parametrize(
+    "caption", ["", "a dog", "a red circle and", "four red circles", "a circle", "red circle"]
+)
 def test_a_caption_outside_the_grammar_is_refused(caption):
     with pytest.raises(ValueError, match="not of the miniature grammar"):
         parse(caption)
@@ -75,11 +90,15 @@ def test_training_scenes_are_never_held_out_and_a_tenth_of_the_world_is():
 def test_a_picture_is_the_same_for_the_same_seed_and_another_for_another():
     scene = scenes(1)[0][0]
     first, second, other = (world.draw(scene, np.random.default_rng(s))[0] for s in (3, 3, 4))
-    assert first.shape == (64, 64, 3) and first.dtype == np.uint8
-    assert np.array_equal(first, second) and not np.array_equal(first, other)
+    assert first.shape == (64, 64, 3)
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize(("shape", "area"), [("circle", np.pi), ("square", 1.76**2), ("triangle", 0.98 * 1.72)])
+@pytest.mark.parametrize(
+    ("shape", "area"), [("circle", np.pi), ("square", 1.76**2), ("triangle", 0.98 * 1.72)]
+)
 def test_a_shape_covers_its_area(shape, area):
     assert world.coverage(shape, 32, 32, 20).sum() == pytest.approx(area * 400, rel=0.01)
 
@@ -111,7 +130,10 @@ def test_a_relation_can_be_measured_in_the_pixels(relation):
         elif relation == "on":
             assert abs(by.min() - ry.max()) <= 4
         else:
-            assert bx.min() < rx.min() and rx.max() < bx.max() and by.min() < ry.min() and ry.max() < by.max()
+            assert bx.min() < rx.min()
+            assert rx.max() < bx.max()
+            assert by.min() < ry.min()
+            assert ry.max() < by.max()
 
 
 def test_the_prompt_file_is_what_the_code_makes():
@@ -120,9 +142,11 @@ def test_the_prompt_file_is_what_the_code_makes():
 
 def test_prompts_are_held_out_different_and_enough_in_every_category():
     rows = [line.split("\t") for line in prompt_set.lines()]
-    assert rows[0] == ["id", "text", "category", "challenge"] and len(rows) > 300
+    assert rows[0] == ["id", "text", "category", "challenge"]
+    assert len(rows) > 300
     texts = [row[1] for row in rows[1:]]
-    assert len(set(texts)) == len(texts) and len({row[0] for row in rows}) == len(rows)
+    assert len(set(texts)) == len(texts)
+    assert len({row[0] for row in rows}) == len(rows)
     assert all(world.is_held_out(parse(text)) for text in texts)
     for category in prompt_set.CATEGORIES:
         assert sum(row[2] == category for row in rows) == prompt_set.PER_CATEGORY
