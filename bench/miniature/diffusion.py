@@ -82,7 +82,7 @@ class Teacher(nn.Module):
         self.text_encoder, self.text_encoder_2 = build_text_encoders()
 
     def embed(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens (n, 32) to prompt embeddings (n, 32, 128) and pooled ones (n, 64), as SDXL's pipeline does."""
+        """Tokens (n, 32) to prompt embeddings (n, 32, 128) and pooled ones (n, 64), as in SDXL."""
         one = self.text_encoder(tokens, output_hidden_states=True)
         two = self.text_encoder_2(tokens, output_hidden_states=True)
         return torch.cat([one.hidden_states[-2], two.hidden_states[-2]], -1), two.text_embeds
