@@ -110,7 +110,8 @@ def _shuffled_elo(
     shuffles, n = len(seeds), len(cells)
     order = np.empty((shuffles, n), cells.dtype)
     for row, seed in enumerate(seeds):
-        order[row] = cells[np.random.default_rng(seed).permutation(n)]
+        order[row] = cells
+        np.random.default_rng(seed).shuffle(order[row])
     # In units where an expectation is 1 / (1 + exp(right − left)).
     gain = k * math.log(10) / 400
     code = np.arange(m * m * 3)
