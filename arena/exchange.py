@@ -47,12 +47,16 @@ def exported(ballots: Ballots, prompts: Mapping[str, Prompt], kind: str) -> byte
     if kind == "parquet":
         return _parquet(rows)
     if kind == "pairs":
-        return _csv([_as_pair(row) for row in rows if row.kind == "vote" and not row.excluded], _PAIR_COLUMNS)
+        pairs_ = [_as_pair(row) for row in rows if row.kind == "vote" and not row.excluded]
+        # A reader of such a table wants a column filled or absent: prompts without a category have neither.
+        filled = [c for c in _PAIR_COLUMNS if c in _NEEDED or all(row[c] not in ("", None) for row in pairs_)]
+        return _csv(pairs_, filled)
     return _csv([asdict(row) for row in rows], [f.name for f in fields(Battle)])
 
 
 _PAIR_COLUMNS = ["model_a", "model_b", "winner", "rater", "prompt", "question", "category", "challenge"]
 _PAIR_COLUMNS += ["group", "probability"]
+_NEEDED = ("model_a", "model_b", "winner")
 
 
 def _as_pair(row: Battle) -> dict[str, Any]:

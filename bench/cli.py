@@ -27,15 +27,21 @@ app = typer.Typer(
     help="Benchmark few-step text-to-image models: images, latency, metrics and a report from one study file.\n\n"
     "Start with [bold]bench run miniature[/bold], which needs no GPU and no downloads.",
 )
-prompts_app = typer.Typer(no_args_is_help=False, invoke_without_command=True, help="List prompt sets, or add a copy.")
+prompts_app = typer.Typer(
+    no_args_is_help=False, invoke_without_command=True, help="List prompt sets, or add a copy."
+)
 app.add_typer(prompts_app, name="prompts", rich_help_panel="Look")
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")
+]
 Results = Annotated[
     Path, typer.Option(envvar="BENCH_RESULTS", help="Folder that holds the study folders.", show_default=True)
 ]
 Device = Annotated[str, typer.Option(help="auto, cuda, cuda:N or cpu.")]
-Dtype = Annotated[str | None, typer.Option(help="float16, bfloat16 or float32; the study's or the model's own if absent.")]
+Dtype = Annotated[
+    str | None, typer.Option(help="float16, bfloat16 or float32; the study's or the model's own if absent.")
+]
 BatchSize = Annotated[str, typer.Option(help="auto, or images a forward; frozen with the first image.")]
 Optimize = Annotated[str, typer.Option(help="none, or exact: faster, pictures the same up to rounding.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N prompts.")]
@@ -117,7 +123,8 @@ def latency(
     optimize: Optimize = "none",
     samples: Samples = 20,
     weights: Annotated[
-        str, typer.Option(help="pretrained, or random: the real architecture at full size, nothing downloaded.")
+        str,
+        typer.Option(help="pretrained, or random: the real architecture at full size, nothing downloaded."),
     ] = "pretrained",
 ) -> None:
     """Time each stage of each contender.
@@ -158,7 +165,9 @@ def score(
 
 @app.command(rich_help_panel="One stage")
 def report(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study folder, or its name under --results.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study folder, or its name under --results.")
+    ],
     results: Results = HERE,
     columns: Annotated[str, typer.Option(help="one or two: width of the figures for the paper.")] = "one",
 ) -> None:
@@ -220,9 +229,13 @@ def fetch(study: StudyName) -> None:
 
 @app.command(rich_help_panel="Bring and check")
 def verify(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study folder, or its name under --results.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study folder, or its name under --results.")
+    ],
     results: Results = HERE,
-    mend: Annotated[bool, typer.Option(help="Remove damaged files, so that `bench generate` makes them again.")] = False,
+    mend: Annotated[
+        bool, typer.Option(help="Remove damaged files, so that `bench generate` makes them again.")
+    ] = False,
 ) -> None:
     """Check every image against the hash in its row.
 
@@ -376,11 +389,24 @@ def _leave(summary: Summary) -> None:
 def _told() -> Iterator[Told]:
     """Progress on the terminal: a bar a contender, with rate and time left."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     from bench.run import Told
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bars: dict[str, Any] = {}
 

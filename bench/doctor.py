@@ -44,7 +44,9 @@ def _device(study: Study) -> Finding:
             told=f"{torch.cuda.device_count()} × {properties.name}, {properties.total_memory / 2**30:.0f} GiB",
         )
     if study.file.generate.device == "cuda":
-        return Finding(what="device", state="error", told="no GPU, and the study asks for one", cure="use a GPU node")
+        return Finding(
+            what="device", state="error", told="no GPU, and the study asks for one", cure="use a GPU node"
+        )
     large = [model.name for model in study.models.values() if model.size >= 512 and model.kind != "imported"]
     if large:
         return Finding(
@@ -61,7 +63,10 @@ def _weights(model: Model, cached: Callable[[Model], bool]) -> Finding:
         told = "random weights, made on the spot" if model.weights == "random" else "weights are here"
         return Finding(what=model.name, state="ok", told=told)
     return Finding(
-        what=model.name, state="error", told=f"weights of {model.repository} are not here", cure="bench fetch STUDY"
+        what=model.name,
+        state="error",
+        told=f"weights of {model.repository} are not here",
+        cure="bench fetch STUDY",
     )
 
 

@@ -166,9 +166,7 @@ def intact(folder: StudyFolder) -> set[Key]:
         place = folder.path / "images" / contender
         if place.is_dir():
             sizes.update({(contender, p.name): p.stat().st_size for p in place.iterdir()})
-    return {
-        key for key, row in rows.items() if sizes.get((key[0], f"{key[1]}-{key[2]}.webp")) == row.bytes
-    }
+    return {key for key, row in rows.items() if sizes.get((key[0], f"{key[1]}-{key[2]}.webp")) == row.bytes}
 
 
 def resolve_device(study: Study, asked: str) -> str:
@@ -205,7 +203,10 @@ def freeze(
     if model.name in plan:
         frozen = Frozen(**plan[model.name])
         asked = Frozen(
-            shape=frozen.shape if size == "auto" else int(size), device=kind, dtype=dtype, optimize=options.optimize
+            shape=frozen.shape if size == "auto" else int(size),
+            device=kind,
+            dtype=dtype,
+            optimize=options.optimize,
         )
         if asked != frozen:
             raise InputError(
@@ -213,7 +214,9 @@ def freeze(
                 f"ask for the former, or give the study a new name"
             )
         return frozen
-    shape = fitting_shape(pipeline, model, contenders, kind, len(study.prompts)) if size == "auto" else int(size)
+    shape = (
+        fitting_shape(pipeline, model, contenders, kind, len(study.prompts)) if size == "auto" else int(size)
+    )
     frozen = Frozen(shape=shape, device=kind, dtype=dtype, optimize=options.optimize)
     plan[model.name] = {name: getattr(frozen, name) for name in Frozen.__dataclass_fields__}
     folder.write_json("plan.json", plan)
@@ -270,7 +273,9 @@ class Worker:
     _proven: bool = field(default=False, init=False)
     """A batch of this shape has gone through: a later out-of-memory is one prompt's failure."""
 
-    def run(self, unit: Unit, stop: Callable[[], bool] = lambda: False) -> Iterator[list[Generation | Failure]]:
+    def run(
+        self, unit: Unit, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[list[Generation | Failure]]:
         """Make a unit; yields the rows of each batch once its files are in place."""
         waiting: deque[list[Future[Generation] | Failure]] = deque()
         embeddings: dict[str, Any] | None = None
@@ -296,7 +301,9 @@ class Worker:
                 if keys:
                     yield Batch(contender=contender, prompts=prompts, replicate=replicate, wanted=keys)
 
-    def pixels(self, prompts: Sequence[Prompt], replicate: int, contender: Contender, embeddings: dict[str, Any]):
+    def pixels(
+        self, prompts: Sequence[Prompt], replicate: int, contender: Contender, embeddings: dict[str, Any]
+    ):
         """uint8 (n, h, w, 3) of n <= shape prompts, padded to the shape with the last one and cut again."""
         padded = [*prompts, *[prompts[-1]] * (self.frozen.shape - len(prompts))]
         seeds = [seed_of(prompt.id, replicate) for prompt in padded]
@@ -350,7 +357,9 @@ class Worker:
         rows: list[Future[Generation] | Failure] = [*failures]
         for prompt, picture in zip(good, made, strict=True):
             if picture is not None and batch.key(prompt) in batch.wanted:
-                rows.append(writers.submit(self._write, batch, prompt, picture, seconds, embeddings[prompt.id]))
+                rows.append(
+                    writers.submit(self._write, batch, prompt, picture, seconds, embeddings[prompt.id])
+                )
         return rows
 
     def _refuse_shape(self, error: Exception, contender: Contender, embedding: Any) -> None:
@@ -373,7 +382,9 @@ class Worker:
             f"--batch-size {shape}"
         ) from error
 
-    def _write(self, batch: Batch, prompt: Prompt, picture: Any, seconds: float, embedding: Any) -> Generation:
+    def _write(
+        self, batch: Batch, prompt: Prompt, picture: Any, seconds: float, embedding: Any
+    ) -> Generation:
         data = encode_webp(picture)
         contender = batch.contender
         write_bytes(self.folder.image(contender.name, prompt.id, batch.replicate), data)
@@ -416,7 +427,9 @@ def read_pixels(path: Path) -> Any:
         with Image.open(path) as picture:
             return np.asarray(picture.convert("RGB"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}): `bench verify` lists such, `bench generate` mends") from None
+        raise InputError(
+            f"{path} cannot be read ({error}): `bench verify` lists such, `bench generate` mends"
+        ) from None
 
 
 def _rows(items: list[Future[Generation] | Failure]) -> list[Generation | Failure]:

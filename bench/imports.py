@@ -58,13 +58,20 @@ def bring(
     return len(made), failed
 
 
-def _take(folder: StudyFolder, name: str, prompt_id: str, replicate: int, path: Path | None) -> Generation | Failure:
+def _take(
+    folder: StudyFolder, name: str, prompt_id: str, replicate: int, path: Path | None
+) -> Generation | Failure:
     import numpy as np
     from PIL import Image, ImageOps
 
     def failure(kind: str, message: str) -> Failure:
         return Failure(
-            stage="import", contender=name, prompt_id=prompt_id, replicate=replicate, kind=kind, message=message
+            stage="import",
+            contender=name,
+            prompt_id=prompt_id,
+            replicate=replicate,
+            kind=kind,
+            message=message,
         )
 
     if path is None:
@@ -98,7 +105,9 @@ def _from_table(path: Path, images: Path) -> dict[Place, Path]:
         raise InputError(f"--map {path} cannot be read: {error}") from None
     rows = list(csv.DictReader(text.splitlines(), delimiter="\t" if "\t" in text.partition("\n")[0] else ","))
     if not rows or not {"file", "prompt_id"} <= set(rows[0]):
-        raise InputError(f"--map {path}: needs a header with the columns file, prompt_id and perhaps replicate")
+        raise InputError(
+            f"--map {path}: needs a header with the columns file, prompt_id and perhaps replicate"
+        )
     found: dict[Place, Path] = {}
     for number, row in enumerate(rows, 2):
         replicate = row.get("replicate") or "0"
@@ -124,5 +133,7 @@ def _from_names(images: Path) -> dict[Place, Path]:
 
 def _place(found: dict[Place, Path], place: Place, file: Path) -> None:
     if place in found:
-        raise InputError(f"{file.name} and {found[place].name} are both for prompt '{place[0]}', replicate {place[1]}")
+        raise InputError(
+            f"{file.name} and {found[place].name} are both for prompt '{place[0]}', replicate {place[1]}"
+        )
     found[place] = file

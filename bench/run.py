@@ -70,7 +70,9 @@ def report_stage(folder: StudyFolder, columns: str, told: Told) -> Path:
     return build(folder, columns=columns)
 
 
-def run(study: Study, results: Path, options: Options, protocol: Protocol, told: Told) -> tuple[Summary, Path]:
+def run(
+    study: Study, results: Path, options: Options, protocol: Protocol, told: Told
+) -> tuple[Summary, Path]:
     """Images, latency, scores, report. Imported images must be there: `bench import` brings them."""
     with opened(study, results) as folder:
         began = provenance.now()
@@ -96,8 +98,6 @@ def check_imports(study: Study, folder: StudyFolder) -> None:
                 f"'{contender.name}' has no images yet: "
                 f"bench import {study.name} --as {contender.name} --images DIR --map FILE"
             )
-
-
 
 
 @contextmanager

@@ -196,7 +196,9 @@ def _disk_errors(path: Path) -> Iterator[None]:
             errno.EROFS: "the disk is read-only: choose another folder with --results",
         }
         if error.errno in cures:
-            raise InputError(f"cannot write {path}: {cures[error.errno]}; nothing written so far is lost") from error
+            raise InputError(
+                f"cannot write {path}: {cures[error.errno]}; nothing written so far is lost"
+            ) from error
         raise
 
 

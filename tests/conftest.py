@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("BENCH_SHARED") or ROOT.parent / "shared")
 PARTS = {
     "browser": lambda: shutil.which("chromium") is not None,
-    "postgres": lambda: bool(list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))) or bool(shutil.which("initdb")),
+    "postgres": lambda: (
+        bool(list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))) or bool(shutil.which("initdb"))
+    ),
     "ray": lambda: importlib.util.find_spec("ray") is not None,
     "gpu": lambda: __import__("torch").cuda.is_available(),
 }

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = {"torch", "torchvision", "diffusers", "transformers", "open_clip", "gradio", "ray", "accelerate", "peft"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "diffusers",
+    "transformers",
+    "open_clip",
+    "gradio",
+    "ray",
+    "accelerate",
+    "peft",
+}
 REPORT = {
     "bench.tables", "bench.table_forms", "bench.figures", "bench.report", "bench.results", "bench.pictures",
     "bench.published", "bench.statements",
@@ -46,13 +56,17 @@ def imports(path: Path, top_only: bool = False) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {
-                full if (full := f"{node.module}.{alias.name}") in FILES else node.module for alias in node.names
+                full if (full := f"{node.module}.{alias.name}") in FILES else node.module
+                for alias in node.names
             }
     return found
 
 
 def ours(name: str, top_only: bool = False) -> set[str]:
-    return {i for i in imports(FILES[name], top_only) if i.split(".")[0] in ("bench", "arena")} - {"bench", "arena"}
+    return {i for i in imports(FILES[name], top_only) if i.split(".")[0] in ("bench", "arena")} - {
+        "bench",
+        "arena",
+    }
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if n.startswith("bench")])
@@ -76,7 +90,9 @@ def test_the_lowest_modules_stay_lowest(name, allowed):
     assert ours(name) <= allowed
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if not n.startswith("bench.miniature.") and n not in SUBCLASSES])
+@pytest.mark.parametrize(
+    "name", [n for n in FILES if not n.startswith("bench.miniature.") and n not in SUBCLASSES]
+)
 def test_heavy_libraries_are_imported_where_they_are_used(name):
     assert not {i.split(".")[0] for i in imports(FILES[name], top_only=True)} & HEAVY
 

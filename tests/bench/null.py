@@ -33,7 +33,9 @@ class NullPipeline:
     def decode(self, latents) -> np.ndarray:
         return np.stack(
             [
-                np.random.Generator(np.random.PCG64(seed)).integers(0, 256, (self.size, self.size, 3), np.uint8)
+                np.random.Generator(np.random.PCG64(seed)).integers(
+                    0, 256, (self.size, self.size, 3), np.uint8
+                )
                 for _, seed in latents
             ]
         )

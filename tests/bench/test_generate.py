@@ -145,14 +145,20 @@ def test_bytes_do_not_depend_on_how_many_share_a_padded_batch(tmp_path, cache):
     """Real (tiny) pipelines of the real classes: one, three and four prompts padded to four."""
     from bench.pipelines import load
 
-    (tmp_path / "prompts.txt").write_text("a fox\na heron on a post\nthree cups\nfog over a harbour at night\n")
-    (tmp_path / "study.toml").write_text(STUDY.replace('"tiny-turbo@4", "tiny-sdxl@50"', '"tiny-lcm@4", "tiny-sdxl@3"'))
+    (tmp_path / "prompts.txt").write_text(
+        "a fox\na heron on a post\nthree cups\nfog over a harbour at night\n"
+    )
+    (tmp_path / "study.toml").write_text(
+        STUDY.replace('"tiny-turbo@4", "tiny-sdxl@50"', '"tiny-lcm@4", "tiny-sdxl@3"')
+    )
     study = read(tmp_path / "study.toml")
     frozen = Frozen(shape=4, device="cpu", dtype="float32", optimize="none")
     for contender in study.contenders:
         model = study.models[contender.model]
         pipeline = load(model, device="cpu")
-        worker = Worker(study=study, folder=StudyFolder(tmp_path), model=model, frozen=frozen, pipeline=pipeline)
+        worker = Worker(
+            study=study, folder=StudyFolder(tmp_path), model=model, frozen=frozen, pipeline=pipeline
+        )
         found = pipeline.encode([p.text for p in study.prompts], contender)
         embeddings = {p.id: e for p, e in zip(study.prompts, found, strict=True)}
         whole = worker.pixels(study.prompts, 0, contender, embeddings)

@@ -22,7 +22,9 @@ def study(tmp_path):
 
 
 def test_every_sample_of_every_stage_is_kept_and_total_is_their_sum(study):
-    rows = time_contender(NullPipeline(), study.contenders[0], study, 2, "cpu", Protocol(samples=4, warm_up=1))
+    rows = time_contender(
+        NullPipeline(), study.contenders[0], study, 2, "cpu", Protocol(samples=4, warm_up=1)
+    )
     found = {row.stage: row.seconds for row in rows}
     assert {stage: len(seconds) for stage, seconds in found.items()} == {
         "encode": 4, "denoise": 4, "decode": 4, "total": 4, "forward": 3 * 49,
@@ -43,7 +45,11 @@ def test_both_batch_sizes_are_timed_and_imports_are_not(study, tmp_path):
     folder.path.mkdir()
     folder.write_json("plan.json", {"tiny-sdxl": {"shape": 4}})
     document = measure(
-        study, folder, Options(device="cpu"), Protocol(samples=1, least=1), load=lambda model, **_: NullPipeline()
+        study,
+        folder,
+        Options(device="cpu"),
+        Protocol(samples=1, least=1),
+        load=lambda model, **_: NullPipeline(),
     )
     assert folder.read_json("latency.json") == {**document, "rows": folder.read_json("latency.json")["rows"]}
     assert {(t.contender, t.batch) for t in folder.timings()} == {("tiny-sdxl@50", 1), ("tiny-sdxl@50", 4)}

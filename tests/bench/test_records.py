@@ -4,11 +4,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.records import Failure, InputError, Timing, canonical, from_dict, read_rows, settings_hash, to_json, unknown
+from bench.records import (
+    Failure,
+    InputError,
+    Timing,
+    canonical,
+    from_dict,
+    read_rows,
+    settings_hash,
+    to_json,
+    unknown,
+)
 
 words = st.text(max_size=30)
 failures = st.builds(
-    Failure, stage=words, contender=words, prompt_id=words, replicate=st.integers(0, 9), kind=words, message=words
+    Failure,
+    stage=words,
+    contender=words,
+    prompt_id=words,
+    replicate=st.integers(0, 9),
+    kind=words,
+    message=words,
 )
 
 
@@ -56,4 +72,6 @@ def test_equal_values_hash_equally_whatever_the_order_of_keys():
 
 
 def test_an_unknown_name_brings_its_nearest_match():
-    assert "did you mean 'sdxl-turbo@1'?" in str(unknown("contender", "sdxl-turbo@l", ["sdxl@50", "sdxl-turbo@1"]))
+    assert "did you mean 'sdxl-turbo@1'?" in str(
+        unknown("contender", "sdxl-turbo@l", ["sdxl@50", "sdxl-turbo@1"])
+    )

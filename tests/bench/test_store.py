@@ -40,7 +40,9 @@ def test_the_newest_row_of_an_image_counts(folder):
 
 
 def test_a_failure_stands_until_its_image_is_made(folder):
-    folder.append(folder.failures_file, [failure("a"), failure("a", message="again"), failure("b", stage="score")])
+    folder.append(
+        folder.failures_file, [failure("a"), failure("a", message="again"), failure("b", stage="score")]
+    )
     assert sorted((f.prompt_id, f.message) for f in folder.failures()) == [("a", "again"), ("b", "m")]
     folder.append(folder.generations_file, [generation("a"), generation("b")])
     assert [f.stage for f in folder.failures()] == ["score"]
@@ -100,7 +102,10 @@ def test_missing_and_damaged_images_are_found(folder):
         folder.append(folder.generations_file, [generation(prompt_id, b"pixels")])
     folder.image("c@1", "cut", 0).write_bytes(b"pix")
     folder.image("c@1", "gone", 0).unlink()
-    assert {(row.prompt_id, fault) for row, fault in folder.damaged()} == {("cut", "damaged"), ("gone", "missing")}
+    assert {(row.prompt_id, fault) for row, fault in folder.damaged()} == {
+        ("cut", "damaged"),
+        ("gone", "missing"),
+    }
 
 
 def test_an_unknown_folder_names_those_that_are_there(tmp_path):

@@ -38,7 +38,11 @@ def test_a_good_study_is_what_its_file_says(write):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("display_size", "display_sice", r"study.toml:3: unknown key 'display_sice': did you mean 'display_size'"),
+        (
+            "display_size",
+            "display_sice",
+            r"study.toml:3: unknown key 'display_sice': did you mean 'display_size'",
+        ),
         ("tiny-turbo@1", "tiny-turbo@l", r"study.toml:2: .*did you mean 'tiny-turbo@1'"),
         ("tiny-turbo@1", "tiny-turbo", r"study.toml:2: .*how many steps"),
         ('"tiny-turbo@1"', '"tiny-sdxl@50"', r"study.toml:2: .*twice"),

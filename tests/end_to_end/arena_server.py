@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -125,7 +125,8 @@ def postgres(folder: Path) -> Iterator[Postgres]:
         yield server
     finally:
         if (server.data / "postmaster.pid").exists():
-            server.stop()
+            with suppress(subprocess.CalledProcessError):  # it may have ended between the look and the call
+                server.stop()
 
 
 class Rater:

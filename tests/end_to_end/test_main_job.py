@@ -109,7 +109,7 @@ def test_another_process_makes_the_same_bytes_after_five_kills(whole, parti, tmp
     assert hashes(folder) == hashes(whole[0])
     keys = [
         (r["contender"], r["prompt_id"], r["replicate"])
-        for r in map(json.loads, folder.generations_file.open())
+        for r in map(json.loads, folder.generations_file.read_text().splitlines())
     ]
     assert len(keys) == len(set(keys)) == 80
     assert folder.damaged() == []
@@ -149,7 +149,7 @@ def test_verify_finds_and_mends_what_was_damaged_on_disk(whole, parti):
     before = hashes(folder)
     path = folder.image(*next(iter(before)))
     whole_bytes = path.read_bytes()
-    path.write_bytes(whole_bytes[:-1] + b"\0")
+    path.write_bytes(whole_bytes[:-1] + bytes([whole_bytes[-1] ^ 1]))
     results = folder.path.parent
     found = command("verify", "parti20", "--results", results, "--mend", cache=parti)
     assert found.returncode == 1

@@ -78,10 +78,22 @@ def main() -> None:
             end = time.perf_counter()
             if number:  # the first round warms up
                 ratios.append((middle - began) / (end - middle))
-                print(f"bare {images / (middle - began):6.2f}  ours {images / (end - middle):6.2f} images/s", end="")
+                print(
+                    f"bare {images / (middle - began):6.2f}  ours {images / (end - middle):6.2f} images/s",
+                    end="",
+                )
                 print(f"  ratio {ratios[-1]:.3f}")
         shape = Frozen(**folder.read_json("plan.json")["tiny-turbo"]).shape
-        print(json.dumps({"images": images, "shape": shape, "rounds": ROUNDS, "median ratio": statistics.median(ratios)}))
+        print(
+            json.dumps(
+                {
+                    "images": images,
+                    "shape": shape,
+                    "rounds": ROUNDS,
+                    "median ratio": statistics.median(ratios),
+                }
+            )
+        )
 
 
 if __name__ == "__main__":
