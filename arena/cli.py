@@ -292,7 +292,8 @@ def rate_votes(
     anchor: Annotated[str | None, typer.Option(help="Contender whose rating is 1000.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit ratings and win rates with intervals. For a study they are written to its ratings.json.
+    """Fit ratings and win rates with intervals. For a study they go to its ratings.json, the votes they
+    stand on to battles.jsonl, which `bench score` and `bench report` read.
 
     Example: arena rate miniature
     """
@@ -306,11 +307,14 @@ def rate_votes(
         )
     else:
         from arena.exchange import collect
+        from bench.records import to_json
+        from bench.store import write_bytes
 
         study, folder, ballots, _ = _ballots(votes, results, database)
         rows, _ = collect(ballots, {p.id: p for p in study.prompts})
         options = Options(anchor=anchor or study.file.report.anchor)
         document = to_dict(rate(code_battles(rows), study=study.name, options=options))
+        write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
         folder.write_json("ratings.json", document)
     if as_json:
         print(json.dumps(document, ensure_ascii=False))

@@ -22,6 +22,8 @@ OUTCOMES = ("left", "right", "tie", "both_bad")
 _CONFUSED = str.maketrans("lIo_ ", "110--")
 """Characters that are typed for one another."""
 STAGES = ("encode", "denoise", "decode", "total")
+FELT_STAGES = ("network", "wait", "encode", "denoise", "decode", "paint")
+"""What lies between a keystroke and its picture, in order of time."""
 
 
 class InputError(ValueError):
@@ -113,6 +115,34 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeltPicture:
+    """One picture that was drawn while somebody typed; seconds of each stage, which together are its total.
+
+    `interactive.json` is `{"protocol": {"device", "browser", "dtype", "optimize", "weights", …},
+    "fingerprint": settings_hash(protocol), "rows": [FeltPicture…]}`, rows in order of time.
+    """
+
+    contender: str
+    network: float
+    """Keystroke to server and server to browser, together."""
+    wait: float
+    """At the server, until the card was free for it."""
+    encode: float
+    denoise: float
+    decode: float
+    """Latents to the bytes that are sent."""
+    paint: float
+    """Bytes in the browser to pixels on the screen."""
+    behind: int = 0
+    """Keystrokes that had come after the one it draws when it was painted."""
+
+    @property
+    def total(self) -> float:
+        """Keystroke to painted pixels, seconds."""
+        return sum(getattr(self, stage) for stage in FELT_STAGES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     metric: str
     contender: str
@@ -134,6 +164,46 @@ class Score:
     """Images that should have been there and were not, or could not be read."""
     truncated: int = 0
     """Captions longer than the metric's text tower."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageScore:
+    """What a metric gave one image; a line of `image-scores.jsonl`. Metrics of a whole set have none."""
+
+    metric: str
+    fingerprint: str
+    """That of the metric's Score rows."""
+    contender: str
+    prompt_id: str
+    replicate: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleAgreement:
+    """How far a metric agrees with the votes on one question; a row of `agreement` in scores.json.
+
+    Intervals are 95%, clustered by prompt and rater. None: not to be had, and `note` says why.
+    """
+
+    metric: str
+    fingerprint: str
+    question: str
+    """A question of the study, or `overall`."""
+    accuracy: float | None
+    """Share of decided votes whose winner the metric scores higher, 0 to 1; a tied metric counts half."""
+    accuracy_low: float | None
+    accuracy_high: float | None
+    kendall: float | None
+    """Rank correlation of the contenders' scores and ratings, -1 to 1, signed so that 1 is agreement."""
+    kendall_low: float | None
+    kendall_high: float | None
+    spearman: float | None
+    spearman_low: float | None
+    spearman_high: float | None
+    n: int
+    """Decided votes it stands on."""
     note: str = ""
 
 

@@ -18,7 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.records import Failure, Generation, InputError, Prompt, Timing, from_dict, iterate_rows, to_json
+from bench.records import (
+    Failure,
+    FeltPicture,
+    Generation,
+    InputError,
+    Prompt,
+    Timing,
+    from_dict,
+    iterate_rows,
+    to_json,
+)
 
 Row = TypeVar("Row")
 Key = tuple[str, str, int]
@@ -54,6 +64,15 @@ class StudyFolder:
     @property
     def votes_file(self) -> Path:
         return self.path / "votes.sqlite"
+
+    @property
+    def battles_file(self) -> Path:
+        """Every standing answer with its sides resolved, as `arena rate` last read them."""
+        return self.path / "battles.jsonl"
+
+    @property
+    def image_scores_file(self) -> Path:
+        return self.path / "image-scores.jsonl"
 
     @property
     def report(self) -> Path:
@@ -118,6 +137,12 @@ class StudyFolder:
         document = self.read_json("latency.json") or {"rows": []}
         where = str(self.path / "latency.json")
         return [from_dict(Timing, row, where) for row in document["rows"]]
+
+    def felt_pictures(self) -> list[FeltPicture]:
+        """Rows of interactive.json: every picture that was timed from keystroke to painted pixels."""
+        document = self.read_json("interactive.json") or {"rows": []}
+        where = str(self.path / "interactive.json")
+        return [from_dict(FeltPicture, row, where) for row in document["rows"]]
 
     @contextmanager
     def lock(self) -> Iterator[None]:

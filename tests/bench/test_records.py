@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from bench.records import (
     Failure,
+    FeltPicture,
     InputError,
     Timing,
     canonical,
@@ -75,3 +76,13 @@ def test_an_unknown_name_brings_its_nearest_match():
     assert "did you mean 'sdxl-turbo@1'?" in str(
         unknown("contender", "sdxl-turbo@l", ["sdxl@50", "sdxl-turbo@1"])
     )
+
+
+def test_a_felt_picture_takes_the_sum_of_its_stages():
+    row = FeltPicture(
+        contender="a@1", network=0.01, wait=0.02, encode=0.03, denoise=0.04, decode=0.05, paint=0.06
+    )
+    assert row.total == pytest.approx(0.21)
+    assert from_dict(FeltPicture, json.loads(to_json(row)), "interactive.json") == row
+    with pytest.raises(InputError, match="'paint'"):
+        from_dict(FeltPicture, {**json.loads(to_json(row)), "paint": "soon"}, "interactive.json")
