@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from bench.generate import Loader, Options, resolve_device, seed_of
@@ -140,7 +141,7 @@ def _forwards(
     embeddings = pipeline.encode(texts, contender)
     marks = [_now(device)]
     pipeline.denoise(embeddings, seeds, contender, on_step=lambda step: marks.append(_now(device)))
-    gaps = [b - a for a, b in zip(marks, marks[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(marks)]
     return gaps[1:] or gaps
 
 

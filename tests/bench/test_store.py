@@ -76,7 +76,10 @@ def test_a_failed_append_leaves_whole_rows_only(folder, monkeypatch):
 
 
 def test_a_second_process_is_told_who_writes(folder):
-    code = "import sys; from bench.store import *; from pathlib import Path\nwith StudyFolder(Path(sys.argv[1])).lock(): pass"
+    code = (
+        "import sys; from bench.store import *; from pathlib import Path\n"
+        "with StudyFolder(Path(sys.argv[1])).lock(): pass"
+    )
     with folder.lock():
         other = subprocess.run([sys.executable, "-c", code, str(folder.path)], capture_output=True, text=True)
     assert other.returncode
