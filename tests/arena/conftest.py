@@ -1,13 +1,27 @@
-"""Votes tables for the tests of ratings, made by hand."""
+"""What the arena's tests share: ids that are the same at every run, and votes tables made by hand."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import pytest
 
 from arena.battles import VoteTable, code_battles
 from bench.records import OUTCOMES, Battle
+
+
+@pytest.fixture(autouse=True)
+def seeded_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rater's id is random, and seeds which pairs, checks and repeats that rater is given."""
+    drawn = random.Random(20231128)
+    seeded = SimpleNamespace(
+        token_hex=lambda n: drawn.randbytes(n).hex(),
+        token_urlsafe=lambda n: drawn.randbytes(n).hex()[: n * 4 // 3],
+    )
+    monkeypatch.setattr("arena.raters.secrets", seeded)
+    monkeypatch.setattr("arena.desk.secrets", seeded)
 
 
 @pytest.fixture

@@ -72,5 +72,5 @@ def _toml(value: object) -> str:
     if isinstance(value, str):
         return f'"{value}"'
     if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
+        return f"[{', '.join(_toml(v) for v in value)}]"
     return str(value)
