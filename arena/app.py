@@ -301,8 +301,9 @@ def _ballot(desk: Desk, one: Assignment) -> dict[str, Any]:
         "left": f"i/{one.left_token}",
         "right": f"i/{one.right_token}",
     }
-    if one.question == "alignment":
-        ballot["prompt"] = desk.prompts[one.prompt_id].text
+    if one.question != "quality":
+        prompt = desk.prompts[one.prompt_id]
+        ballot["prompt"] = prompt.instruction or prompt.text
     if one.reference_token:
         ballot["reference"] = f"i/{one.reference_token}"
     return ballot

@@ -72,10 +72,9 @@ class Desk:
 
     def reference(self, prompt_id: str) -> Path:
         """The picture a prompt of an image-to-image study starts from. Raises InputError if it has none."""
-        name = self.prompts[prompt_id].reference
-        if name is None:
+        if self.prompts[prompt_id].reference is None:
             raise InputError(f"prompt '{prompt_id}' names no reference image")
-        return self.study.base / name
+        return self.folder.reference(prompt_id)
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -197,7 +196,7 @@ class Desk:
         return now + 60 * self.settings.expire_minutes
 
     def _tokens(self, question: str) -> tuple[str, str, str, str | None]:
-        third = secrets.token_urlsafe(24) if question == "faithfulness" else None
+        third = secrets.token_urlsafe(24) if self.study.edits and question != "quality" else None
         return secrets.token_urlsafe(24), secrets.token_urlsafe(24), secrets.token_urlsafe(24), third
 
     def _top_up(self, rater_id: str, now: float) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.models import Model
+from bench.records import InputError
+from bench.reference_pictures import read_reference
 from bench.study import Study
 
 BYTES_A_PIXEL = 1.6
@@ -29,6 +31,7 @@ def examine(study: Study, results: Path, *, cached: Callable[[Model], bool]) -> 
         _device(study),
         *(_weights(model, cached) for model in study.models.values() if model.kind != "imported"),
         Finding(what="prompts", state="ok", told=f"{len(study.prompts)} prompts, hash verified"),
+        *([_references(study)] if study.references and study.edits else []),
         _disk(study, results),
     ]
 
@@ -68,6 +71,20 @@ def _weights(model: Model, cached: Callable[[Model], bool]) -> Finding:
         told=f"weights of {model.repository} are not here",
         cure="bench fetch STUDY",
     )
+
+
+def _references(study: Study) -> Finding:
+    """Every reference is opened: a bad one is told now, not in the middle of the night."""
+    bad: list[str] = []
+    for prompt in study.prompts:
+        try:
+            read_reference((study.references or Path()) / str(prompt.reference))
+        except InputError as error:
+            bad.append(str(error))
+    if bad:
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        return Finding(what="references", state="error", told=bad[0] + more, cure="mend or replace them")
+    return Finding(what="references", state="ok", told=f"{len(study.prompts)} pictures to start from")
 
 
 def _disk(study: Study, results: Path) -> Finding:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench import reference_pictures
 from bench.models import Model
 from bench.records import Contender, Failure, Generation, InputError, Prompt, settings_hash
 from bench.store import Key, StudyFolder, sha256, write_bytes
@@ -33,7 +34,15 @@ class Pipeline(Protocol):
     """What generation needs of `bench.pipelines.Pipeline`."""
 
     def encode(self, texts: Sequence[str], contender: Contender) -> list[Any]: ...
-    def denoise(self, embeddings: list[Any], seeds: Sequence[int], contender: Contender) -> Any: ...
+    def denoise(
+        self,
+        embeddings: list[Any],
+        seeds: Sequence[int],
+        contender: Contender,
+        *,
+        references: Any = None,
+        strength: float | None = None,
+    ) -> Any: ...
     def decode(self, latents: Any) -> Any: ...
     def close(self) -> None: ...
 
@@ -97,6 +106,8 @@ class Batch:
     contender: Contender
     prompts: tuple[Prompt, ...]
     replicate: int
+    strength: float | None
+    """Of all its prompts, in an image-to-image study."""
     wanted: frozenset[Key]
 
     def key(self, prompt: Prompt) -> Key:
@@ -282,7 +293,7 @@ class Worker:
         with ThreadPoolExecutor(WRITERS) as writers:
             for batch in self.batches(unit):
                 if embeddings is None:
-                    embeddings = self._encode(batch)
+                    embeddings = self._encode(self.chunk(unit), batch.contender)
                 waiting.append(self._make(batch, embeddings, writers))
                 while len(waiting) > 1:
                     yield _rows(waiting.popleft())
@@ -291,36 +302,53 @@ class Worker:
             while waiting:
                 yield _rows(waiting.popleft())
 
+    def chunk(self, unit: Unit) -> tuple[Prompt, ...]:
+        """The prompts of a unit, done or not."""
+        start = unit.chunk * self.frozen.shape
+        return self.study.prompts[start : start + self.frozen.shape]
+
     def batches(self, unit: Unit) -> Iterator[Batch]:
         """The batches of a unit that hold at least one wanted image; their slots never change."""
-        start = unit.chunk * self.frozen.shape
-        prompts = self.study.prompts[start : start + self.frozen.shape]
+        prompts = self.chunk(unit)
+        strengths = list(dict.fromkeys(prompt.strength for prompt in prompts))
         for contender in (c for c in self.study.contenders if c.model == self.model.name):
             for replicate in range(self.study.file.images_per_prompt):
-                keys = frozenset((contender.name, p.id, replicate) for p in prompts) & unit.keys
-                if keys:
-                    yield Batch(contender=contender, prompts=prompts, replicate=replicate, wanted=keys)
+                for strength in strengths:
+                    alike = tuple(p for p in prompts if p.strength == strength)
+                    keys = frozenset((contender.name, p.id, replicate) for p in alike) & unit.keys
+                    if keys:
+                        yield Batch(
+                            contender=contender,
+                            prompts=alike,
+                            replicate=replicate,
+                            strength=strength,
+                            wanted=keys,
+                        )
 
     def pixels(
         self, prompts: Sequence[Prompt], replicate: int, contender: Contender, embeddings: dict[str, Any]
     ):
-        """uint8 (n, h, w, 3) of n <= shape prompts, padded to the shape with the last one and cut again."""
+        """uint8 (n, h, w, 3) of n <= shape prompts of one strength, padded to the shape with the last, and cut."""
         padded = [*prompts, *[prompts[-1]] * (self.frozen.shape - len(prompts))]
         seeds = [seed_of(prompt.id, replicate) for prompt in padded]
-        latents = self.pipeline.denoise([embeddings[p.id] for p in padded], seeds, contender)
+        start: dict[str, Any] = {}
+        if self.study.edits:
+            pictures = reference_pictures.pixels(self.folder, padded, contender.size)
+            start = {"references": pictures, "strength": prompts[0].strength}
+        latents = self.pipeline.denoise([embeddings[p.id] for p in padded], seeds, contender, **start)
         return self.pipeline.decode(latents)[: len(prompts)]
 
-    def _encode(self, batch: Batch) -> dict[str, Any]:
+    def _encode(self, prompts: Sequence[Prompt], contender: Contender) -> dict[str, Any]:
         """Prompt id → embedding, encoded at the fixed shape; a prompt that fails holds its exception."""
-        texts = [prompt.text for prompt in batch.prompts]
+        texts = [prompt.text for prompt in prompts]
         padded = [*texts, *[texts[-1]] * (self.frozen.shape - len(texts))]
         try:
-            found = self.pipeline.encode(padded, batch.contender)[: len(texts)]
+            found = self.pipeline.encode(padded, contender)[: len(texts)]
         except (RuntimeError, ValueError, IndexError) as error:
             if isinstance(error, InputError):
                 raise
-            found = [self._encode_alone(text, batch.contender) for text in texts]
-        return {prompt.id: value for prompt, value in zip(batch.prompts, found, strict=True)}
+            found = [self._encode_alone(text, contender) for text in texts]
+        return {prompt.id: value for prompt, value in zip(prompts, found, strict=True)}
 
     def _encode_alone(self, text: str, contender: Contender) -> Any:
         try:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+from bench import reference_pictures
 from bench.generate import Loader, Options, resolve_device, seed_of
 from bench.models import Model
 from bench.records import Contender, Timing, settings_hash
@@ -20,6 +22,19 @@ WINDOW = (
     "uint8 pixels in host memory; total: the three in one window; forward: one call of the denoising network, "
     "timed in separate calls because its syncs slow the rest. Saving the file is not in any window."
 )
+EDIT_WINDOW = (
+    " Pictures from pictures: denoise also holds the encoding of the reference, from uint8 pixels; timed at the "
+    "commonest strength of the study alone."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What one timed call is given."""
+
+    texts: tuple[str, ...]
+    start: dict[str, Any]
+    """Seeds, and in an image-to-image study references and strength."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +82,15 @@ def measure(
             for contender in (c for c in study.contenders if c.model == name):
                 for batch in sorted({1, _batch(plan, name, options)}):
                     progress(f"{contender.name}, batch {batch}")
-                    rows += time_contender(pipeline, contender, study, batch, device, protocol)
+                    calls = calls_of(study, folder, contender, batch)
+                    rows += time_contender(pipeline, contender, calls, batch, device, protocol)
                     if (peak := _peak_memory(device)) is not None:
                         memory[f"{contender.name} batch {batch}"] = peak
         finally:
             pipeline.close()
     about = {
         **asdict(protocol),
-        "window": WINDOW,
+        "window": WINDOW + (EDIT_WINDOW if study.edits else ""),
         "device": device_name(device),
         "dtype": dtypes,
         "optimize": options.optimize,
@@ -92,24 +108,23 @@ def measure(
 
 
 def time_contender(
-    pipeline: Any, contender: Contender, study: Study, batch: int, device: str, protocol: Protocol
+    pipeline: Any, contender: Contender, calls: Iterator[Call], batch: int, device: str, protocol: Protocol
 ) -> list[Timing]:
     """Every sample of every stage of one contender at one batch size."""
-    calls = _calls(study, batch)
     for _ in range(protocol.warm_up):
-        _one(pipeline, contender, *next(calls), device)
+        _one(pipeline, contender, next(calls), device)
     taken: list[dict[str, float]] = []
     began = time.perf_counter()
     while len(taken) < protocol.samples and (
         len(taken) < protocol.least or time.perf_counter() - began < protocol.budget
     ):
-        taken.append(_one(pipeline, contender, *next(calls), device))
+        taken.append(_one(pipeline, contender, next(calls), device))
     stages = {stage: tuple(sample[stage] for sample in taken) for stage in taken[0]}
     began = time.perf_counter()
     forwards: list[float] = []
     for call in range(protocol.forwards):
         if call == 0 or time.perf_counter() - began < protocol.budget:
-            forwards += _forwards(pipeline, contender, *next(calls), device)
+            forwards += _forwards(pipeline, contender, next(calls), device)
     stages["forward"] = tuple(forwards)
     return [
         Timing(contender=contender.name, stage=stage, batch=batch, seconds=seconds)
@@ -117,12 +132,12 @@ def time_contender(
     ]
 
 
-def _one(pipeline: Any, contender: Contender, texts: Sequence[str], seeds: Sequence[int], device: str):
+def _one(pipeline: Any, contender: Contender, call: Call, device: str) -> dict[str, float]:
     """Seconds of each stage of one call."""
     start = _now(device)
-    embeddings = pipeline.encode(texts, contender)
+    embeddings = pipeline.encode(call.texts, contender)
     encoded = _now(device)
-    latents = pipeline.denoise(embeddings, seeds, contender)
+    latents = pipeline.denoise(embeddings, contender=contender, **call.start)
     denoised = _now(device)
     pipeline.decode(latents)
     end = _now(device)
@@ -134,24 +149,30 @@ def _one(pipeline: Any, contender: Contender, texts: Sequence[str], seeds: Seque
     }
 
 
-def _forwards(
-    pipeline: Any, contender: Contender, texts: Sequence[str], seeds: Sequence[int], device: str
-) -> list[float]:
+def _forwards(pipeline: Any, contender: Contender, call: Call, device: str) -> list[float]:
     """Seconds between the ends of successive steps; the first also holds what comes before the loop."""
-    embeddings = pipeline.encode(texts, contender)
+    embeddings = pipeline.encode(call.texts, contender)
     marks = [_now(device)]
-    pipeline.denoise(embeddings, seeds, contender, on_step=lambda step: marks.append(_now(device)))
+    pipeline.denoise(
+        embeddings, contender=contender, on_step=lambda step: marks.append(_now(device)), **call.start
+    )
     gaps = [b - a for a, b in pairwise(marks)]
     return gaps[1:] or gaps
 
 
-def _calls(study: Study, batch: int) -> Iterator[tuple[list[str], list[int]]]:
-    """Endless calls over the study's own prompts, in order."""
+def calls_of(study: Study, folder: StudyFolder, contender: Contender, batch: int) -> Iterator[Call]:
+    """Endless calls over the study's own prompts, in order; of an image-to-image study those of one strength."""
+    (strength, _), *_ = Counter(prompt.strength for prompt in study.prompts).most_common()
+    alike = [prompt for prompt in study.prompts if prompt.strength == strength]
     at = 0
     while True:
-        chosen = [study.prompts[(at + i) % len(study.prompts)] for i in range(batch)]
+        chosen = [alike[(at + i) % len(alike)] for i in range(batch)]
         at += batch
-        yield [p.text for p in chosen], [seed_of(p.id, 0) for p in chosen]
+        start: dict[str, Any] = {"seeds": [seed_of(p.id, 0) for p in chosen]}
+        if study.edits:
+            pictures = reference_pictures.pixels(folder, chosen, contender.size)
+            start |= {"references": pictures, "strength": strength}
+        yield Call(texts=tuple(p.text for p in chosen), start=start)
 
 
 def _now(device: str) -> float:

@@ -19,7 +19,9 @@ tsv-quoted and csv: fields quoted as in RFC 4180. json: a list of objects or of 
 coco: a COCO captions file; of each image the caption with the lowest id."""
 
 USER_FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".txt": "lines"}
-USER_COLUMNS = ("id", "text", "category", "challenge", "reference", "strength", "note")
+EDIT_COLUMNS = ("reference", "strength", "reference_text", "instruction")
+"""What a prompt of an image-to-image study has beside its text."""
+USER_COLUMNS = ("id", "text", "category", "challenge", *EDIT_COLUMNS, "note")
 """`note` is for people and is not read; `prompt` may stand for `text`."""
 
 LONGEST_TEXT = 10_240
@@ -143,10 +145,11 @@ def _prompt(where: str, got: Mapping[str, Any]) -> Prompt:
     if size > LONGEST_TEXT:
         raise InputError(f"{where}: text of {size:,} bytes; at most {LONGEST_TEXT:,}; shorten it")
     strength = _strength(where, got.get("strength"))
-    if strength is not None and not values.get("reference"):
-        raise InputError(
-            f"{where}: strength {strength:g} without a reference image; give one or leave it empty"
-        )
+    for field in EDIT_COLUMNS[1:]:
+        if got.get(field) not in (None, "") and not values.get("reference"):
+            raise InputError(
+                f"{where}: {field} {_shown(got[field])} without a reference image; give one or leave it empty"
+            )
     return Prompt(
         id=values["id"],
         text=values["text"],
@@ -154,6 +157,8 @@ def _prompt(where: str, got: Mapping[str, Any]) -> Prompt:
         challenge=values.get("challenge", ""),
         reference=values.get("reference") or None,
         strength=strength,
+        reference_text=values.get("reference_text", ""),
+        instruction=values.get("instruction", ""),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.prompt_files import check_unique, parse, parse_users
+from bench.prompt_files import EDIT_COLUMNS, check_unique, parse, parse_users
 from bench.records import InputError, Prompt, cache_folder, canonical, unknown
 
 OWN = Path(__file__).resolve().parent.parent / "prompts"
@@ -56,6 +56,7 @@ class PromptSet:
 
 
 _OWN_COLUMNS = {"id": "id", "text": "text", "category": "category", "challenge": "challenge"}
+_EDIT_COLUMNS = {**_OWN_COLUMNS, **{name: name for name in EDIT_COLUMNS}}
 
 _SETS = (
     PromptSet(
@@ -82,6 +83,16 @@ _SETS = (
         licence="Apache-2.0",
         source="written for this suite",
         columns=_OWN_COLUMNS,
+    ),
+    PromptSet(
+        name="miniature-edit",
+        title="One change to a drawn scene of the miniature world: colour or shape, at two strengths",
+        home="own",
+        files=(SourceFile(path="miniature-edit.tsv"),),
+        count=48,
+        licence="Apache-2.0",
+        source="drawn for this suite, by bench/miniature/edits.py",
+        columns=_EDIT_COLUMNS,
     ),
     PromptSet(
         name="parti",

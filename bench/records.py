@@ -51,6 +51,10 @@ class Prompt:
     """Image-to-image only: path of the reference image, relative to the prompt file."""
     strength: float | None = None
     """Image-to-image only: 0 (keep the reference) to 1 (ignore it)."""
+    reference_text: str = ""
+    """Image-to-image only: what the reference shows, as `text` says what the picture should show."""
+    instruction: str = ""
+    """Image-to-image only: the change in words for people, `make the red circle blue`; raters read it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +93,21 @@ class Generation:
     """The prompt was longer than the model's text encoder and was cut."""
     black: bool = False
     """Every pixel is (nearly) zero: a safety filter or an overflow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A reference image as the study keeps it: upright, RGB, square."""
+
+    prompt_id: str
+    source: str
+    """As the prompt names it."""
+    source_sha256: str
+    """Of the file it was taken from."""
+    sha256: str
+    """Of the kept file."""
+    side: int
+    """Pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from bench import provenance
+from bench import provenance, reference_pictures
 from bench.generate import Options, Summary, generate, resolve_device
 from bench.latency import Protocol, measure
 from bench.records import InputError
@@ -33,6 +33,9 @@ def opened(study: Study, results: Path) -> Iterator[StudyFolder]:
     folder = StudyFolder(results / study.name)
     with folder.lock():
         folder.freeze(study.text, study.prompts)
+        if study.edits:
+            side = max(study.file.display_size, *(c.size for c in study.contenders))
+            reference_pictures.keep(study.prompts, study.references, folder, side)
         yield folder
 
 

@@ -81,6 +81,14 @@ class StudyFolder:
     def image(self, contender: str, prompt_id: str, replicate: int) -> Path:
         return self.path / "images" / contender / f"{prompt_id}-{replicate}.webp"
 
+    @property
+    def references_file(self) -> Path:
+        return self.path / "references.jsonl"
+
+    def reference(self, prompt_id: str) -> Path:
+        """The kept reference image of a prompt of an image-to-image study."""
+        return self.path / "references" / f"{prompt_id}.webp"
+
     def prompts(self) -> list[Prompt]:
         """The prompts of the study in order, as frozen at the first run."""
         return list(iterate_rows(self.prompts_file, Prompt))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -106,6 +106,8 @@ class StudyFile(_Section):
     contenders: Annotated[tuple[str, ...], Field(min_length=1)]
     images_per_prompt: Annotated[int, Field(ge=1, le=1000)] = 1
     display_size: Annotated[int, Field(ge=16, le=4096)] = 512
+    strength: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Image-to-image: of prompts whose row gives none."""
     prompts: PromptChoice
     generate: Generate = Generate()
     metrics: Metrics = Metrics()
@@ -127,6 +129,14 @@ class Study:
     """Those the contenders need, by name."""
     contenders: tuple[Contender, ...]
     prompts: tuple[Prompt, ...]
+    """Of an image-to-image study each with its reference and strength."""
+    references: Path | None
+    """Folder that the prompts' references start from; None: opened from its folder, which holds them."""
+
+    @property
+    def edits(self) -> bool:
+        """Pictures from pictures."""
+        return self.file.task == "image-to-image"
 
     @property
     def name(self) -> str:
@@ -167,7 +177,10 @@ def read(study: str | Path) -> Study:
     """Read and check a study: path or shipped name. Raises InputError with file, line and cure."""
     path = find(str(study))
     text, parsed = _parse(path)
-    return _resolve(parsed, text, path.parent, where=path, chosen=choose_prompts(parsed.prompts, path.parent))
+    chosen = choose_prompts(parsed.prompts, path.parent)
+    study = _resolve(parsed, text, path.parent, where=path, chosen=chosen)
+    start = prompts.OWN if parsed.prompts.set else (path.parent / str(parsed.prompts.file)).parent
+    return replace(study, references=start)
 
 
 def open_study(folder: StudyFolder) -> Study:
@@ -200,8 +213,12 @@ def _resolve(file: StudyFile, text: str, base: Path, *, where: Path, chosen: tup
                 where, text, str(unknown(f"contender in [report] {label}", name, file.contenders)), name
             )
     used = {c.model: known[c.model] for c in contenders}
-    _check_task(file, used, contenders, chosen, where)
-    return Study(file=file, text=text, base=base, models=used, contenders=contenders, prompts=chosen)
+    if file.task == "image-to-image":
+        chosen = tuple(p if p.strength is not None else replace(p, strength=file.strength) for p in chosen)
+    _check_task(file, text, used, contenders, chosen, where)
+    return Study(
+        file=file, text=text, base=base, models=used, contenders=contenders, prompts=chosen, references=None
+    )
 
 
 def _own_models(file: StudyFile, base: Path) -> dict[str, models.Model]:
@@ -231,25 +248,37 @@ def _no_twice(where: Path, text: str, names: Iterable[str]) -> None:
 
 def _check_task(
     file: StudyFile,
+    text: str,
     used: Mapping[str, models.Model],
     contenders: Iterable[Contender],
     chosen: Iterable[Prompt],
     where: Path,
 ) -> None:
+    """Every prompt of an image-to-image study has a reference, every contender can start from it; else none."""
     if file.task == "text-to-image":
+        if "faithfulness" in file.arena.questions:
+            message = 'faithfulness is asked of pictures made from pictures: add task = "image-to-image"'
+            raise _located(where, text, message, "faithfulness")
+        for prompt in chosen:
+            if prompt.reference is not None:
+                raise InputError(
+                    f"{where}: prompt '{prompt.id}' starts from the picture {prompt.reference}: add "
+                    'task = "image-to-image", or use prompts without references'
+                )
         return
+    strengths: dict[float, str] = {}
     for prompt in chosen:
         if prompt.reference is None:
             raise InputError(
                 f"{where}: task is image-to-image, but prompt '{prompt.id}' names no reference image"
             )
-        for contender in contenders:
-            if used[contender.model].kind == "imported":
-                continue
-            strength = prompt.strength if prompt.strength is not None else 1.0
+        assert prompt.strength is not None
+        strengths.setdefault(prompt.strength, prompt.id)
+    for contender in contenders:
+        for strength, prompt_id in strengths.items():
             problem = models.strength_problem(used[contender.model], contender, strength)
-            if problem:
-                raise InputError(f"{where}: prompt '{prompt.id}': {problem}")
+            if problem and used[contender.model].kind != "imported":
+                raise _located(where, text, f"prompt '{prompt_id}': {problem}", contender.name)
 
 
 def _parse(path: Path) -> tuple[str, StudyFile]:

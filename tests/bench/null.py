@@ -15,13 +15,25 @@ class NullPipeline:
     size: int = 16
     calls: list[tuple[str, int]] = field(default_factory=list)
     """Each call of `denoise`: contender and batch."""
+    starts: list[tuple[tuple[int, ...], float]] = field(default_factory=list)
+    """Shape and strength of the references of each call that had any."""
     poison: str = ""
     """A prompt with this in it fails alone and takes its batch with it."""
 
     def encode(self, texts: Sequence[str], contender: Contender) -> list[str]:
         return list(texts)
 
-    def denoise(self, embeddings: list[str], seeds: Sequence[int], contender: Contender, on_step=None):
+    def denoise(
+        self,
+        embeddings: list[str],
+        seeds: Sequence[int],
+        contender: Contender,
+        on_step=None,
+        references=None,
+        strength=None,
+    ):
+        if references is not None:
+            self.starts.append((references.shape, strength))
         self.calls.append((contender.name, len(seeds)))
         if self.poison and any(self.poison in text for text in embeddings):
             raise RuntimeError("poisoned\nwith a second line")

@@ -1,7 +1,7 @@
 import pytest
 
 from bench.generate import Options
-from bench.latency import Protocol, measure, time_contender
+from bench.latency import Protocol, calls_of, measure, time_contender
 from bench.store import StudyFolder
 from bench.study import read
 
@@ -21,9 +21,13 @@ def study(tmp_path):
     return read(tmp_path / "study.toml")
 
 
+def calls(study):
+    return calls_of(study, StudyFolder(study.base), study.contenders[0], 2)
+
+
 def test_every_sample_of_every_stage_is_kept_and_total_is_their_sum(study):
     rows = time_contender(
-        NullPipeline(), study.contenders[0], study, 2, "cpu", Protocol(samples=4, warm_up=1)
+        NullPipeline(), study.contenders[0], calls(study), 2, "cpu", Protocol(samples=4, warm_up=1)
     )
     found = {row.stage: row.seconds for row in rows}
     assert {stage: len(seconds) for stage, seconds in found.items()} == {
@@ -35,7 +39,8 @@ def test_every_sample_of_every_stage_is_kept_and_total_is_their_sum(study):
 
 def test_warm_up_calls_are_not_among_the_samples(study):
     pipeline = NullPipeline()
-    time_contender(pipeline, study.contenders[0], study, 2, "cpu", Protocol(samples=5, warm_up=3, forwards=1))
+    protocol = Protocol(samples=5, warm_up=3, forwards=1)
+    time_contender(pipeline, study.contenders[0], calls(study), 2, "cpu", protocol)
     assert len(pipeline.calls) == 3 + 5 + 1
     assert {batch for _, batch in pipeline.calls} == {2}
 

@@ -386,7 +386,7 @@ BAD = [
     ("p.jsonl", '{"id": true, "text": "a"}\n', r"p.jsonl:1: id is True"),
     ("p.csv", "text,strength\na,1.5\n", r"p.csv:2: strength is '1.5'; it goes from 0"),
     ("p.csv", "text,strength\na,nan\n", r"p.csv:2: strength is 'nan'"),
-    ("p.csv", "text,strength\na,0.5\n", r"p.csv:2: strength 0.5 without a reference image"),
+    ("p.csv", "text,strength\na,0.5\n", r"p.csv:2: strength '0.5' without a reference image"),
     (
         "p.csv",
         "text,reference\na,gone.png\n",
