@@ -21,8 +21,8 @@ MOST_PIXELS = 89_000_000
 """Of a file; above, it is refused before it is decoded. Just below where Pillow begins to warn of bombs."""
 SMALLEST = 16
 """Pixels on the shorter side."""
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF")
-"""Decoders that are tried; MPO is a phone's JPEG with a second picture in it, of which the first is taken."""
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""Decoders that are tried."""
 
 
 def read_reference(source: Path | bytes, name: str = "") -> Image:
@@ -127,7 +127,9 @@ def _check_header(picture: Image, name: str) -> None:
     if min(width, height) < SMALLEST:
         raise InputError(f"{name}: {width} × {height} pixels are too few: at least {SMALLEST} a side")
     frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":
+    if (
+        frames > 1 and picture.format != "MPO"
+    ):  # a phone's JPEG with a second picture in it: the first is meant
         raise InputError(
             f"{name}: {frames} frames or pages: save the one that is meant as a picture of its own"
         )

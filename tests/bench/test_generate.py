@@ -3,6 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from bench import reference_pictures
 from bench.generate import Frozen, Options, Worker, generate, read_pixels, resolve_device, seed_of, units
 from bench.records import InputError
 from bench.store import StudyFolder
@@ -134,6 +135,35 @@ def test_units_cover_every_missing_image_once(study):
     assert len(found) == len(set(found)) == 2 * 7 * 2
     rest = [key for unit in units(study, model, 3, set(found[:5]), None) for key in unit.keys]
     assert set(rest) == set(found[5:])
+
+
+@pytest.fixture
+def edits(tmp_path):
+    from PIL import Image
+
+    rows = ["text\treference\tstrength"]
+    for i in range(5):
+        Image.new("RGB", (40, 40), (50 * i, 0, 0)).save(tmp_path / f"{i}.png")
+        rows.append(f"edit {i}\t{i}.png\t{0.5 if i % 2 else 0.75}")
+    (tmp_path / "prompts.tsv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "study.toml").write_text(
+        STUDY.replace("prompts.txt", "prompts.tsv")
+        .replace('["tiny-turbo@1", "tiny-turbo@4", "tiny-sdxl@50"]', '["tiny-turbo@4", "tiny-sdxl@50"]')
+        .replace("[prompts]", 'task = "image-to-image"\n[prompts]')
+    )
+    return read(tmp_path / "study.toml")
+
+
+def test_an_edit_batch_is_of_one_strength_and_the_frozen_shape(edits, tmp_path):
+    folder = StudyFolder(tmp_path / "out")
+    folder.freeze(edits.text, edits.prompts)
+    reference_pictures.keep(edits.prompts, edits.references, folder, 64)
+    summary, loaded, _ = make(edits, folder.path)
+    assert summary.made == 2 * 5 * 2
+    starts = [start for pipeline in loaded for start in pipeline.starts]
+    assert {shape for shape, _ in starts} == {(3, 64, 64, 3)}
+    assert {strength for _, strength in starts} == {0.5, 0.75}
+    assert make(edits, folder.path)[0].made == 0
 
 
 def test_no_gpu_is_one_line(study):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench.models import MODELS, Model, Recipe, Weights, contender
 from bench.pipelines import Pipeline, load
@@ -209,6 +210,27 @@ def test_pictures_from_pictures_keep_more_at_less_strength(name, loaded):
     assert len(marks) == 2
     assert not np.array_equal(half, full)
     assert np.array_equal(half, pictures(pipeline, who, TEXTS, [1, 2], references=reference, strength=0.5))
+
+
+@pytest.mark.parametrize("name", ["sdxl-turbo", "sdxl", "lcm-xl", "flux.1-schnell", "sana-sprint"])
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_the_edited_picture_is_the_librarys(name, strength, loaded):
+    """Oracle: one plain call of diffusers' own image-to-image pipeline, prompt and all."""
+    import diffusers
+
+    pipeline = loaded(name)
+    who = of(pipeline, name, 4)
+    plain = getattr(diffusers, pipeline.family.edit)(**pipeline.pipe.components)
+    plain.set_progress_bar_config(disable=True)
+    reference = np.random.default_rng(4).integers(0, 256, (who.size, who.size, 3), np.uint8)
+    more = {} if "XL" in pipeline.family.edit else {"height": who.size, "width": who.size}
+    theirs = plain(
+        prompt=TEXTS[0], image=Image.fromarray(reference), strength=strength, num_inference_steps=4,
+        guidance_scale=who.guidance, generator=[torch.Generator().manual_seed(5)], output_type="np",
+        **more, **pipeline.model.options, **pipeline.family.extra(4),
+    ).images  # fmt: skip
+    ours = pictures(pipeline, who, TEXTS[:1], [5], references=reference[None], strength=strength)
+    assert np.abs(ours.astype(int) - np.round(theirs * 255).astype(int)).max() <= 1
 
 
 def test_a_model_that_cannot_edit_says_so(loaded):
@@ -447,3 +469,28 @@ def test_the_miniature_family_loads_with_the_schedulers_it_was_trained_for(name,
     pipeline = load(MODELS[who.model])
     ours = pictures(pipeline, who, [caption], [7])
     assert np.abs(ours - np.round(theirs * 255)).max() <= 1
+
+
+@pytest.mark.skipif(not own_folder("miniature:sdxl").is_dir(), reason="the miniature weights are not here")
+@pytest.mark.parametrize("name", ["mini-turbo@2", "mini-lcm@4", "mini-sdxl@4"])
+def test_the_miniature_family_edits_as_the_library_does(name):
+    """Oracle: StableDiffusionXLImg2ImgPipeline over the same parts; the latents, then the pixels."""
+    import diffusers
+
+    who = contender(name, MODELS)
+    pipeline = load(MODELS[who.model])
+    plain = diffusers.StableDiffusionXLImg2ImgPipeline(**pipeline.pipe.components)
+    plain.set_progress_bar_config(disable=True)
+    reference = np.full((64, 64, 3), 240, np.uint8)
+    reference[20:44, 20:44] = (215, 40, 40)
+    call = {
+        "prompt": "a blue circle", "image": Image.fromarray(reference), "strength": 0.5,
+        "num_inference_steps": who.steps, "guidance_scale": who.guidance,
+    }  # fmt: skip
+    latents = pipeline.denoise(
+        pipeline.encode(["a blue circle"], who), [7], who, references=reference[None], strength=0.5
+    )
+    theirs = plain(**call, generator=[torch.Generator().manual_seed(7)], output_type="latent").images
+    assert torch.allclose(latents.tensor, theirs, atol=1e-5)
+    drawn = plain(**call, generator=[torch.Generator().manual_seed(7)], output_type="np").images
+    assert np.abs(pipeline.decode(latents).astype(int) - np.round(drawn * 255)).max() <= 1
