@@ -8,13 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.metric_tables import label
 from bench.records import Prompt
 from bench.results import Results, model_of
 from bench.store import write_bytes
+from bench.table_forms import Estimate, decimals, number
+from bench.verdicts import Verdict
 
 EMBEDDED = 11_000_000
 """Bytes of pictures inside the page, before base64; what is beyond goes into a folder beside it."""
 STEP_PROMPTS = 4
+REFERENCE = "reference"
+"""Caption of the picture that the others were made from."""
 TINY = 128
 """Longest side, pixels, up to which a thumbnail is lossless."""
 
@@ -34,6 +39,10 @@ class Picture:
 class PictureRow:
     prompt: Prompt
     pictures: tuple[Picture, ...]
+    reference: Picture | None = None
+    """What the pictures were made from; None: from the words alone."""
+    told: str = ""
+    """What there is to say about this row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +82,15 @@ class Thumbnails:
         if row is None:
             return Picture(contender=contender, source="", fault=self._why(contender, prompt_id, replicate))
         made = thumbnail(self.results.folder.image(contender, prompt_id, replicate), self.side)
+        return self._placed(contender, made, seed=row.seed, fault="black" if row.black else "")
+
+    def _placed(
+        self, contender: str, made: tuple[bytes, int, int] | str, *, seed: int | None, fault: str
+    ) -> Picture:
+        """Into the page while the budget lasts, then into the folder beside it."""
         if isinstance(made, str):
-            return Picture(contender=contender, source="", seed=row.seed, fault=made)
+            return Picture(contender=contender, source="", seed=seed, fault=made)
         data, width, height = made
-        fault = "black" if row.black else ""
         if self.spent + len(data) <= EMBEDDED:
             self.spent += len(data)
             source = "data:image/webp;base64," + base64.b64encode(data).decode()
@@ -85,9 +99,17 @@ class Thumbnails:
             write_bytes(path, data)
             self.paths.append(path)
             source = f"{self.folder.name}/{path.name}"
-        return Picture(
-            contender=contender, source=source, width=width, height=height, seed=row.seed, fault=fault
-        )
+        return Picture(contender=contender, source=source, width=width, height=height, seed=seed, fault=fault)
+
+    def reference(self, prompt: Prompt) -> Picture | None:
+        """The picture a prompt of an image-to-image study starts from, as the folder keeps it."""
+        if self.results.task != "image-to-image":
+            return None
+        key = (REFERENCE, prompt.id, 0)
+        if key not in self.made:
+            path = self.results.folder.path / "references" / f"{prompt.id}.webp"
+            self.made[key] = self._placed(REFERENCE, thumbnail(path, self.side), seed=None, fault="")
+        return self.made[key]
 
     def _why(self, contender: str, prompt_id: str, replicate: int) -> str:
         for failure in self.results.failures:
@@ -145,13 +167,44 @@ def _spread(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
 
 
 def grid(results: Results, thumbnails: Thumbnails) -> list[PictureRow]:
-    """Prompts × contenders."""
+    """Prompts × contenders, the reference first where there is one."""
     return [
         PictureRow(
-            prompt=prompt, pictures=tuple(thumbnails.picture(name, prompt.id) for name in results.contenders)
+            prompt=prompt,
+            pictures=tuple(thumbnails.picture(name, prompt.id) for name in results.contenders),
+            reference=thumbnails.reference(prompt),
         )
         for prompt in shown_prompts(results, results.pictures)
     ]
+
+
+def duels(results: Results, thumbnails: Thumbnails, verdicts: Sequence[Verdict]) -> list[PictureRow]:
+    """Two pictures a row: what people preferred, then the other, with the votes in words."""
+    prompts = {prompt.id: prompt for prompt in results.prompts}
+    return [
+        PictureRow(
+            prompt=prompts[verdict.prompt_id],
+            pictures=(
+                thumbnails.picture(verdict.liked, verdict.prompt_id, verdict.replicate),
+                thumbnails.picture(verdict.other, verdict.prompt_id, verdict.replicate),
+            ),
+            reference=thumbnails.reference(prompts[verdict.prompt_id]),
+            told=_votes_told(verdict),
+        )
+        for verdict in verdicts
+        if verdict.prompt_id in prompts
+    ]
+
+
+def _votes_told(verdict: Verdict) -> str:
+    liked, other, ties = verdict.votes
+    told = f"{liked} : {other}" + (f", {ties} tie{'' if ties == 1 else 's'}" if ties else "")
+    bad = f", {verdict.both_bad} both bad" if verdict.both_bad else ""
+    if not verdict.metric:
+        return f"Votes {told}{bad}"
+    digits = decimals([Estimate(value=value) for value in verdict.values])
+    a, b = (number(value, digits) for value in verdict.values)
+    return f"Votes {told}{bad}; {label(verdict.metric)} {a} : {b}"
 
 
 def steps_grids(results: Results, thumbnails: Thumbnails) -> list[StepsGrid]:
@@ -167,7 +220,11 @@ def steps_grids(results: Results, thumbnails: Thumbnails) -> list[StepsGrid]:
             continue
         names = tuple(name for _, name in sorted(entries))
         rows = tuple(
-            PictureRow(prompt=prompt, pictures=tuple(thumbnails.picture(name, prompt.id) for name in names))
+            PictureRow(
+                prompt=prompt,
+                pictures=tuple(thumbnails.picture(name, prompt.id) for name in names),
+                reference=thumbnails.reference(prompt),
+            )
             for prompt in _spread(shown_prompts(results, results.pictures), STEP_PROMPTS)
         )
         same = all(len({p.seed for p in row.pictures if p.source}) <= 1 for row in rows)

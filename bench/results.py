@@ -10,7 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from bench.records import Failure, Generation, InputError, Prompt, Score, Timing, from_dict, unknown
+from bench.records import (
+    Battle,
+    Failure,
+    FeltPicture,
+    Generation,
+    ImageScore,
+    InputError,
+    PeopleAgreement,
+    Prompt,
+    Score,
+    Timing,
+    from_dict,
+    iterate_rows,
+    read_rows,
+    unknown,
+)
 from bench.store import Key, StudyFolder
 
 OVERALL = "overall"
@@ -31,6 +46,10 @@ class Rating:
     rank_high: int | None = None
     n: int | None = None
     """Votes this contender was part of."""
+    both_bad_rate: float | None = None
+    """Share of those votes that called both pictures bad."""
+    both_bad_low: float | None = None
+    both_bad_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +64,39 @@ class WinRate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AverageWin:
+    contender: str
+    rate: float | None
+    """Mean win rate over the opponents it met, 0 to 1."""
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """The votes on the prompts of one category or challenge."""
+
+    level: str
+    n: int
+    """Votes."""
+    wins: tuple[AverageWin, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaterAgreement:
+    """How far raters agree with each other and with themselves."""
+
+    alpha: float | None = None
+    """Krippendorff's, nominal."""
+    alpha_low: float | None = None
+    alpha_high: float | None = None
+    units: int = 0
+    repeat_consistency: float | None = None
+    repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preference:
     """The answers to one question."""
 
@@ -52,10 +104,39 @@ class Preference:
     ratings: tuple[Rating, ...]
     """Best first."""
     win_rates: tuple[WinRate, ...]
+    average_wins: tuple[AverageWin, ...] = ()
     n: int | None = None
     """Votes counted."""
     n_raters: int | None = None
     notes: tuple[str, ...] = ()
+    by_category: tuple[Slice, ...] = ()
+    by_challenge: tuple[Slice, ...] = ()
+    agreement: RaterAgreement = RaterAgreement()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """The counted votes on one pair of pictures, over all questions."""
+
+    first: int = 0
+    """For the contender whose name sorts first."""
+    second: int = 0
+    ties: int = 0
+    both_bad: int = 0
+
+    @property
+    def n(self) -> int:
+        """Votes that compare the two."""
+        return self.first + self.second + self.ties
+
+    @property
+    def share(self) -> float:
+        """Of the first, ties half; 0.5 without votes."""
+        return (self.first + self.ties / 2) / self.n if self.n else 0.5
+
+
+Duel = tuple[str, int, str, str]
+"""prompt_id, replicate and two contenders in the order of their names: one pair of pictures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +147,11 @@ class Results:
     name: str
     title: str
     contenders: tuple[str, ...]
+    task: str
     images_per_prompt: int
     display_size: int
+    arena: Mapping[str, Any]
+    """`[arena]` of the study file, as written."""
     questions: tuple[str, ...]
     anchor: str
     chosen: str
@@ -79,10 +163,22 @@ class Results:
     timing_protocol: Mapping[str, Any]
     memory: Mapping[str, int]
     """Peak bytes on the GPU by `<contender> batch <n>`."""
+    work: Mapping[str, float]
+    """TFLOP an image, by contender; empty where nobody counted."""
+    matrix_rate: float | None
+    """TFLOP/s of a large matrix product on the device that was timed; None: not measured."""
+    felt: tuple[FeltPicture, ...]
+    felt_protocol: Mapping[str, Any]
     scores: tuple[Score, ...]
+    image_scores: tuple[ImageScore, ...]
+    people: tuple[PeopleAgreement, ...]
+    """How far each metric agrees with the votes."""
     warnings: tuple[str, ...]
     preferences: Mapping[str, Preference]
     """By question, `overall` first; empty until there are votes."""
+    duels: Mapping[Duel, Tally]
+    votes_method: Mapping[str, Any]
+    """How the ratings were made, in the words of ratings.json."""
     simulated_votes: bool
     excluded_votes: Mapping[str, int]
     """Votes left out of the ratings, by reason."""
@@ -100,6 +196,12 @@ class Results:
     @property
     def models(self) -> Mapping[str, Mapping[str, Any]]:
         return self.run.get("models") or {}
+
+    @property
+    def device(self) -> str:
+        """What was timed on."""
+        protocol = self.timing_protocol
+        return str(protocol.get("gpu") or protocol.get("device") or "a device that was not recorded")
 
     @property
     def headline(self) -> Preference | None:
@@ -126,6 +228,8 @@ def read_results(folder: StudyFolder) -> Results:
     latency = folder.read_json("latency.json") or {}
     scores = folder.read_json("scores.json") or {}
     ratings = folder.read_json("ratings.json") or {}
+    felt = folder.read_json("interactive.json") or {}
+    where = str(folder.path / "scores.json")
     made = {
         key: row
         for key, row in folder.generations().items()
@@ -136,8 +240,10 @@ def read_results(folder: StudyFolder) -> Results:
         name=study["name"],
         title=study.get("title") or study["name"],
         contenders=contenders,
+        task=study.get("task", "text-to-image"),
         images_per_prompt=study.get("images_per_prompt", 1),
         display_size=study.get("display_size", 512),
+        arena=study.get("arena", {}),
         questions=tuple(study.get("arena", {}).get("questions", ("alignment", "quality"))),
         anchor=report.get("anchor") or contenders[0],
         chosen=report.get("chosen") or contenders[0],
@@ -148,11 +254,17 @@ def read_results(folder: StudyFolder) -> Results:
         timings=tuple(folder.timings()) if latency else (),
         timing_protocol=latency.get("protocol") or {},
         memory=latency.get("memory") or {},
-        scores=tuple(
-            from_dict(Score, row, str(folder.path / "scores.json")) for row in scores.get("rows", [])
-        ),
+        work=latency.get("tflop") or {},
+        matrix_rate=(latency.get("protocol") or {}).get("matrix_tflops"),
+        felt=tuple(folder.felt_pictures()),
+        felt_protocol=felt.get("protocol") or {},
+        scores=tuple(from_dict(Score, row, where) for row in scores.get("rows", [])),
+        image_scores=tuple(read_rows(folder.image_scores_file, ImageScore)),
+        people=tuple(from_dict(PeopleAgreement, row, where) for row in scores.get("agreement") or []),
         warnings=tuple(str(text) for text in scores.get("warnings", [])),
         preferences=_preferences(ratings, str(folder.path / "ratings.json")),
+        duels=_duels(folder),
+        votes_method=ratings.get("method") or {},
         simulated_votes=bool(ratings.get("simulated")),
         excluded_votes=ratings.get("excluded") or {},
         run=folder.read_json("run.json") or {},
@@ -183,11 +295,46 @@ def _preferences(document: Mapping[str, Any], where: str) -> dict[str, Preferenc
                 question=name,
                 ratings=tuple(sorted(ratings, key=_place)),
                 win_rates=wins,
+                average_wins=_averages(part, where),
                 n=part.get("n"),
                 n_raters=part.get("n_raters"),
                 notes=tuple(str(note) for note in part.get("notes") or ()),
+                by_category=_slices(part.get("by_category") or {}, where),
+                by_challenge=_slices(part.get("by_challenge") or {}, where),
+                agreement=_part(RaterAgreement, part.get("agreement") or {}, where),
             )
     return found
+
+
+def _averages(part: Mapping[str, Any], where: str) -> tuple[AverageWin, ...]:
+    return tuple(_part(AverageWin, row, where) for row in part.get("average_win_rates") or [])
+
+
+def _slices(levels: Mapping[str, Mapping[str, Any]], where: str) -> tuple[Slice, ...]:
+    return tuple(
+        Slice(
+            level=level,
+            n=part.get("n") or 0,
+            wins=_averages(part, where),
+        )
+        for level, part in sorted(levels.items())
+    )
+
+
+def _duels(folder: StudyFolder) -> dict[Duel, Tally]:
+    """Votes that count, by pair of pictures; read line by line, so memory grows with pairs and not votes."""
+    counts: dict[Duel, list[int]] = {}
+    for row in iterate_rows(folder.battles_file, Battle):
+        if row.kind != "vote" or row.excluded:
+            continue
+        a, b = sorted((row.left, row.right))
+        found = counts.setdefault((row.prompt_id, row.replicate, a, b), [0, 0, 0, 0])
+        ahead = {"left": row.left, "right": row.right}.get(row.outcome)
+        found[(0 if ahead == a else 1) if ahead else 2 if row.outcome == "tie" else 3] += 1
+    return {
+        key: Tally(first=first, second=second, ties=ties, both_bad=bad)
+        for key, (first, second, ties, bad) in counts.items()
+    }
 
 
 def _place(row: Rating) -> tuple[bool, float, str]:

@@ -29,6 +29,12 @@ class Estimate:
     note: str = ""
 
 
+MOST_INTERVALS = 4
+"""Columns of intervals a LaTeX table has beside its numbers; with more of them they stand below."""
+
+MOST_NARROW = 6
+"""LaTeX columns up to which a table stands in one column of a two-column paper."""
+
 Cell: TypeAlias = str | int | float | Estimate | None
 
 
@@ -42,8 +48,10 @@ class Column:
     """Protocol the numbers of this column were made with."""
     digits: int | None = None
     """Decimals; None: text or whole numbers."""
+    foot: str = ""
+    """Stands below the column, as agreement with people below a metric."""
     folds: bool = False
-    """In LaTeX, where width is short: said once below the table if every row says the same."""
+    """Said once below the table if every row says the same; CSV keeps the column."""
 
     @property
     def label(self) -> str:
@@ -59,6 +67,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    foot: str = ""
+    """Name of the row that the columns' `foot` make; empty: there is none."""
 
     def column(self, index: int) -> list[Cell]:
         return [row[index] for row in self.rows]
@@ -102,6 +112,12 @@ def plain(cell: Cell, digits: int | None) -> str:
     return cell if isinstance(cell, str) else number(cell, digits)
 
 
+def shared_n(table: Table, index: int) -> int | None:
+    """The N that every estimate of a column stands on; None: they differ, or it has none."""
+    found = {cell.n for cell in table.column(index) if isinstance(cell, Estimate) and cell.value is not None}
+    return found.pop() if len(found) == 1 else None
+
+
 def to_frame(table: Table) -> pd.DataFrame:
     """Every digit; an estimate fills four columns: value, low, high, N."""
     import pandas as pd
@@ -127,6 +143,7 @@ def to_csv(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     """A GitHub table; what a prompt or a message brought in cannot end a cell or open a tag."""
+    table = folded(table)
     lines = [f"**{_markdown(table.title)}**", ""]
     lines.append("| " + " | ".join(_markdown(column.label) for column in table.columns) + " |")
     lines.append(
@@ -141,19 +158,22 @@ def to_markdown(table: Table) -> str:
 
 
 def all_notes(table: Table) -> list[str]:
-    """The table's notes, then the fingerprints of its columns."""
+    """What stands below the columns, the table's notes, then the fingerprints of its columns."""
+    feet = [f"{c.head} {c.foot}" for c in table.columns if c.foot] if table.foot else []
     prints = [f"{c.head}: protocol {c.fingerprint}" for c in table.columns if c.fingerprint]
-    return [*table.notes, *([f"Protocol fingerprints: {'; '.join(prints)}."] if prints else [])]
+    below = [f"{table.foot}: {'; '.join(feet)}."] if feet else []
+    return [*below, *table.notes, *([f"Protocol fingerprints: {'; '.join(prints)}."] if prints else [])]
 
 
 def to_latex(table: Table) -> str:
     r"""A float with booktabs rules and S columns; needs booktabs, siunitx and adjustbox."""
     import pandas as pd
 
-    table = _folded(table)
+    table = folded(table)
     columns: list[list[str]] = []
     heads: list[str] = []
     layout = ""
+    stacked = sum(_has_interval(table, index) for index in range(len(table.columns))) > MOST_INTERVALS
     for index, column in enumerate(table.columns):
         cells = table.column(index)
         head = latex(column.label)
@@ -162,10 +182,15 @@ def to_latex(table: Table) -> str:
             heads.append(head)
             layout += "l"
             continue
+        if stacked and _has_interval(table, index):
+            columns.append([_stacked(cell, column.digits) for cell in cells])
+            heads.append(head)
+            layout += "c"
+            continue
         columns.append([_latex_number(cell, column.digits) for cell in cells])
         heads.append(f"{{{head}}}")
         layout += f"S[table-format={_shape(cells, column.digits)}]"
-        if any(isinstance(cell, Estimate) and interval(cell, column.digits) for cell in cells):
+        if _has_interval(table, index):
             texts = [interval(cell, column.digits) if isinstance(cell, Estimate) else "" for cell in cells]
             columns.append([f"{{{text}}}" if text else "" for text in texts])
             heads.append("{95\\% interval}")
@@ -173,8 +198,9 @@ def to_latex(table: Table) -> str:
     frame = pd.DataFrame(list(zip(*columns, strict=True)), columns=pd.Index(heads), dtype=object)
     tabular = frame.style.hide(axis="index").to_latex(hrules=True, column_format=layout).rstrip()
     notes = "\n".join(f"{latex(note)}\\par" for note in all_notes(table))
+    float_ = "table*" if len(heads) > MOST_NARROW else "table"
     return (
-        "\\begin{table}\n\\centering\n"
+        f"\\begin{{{float_}}}\n\\centering\n"
         f"\\caption{{{latex(table.title)}}}\n\\label{{tab:{table.name}}}\n"
         f"\\begin{{adjustbox}}{{max width=\\linewidth}}\n{tabular}\n\\end{{adjustbox}}\n"
         + (
@@ -182,11 +208,26 @@ def to_latex(table: Table) -> str:
             if notes
             else ""
         )
-        + "\\end{table}\n"
+        + f"\\end{{{float_}}}\n"
     )
 
 
-def _folded(table: Table) -> Table:
+def _has_interval(table: Table, index: int) -> bool:
+    digits = table.columns[index].digits
+    return any(isinstance(cell, Estimate) and interval(cell, digits) for cell in table.column(index))
+
+
+def _stacked(cell: Cell, digits: int | None) -> str:
+    """The number above its interval, for tables too wide for a column of each."""
+    if not isinstance(cell, Estimate) or cell.value is None:
+        return "--" if cell is None or isinstance(cell, Estimate) else latex(plain(cell, digits))
+    shown = number(cell.value, digits)
+    top = f"\\textbf{{{shown}}}" if cell.best else shown
+    below = interval(cell, digits)
+    return f"\\shortstack{{{top}\\\\{{\\scriptsize {below}}}}}" if below else top
+
+
+def folded(table: Table) -> Table:
     """Without the columns that say one thing in every row, or nothing in any; the first become notes."""
     kept, notes = [], []
     for index, column in enumerate(table.columns):

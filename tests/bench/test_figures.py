@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import figures
-from bench.figures import LIGHT, Point, Stages
+from bench import bars, drawing, figures
+from bench.drawing import LIGHT
+from bench.figures import Point
 from bench.table_forms import Estimate
+from bench.timings import Felt, Stages
 
 
 def point(seconds: float, quality: float, name: str = "a@1") -> Point:
@@ -42,9 +44,9 @@ def test_the_front_is_what_nothing_dominates(values: list[tuple[int, int]], up: 
 
 def test_seventy_contenders_are_told_apart_and_keep_their_look() -> None:
     names = [f"m{i}@1" for i in range(70)]
-    look = figures.styles(names)
+    look = drawing.styles(names)
     assert len({(s.colour, s.marker) for s in look.values()}) == 70
-    assert figures.styles(names[:9]) == {name: look[name] for name in names[:9]}
+    assert drawing.styles(names[:9]) == {name: look[name] for name in names[:9]}
 
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
@@ -61,7 +63,7 @@ DEFICIENCIES = {
 
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
 def test_the_colours_differ_for_colour_blind_readers(deficiency: str) -> None:
-    seen = [_lab(colour, DEFICIENCIES[deficiency]) for colour in figures._COLOURS]
+    seen = [_lab(colour, DEFICIENCIES[deficiency]) for colour in drawing.COLOURS]
     nearest = min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2))
     assert nearest > 10, f"ΔE {nearest:.1f}"
 
@@ -81,7 +83,7 @@ def headline(width: str = "one", count: int = 5):
     points = [
         point(0.04 * 1.9**i, 960 + 37 * (i * 7 % 5), f"model-{i // 2}@{i % 2 + 1}") for i in range(count)
     ]
-    look = figures.styles([p.contender for p in points])
+    look = drawing.styles([p.contender for p in points])
     return figures.quality_against_seconds(points, look, width, LIGHT, label="Rating")
 
 
@@ -98,8 +100,8 @@ def test_labels_cover_nothing() -> None:
 
 
 def test_same_data_same_bytes_and_fonts_inside(tmp_path: Path) -> None:
-    first = figures.save(headline(), tmp_path / "a")
-    second = figures.save(headline(), tmp_path / "b")
+    first = drawing.save(headline(), tmp_path / "a")
+    second = drawing.save(headline(), tmp_path / "b")
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes()
     pdf = first[0].read_bytes()
@@ -110,33 +112,40 @@ def test_same_data_same_bytes_and_fonts_inside(tmp_path: Path) -> None:
 
 
 def test_by_night_no_daylight_colour_is_left() -> None:
-    day = figures.svg(headline())
-    night = figures.by_night(day)
+    day = drawing.svg(headline())
+    night = drawing.by_night(day)
     ET.fromstring(night)
     for colour in (LIGHT.ink, LIGHT.soft, LIGHT.grid, LIGHT.paper):
         assert colour in day
         assert colour not in night
-    for style in figures.styles(["a", "b", "c"]).values():
+    for style in drawing.styles(["a", "b", "c"]).values():
         assert style.colour.lower() in night.lower()
 
 
 def test_forty_contenders_and_empty_cells_are_drawn() -> None:
     names = [f"model-{i}@4" for i in range(40)]
-    look = figures.styles(names)
-    bars = [
+    look = drawing.styles(names)
+    rows = [
         Stages(contender=n, encode=1.0, denoise=10.0 + i, decode=3.0, total=15.0 + i)
         for i, n in enumerate(names)
     ]
     wins = {"quality": {n: Estimate(value=40 + i, low=35 + i, high=45 + i) for i, n in enumerate(names[1:])}}
     wins["alignment"] = {names[1]: Estimate(value=None)}
+    felt = [
+        Felt(contender=n, stages={"denoise": 40.0}, total=Estimate(value=50), p95=70, late=0) for n in names
+    ]
+    cells = [[Estimate(value=50 + i, low=40 + i, high=60 + i), None] for i in range(40)]
     drawn = (
         headline("one", 40),
-        figures.stage_bars(bars, look, "one", LIGHT, reference=(20.0, "published")),
-        figures.win_bars(names[0], wins, names, look, "two", LIGHT),
-        figures.metric_dots([("FID", {names[3]: Estimate(value=3.0)})], names, look, "one", LIGHT),
+        bars.felt_bars(felt, look, "one", LIGHT, reference=(300.0, "300 ms")),
+        bars.win_cells(names, ["a very long category name indeed", "b"], cells, "one", LIGHT),
+        bars.throughput_dots({n: {1: 3.0, 8: 9.0 + i} for i, n in enumerate(names)}, look, "two", LIGHT),
+        bars.stage_bars(rows, look, "one", LIGHT, reference=(20.0, "published")),
+        bars.win_bars(names[0], wins, names, look, "two", LIGHT),
+        bars.metric_dots([("FID", {names[3]: Estimate(value=3.0)})], names, look, "one", LIGHT),
     )
     for figure in drawn:
         figure.draw_without_rendering()
         width, height = figure.get_size_inches()
-        assert width in figures.WIDTHS.values()
+        assert width in drawing.WIDTHS.values()
         assert 1 < height < 40

@@ -16,10 +16,15 @@ from bs4 import BeautifulSoup
 from PIL import Image, ImageChops
 
 from bench import pictures
+from bench.bibliography import PAPERS, bibtex
+from bench.honesty import banners
+from bench.method import method
+from bench.metrics import METRICS
+from bench.prompts import PROMPT_SETS
+from bench.published import PUBLISHED
 from bench.records import InputError
 from bench.report import build
 from bench.results import read_results
-from bench.statements import banners, bibtex, method
 from bench.store import StudyFolder
 from tests.report_study import TURBO, make_study
 
@@ -59,7 +64,9 @@ def test_nothing_comes_from_elsewhere(soup: BeautifulSoup) -> None:
     ]
     assert addresses
     for address in addresses:
-        assert re.match(r"data:image/|#|(tables|figures|pictures)/[\w.-]+$", address), address[:80]
+        assert re.match(r"data:image/|#|(tables|figures|pictures)/[\w.-]+$|report\.(tex|bib)$", address), (
+            address[:80]
+        )
     assert not soup.find_all(["link", "iframe", "object", "base"])
 
 
@@ -232,18 +239,44 @@ def test_bibliography_has_an_entry_a_paper_with_its_braces(tmp_path: Path) -> No
     def cited(key: str, title: str, authors: str, where: str) -> dict:
         return {"citation": {"key": key, "title": title, "authors": authors, "year": 2023, "where": where}}
 
-    results = read_results(make_study(tmp_path / "s", latency=False, scores=False))
+    results = read_results(make_study(tmp_path / "s", latency=False, scores=False, contenders=("a", "b")))
     models = {
         "a": cited("k1", "T", 'M{\\"u}ller, J', "arXiv:2311.17042"),
         "b": cited("k1", "T", "x", "arXiv:1"),
         "c": {"citation": None, "source": "https://example.org/a_b"},
         "d": cited("k2", "lone } brace", "x", ""),
+        "e": {"citation": None, "source": "bench/miniature/README.md"},
     }
     text = bibtex(replace(results, run={"models": models}))
-    assert re.findall(r"@misc\{([^,]+),", text) == ["k1", "c", "k2"]
+    assert re.findall(r"@misc\{([^,]+),", text) == ["k1", "c", "k2", "turbopreferencebench"]
     assert "eprint = {2311.17042}" in text
     assert "\\url{https://example.org/a_b}" in text
     assert text.count("{") == text.count("}")
+
+
+def test_every_paper_a_metric_a_prompt_set_or_a_published_figure_names_is_known() -> None:
+    said = [metric.source for metric in METRICS.values()] + [one.source for one in PROMPT_SETS.values()]
+    said += [line.protocol.source for line in PUBLISHED]
+    numbers = set(re.findall(r"arXiv (\d{4}\.\d{4,5})", " ".join(said)))
+    assert len(numbers) > 20
+    assert numbers <= set(PAPERS)
+    for number in numbers:
+        key, fields = PAPERS[number]
+        assert re.fullmatch(r"[a-z]+\d{4}[a-z0-9]*", key)
+        assert set(fields) == {"title", "author", "year", "eprint", "archiveprefix"}
+
+
+def test_bibliography_has_models_metrics_prompt_set_and_rating_model(full: StudyFolder) -> None:
+    text = (full.report / "report.bib").read_text(encoding="utf-8")
+    results = read_results(full)
+    scores = tuple(
+        replace(s, protocol={"source": "Heusel et al. 2017, arXiv 1706.08500"}) for s in results.scores
+    )
+    run = {**results.run, "prompt_set": {"name": "parti", "source": "Yu et al. 2022, arXiv 2206.10789"}}
+    more = bibtex(replace(results, scores=scores, run=run))
+    assert "davidson1970extending" in text
+    for key in ("heusel2017gans", "yu2022scaling", "sauer2023adversarial", "lin2024sdxl"):
+        assert more.count(f"{{{key},") == 1
 
 
 def test_bad_folders_and_options_are_named(tmp_path: Path) -> None:

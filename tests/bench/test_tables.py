@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from bench import tables
+from bench import metric_tables, speed_tables, tables, timings, vote_tables
+from bench.published import PUBLISHED
 from bench.records import Failure, Score
 from bench.results import Preference, Rating, WinRate, model_of, read_results
 from bench.table_forms import Column, Estimate, Table, decimals, latex, to_csv, to_latex, to_markdown
@@ -23,7 +24,7 @@ from tests.report_study import make_study
 
 @pytest.mark.parametrize("n", [6, 7, 20, 31, 250, 999])
 def test_median_interval_is_the_binomial_one(n: int) -> None:
-    low, high = tables.median_interval([float(i) for i in range(1, n + 1)])
+    low, high = timings.median_interval([float(i) for i in range(1, n + 1)])
     ranks = np.arange(0, n // 2 + 1)
     k = ranks[2 * binom.cdf(ranks - 1, n, 0.5) <= 0.05].max()
     assert (low, high) == (k, n + 1 - k)
@@ -31,7 +32,7 @@ def test_median_interval_is_the_binomial_one(n: int) -> None:
 
 def test_median_interval_covers_the_median_with_many_samples() -> None:
     n = 2000
-    low, high = tables.median_interval([float(i) for i in range(1, n + 1)])
+    low, high = timings.median_interval([float(i) for i in range(1, n + 1)])
     assert low is not None
     assert high is not None
     assert 2 * binom.cdf(low - 1, n, 0.5) == pytest.approx(0.05, abs=0.004)
@@ -39,29 +40,29 @@ def test_median_interval_covers_the_median_with_many_samples() -> None:
 
 
 def test_five_samples_have_no_interval() -> None:
-    assert tables.median_interval([1.0, 2.0, 3.0, 4.0, 5.0]) == (None, None)
+    assert timings.median_interval([1.0, 2.0, 3.0, 4.0, 5.0]) == (None, None)
 
 
 @given(st.lists(st.floats(0.001, 100), min_size=1, max_size=40), st.floats(0, 1))
 def test_quantiles_are_numpys(samples: list[float], q: float) -> None:
-    assert tables._quantile(samples, q) == pytest.approx(np.quantile(samples, q))
+    assert timings.quantile(samples, q) == pytest.approx(np.quantile(samples, q))
 
 
 def test_best_is_bold_only_where_its_interval_is_clear() -> None:
     a, b = Estimate(value=10, low=9, high=11), Estimate(value=13, low=12, high=14)
     near = Estimate(value=11.5, low=10.5, high=12.5)
-    assert tables.clear_best({"a": a, "b": b}, up=True) == "b"
-    assert tables.clear_best({"a": a, "b": b}, up=False) == "a"
-    assert tables.clear_best({"a": a, "b": b, "c": near}, up=True) is None
-    assert tables.clear_best({"a": a}, up=True) is None
-    assert tables.clear_best({"a": a, "b": Estimate(value=99)}, up=True) is None
+    assert metric_tables.clear_best({"a": a, "b": b}, up=True) == "b"
+    assert metric_tables.clear_best({"a": a, "b": b}, up=False) == "a"
+    assert metric_tables.clear_best({"a": a, "b": b, "c": near}, up=True) is None
+    assert metric_tables.clear_best({"a": a}, up=True) is None
+    assert metric_tables.clear_best({"a": a, "b": Estimate(value=99)}, up=True) is None
 
 
 def test_numbers_of_two_protocols_stand_in_two_columns(tmp_path: Path) -> None:
     results = read_results(make_study(tmp_path / "s", latency=False))
     other = [replace(score, fingerprint="another") for score in results.scores if score.metric == "fid"]
     mixed = replace(results, scores=(*results.scores[:-2], *other[-2:]))
-    table = tables.metric_table(mixed)
+    table = metric_tables.metric_table(mixed)
     assert table is not None
     assert [c.fingerprint for c in table.columns] == ["", "3f9ab21c", "77aa0b1e", "another"]
     for index in (2, 3):
@@ -72,7 +73,7 @@ def test_numbers_of_two_protocols_stand_in_two_columns(tmp_path: Path) -> None:
 
 def test_every_metric_number_carries_n_and_interval(tmp_path: Path) -> None:
     results = read_results(make_study(tmp_path / "s"))
-    table = tables.metric_table(results)
+    table = metric_tables.metric_table(results)
     assert table is not None
     rows = {(s.metric, s.contender): s for s in results.scores}
     for row in table.rows:
@@ -88,7 +89,7 @@ def test_a_metric_that_failed_says_why_and_has_no_number(tmp_path: Path) -> None
     broken = Score(**{f: getattr(first, f) for f in first.__dataclass_fields__} | {
         "value": None, "low": None, "high": None, "note": "no weights", "missing": 3,
     })  # fmt: skip
-    table = tables.metric_table(replace(results, scores=(broken, *results.scores[1:])))
+    table = metric_tables.metric_table(replace(results, scores=(broken, *results.scores[1:])))
     assert table is not None
     text = to_markdown(table)
     assert "no weights" in text
@@ -98,7 +99,7 @@ def test_a_metric_that_failed_says_why_and_has_no_number(tmp_path: Path) -> None
 
 def test_latency_table_holds_medians_and_p95_of_the_samples(tmp_path: Path) -> None:
     results = read_results(make_study(tmp_path / "s"))
-    table = tables.latency_table(results)
+    table = speed_tables.latency_table(results)
     assert table is not None
     heads = [c.head for c in table.columns]
     for row in table.rows:
@@ -120,26 +121,57 @@ def test_latency_table_holds_medians_and_p95_of_the_samples(tmp_path: Path) -> N
 def test_dtype_is_that_of_the_contenders_model(tmp_path: Path) -> None:
     results = read_results(make_study(tmp_path / "s"))
     mixed = replace(results, timing_protocol={"dtype": {"sdxl": "float32", "sdxl-turbo": "float16"}})
-    assert tables.dtype_of(mixed, "sdxl@50") == "float32"
-    assert tables.dtype_of(mixed, "sdxl-turbo@4") == "float16"
-    assert tables.dtype_of(mixed, "lcm-xl@4") == ""
+    assert timings.dtype_of(mixed, "sdxl@50") == "float32"
+    assert timings.dtype_of(mixed, "sdxl-turbo@4") == "float16"
+    assert timings.dtype_of(mixed, "lcm-xl@4") == ""
 
 
-def test_published_line_stands_in_a_table_of_its_own(tmp_path: Path) -> None:
-    results = read_results(make_study(tmp_path / "s", contenders=("mini@1", "mini@4")))
-    ours, theirs = tables.latency_table(results), tables.published_latency(results)
+def test_published_figures_stand_apart_a_column_a_protocol(tmp_path: Path) -> None:
+    results = read_results(make_study(tmp_path / "s"))
+    ours, theirs = speed_tables.latency_table(results), speed_tables.published_latency(results)
     assert ours is not None
     assert theirs is not None
-    assert {row[0] for row in ours.rows} == {"mini@1", "mini@4"}
-    assert [(row[0], row[2], row[3], row[4]) for row in theirs.rows] == [("sdxl-turbo", 207.0, 67.0, "A100")]
-    assert "2311.17042" in str(theirs.rows[0][-1])
+    assert all("207" not in str(row) for row in ours.rows)
+    heads = [column.head for column in theirs.columns]
+    row = next(row for row in theirs.rows if row[0] == "sdxl-turbo@1")
+    assert row[heads.index("Total, A100, announcement")] == 207.0
+    assert row[heads.index("One forward, A100, announcement")] == 67.0
+    metrics = metric_tables.published_metrics(results)
+    assert metrics is not None
+    columns = [c.head for c in metrics.columns[1:]]
+    assert len(columns) == len(set(columns))
+    for head in columns:
+        figure, _, protocol = head.partition(", ")
+        wanted = {
+            p.contender: p.fid if figure == "FID" else p.clip
+            for p in PUBLISHED if p.protocol.label == protocol and p.model in {"sdxl-turbo", "sdxl", "lcm-xl"}
+        }  # fmt: skip
+        there = {row[0]: row[1 + columns.index(head)] for row in metrics.rows}
+        assert {name: value for name, value in there.items() if value is not None} == wanted
+
+
+def test_published_figures_are_those_of_the_shared_table() -> None:
+    path = Path(__file__).resolve().parents[2] / "../shared/data/published/image-generation.csv"
+    if not path.exists():
+        pytest.skip("../shared/data is not here")
+    table = pd.read_csv(path)
+    fids = {float(value) for value in table["fid"].dropna()}
+    assert {p.fid for p in PUBLISHED if p.fid is not None} == fids
+    assert {p.clip for p in PUBLISHED if p.clip is not None} == {float(v) for v in table["clip"].dropna()}
+    told = table["seconds_or_rate"].dropna()
+    seconds = {
+        round(1000 * float(re.match(r"[\d.]+", text)[0]), 1) for text in told if re.match(r"[\d.]+ s\b", text)
+    }
+    assert {p.total_ms for p in PUBLISHED if p.total_ms is not None} == seconds
+    rates = {float(re.match(r"[\d.]+", text)[0]) for text in told if "images/s" in text}
+    assert {p.images_per_second for p in PUBLISHED if p.images_per_second} == rates
 
 
 @given(st.floats(0, 1), st.floats(0, 0.2))
 def test_a_win_rate_read_from_the_other_side_is_the_rest(rate: float, half: float) -> None:
     win = WinRate(a="a", b="b", rate=rate, low=rate - half, high=rate + half, n=9)
     preference = Preference(question="quality", ratings=(), win_rates=(win,))
-    here, there = tables.wins_of(preference, "a")["b"], tables.wins_of(preference, "b")["a"]
+    here, there = vote_tables.wins_of(preference, "a")["b"], vote_tables.wins_of(preference, "b")["a"]
     assert (here.value or 0) + (there.value or 0) == pytest.approx(100)
     assert (here.low or 0) + (there.high or 0) == pytest.approx(100)
     assert here.n == there.n == 9
@@ -147,7 +179,7 @@ def test_a_win_rate_read_from_the_other_side_is_the_rest(rate: float, half: floa
 
 def test_a_rating_that_is_infinite_has_no_number_and_comes_last() -> None:
     rows = (Rating(contender="a", rating=1010.0, low=990, high=1030, rank_low=1, rank_high=1, n=5),)
-    table = tables.leaderboard(
+    table = vote_tables.leaderboard(
         Preference(question="quality", ratings=(*rows, Rating(contender="b", rating=None)), win_rates=())
     )
     assert table is not None
@@ -222,7 +254,7 @@ def test_latex_has_the_rules_the_columns_and_the_bold() -> None:
 
 
 def test_latex_says_once_what_every_row_says(tmp_path: Path) -> None:
-    table = tables.latency_table(read_results(make_study(tmp_path / "s")))
+    table = speed_tables.latency_table(read_results(make_study(tmp_path / "s")))
     assert table is not None
     text = to_latex(table)
     assert text.count("NVIDIA H200") == 1
