@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
+from arena import register
 from arena.desk import Desk
 from arena.exchange import FORMATS, collect
 from bench.records import InputError
@@ -25,7 +26,7 @@ style="font: inherit; width: 100%; padding: .6rem"></label>
 def progress_text(desk: Desk) -> str:
     """Markdown: phase, votes, raters, what was left out."""
     with desk.ballots.reading() as tx:
-        rows, phase, states, raters = tx.pairs(), tx.phase, tx.state_counts(), tx.all_raters()
+        rows, phase, states, raters = tx.pairs(), tx.phase, tx.state_counts(), register.all_raters(tx.db)
     voted, wanted = sum(p.voted for p in rows), sum(p.wanted for p in rows)
     simulated = any(r.simulated for r in raters)
     lines = [

@@ -20,10 +20,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from arena import page, raters
+from arena import page, raters, register
 from arena.ballots import Assignment
-from arena.desk import Desk, Hand, image_of
-from arena.images import displayed
+from arena.desk import Desk, Hand
 from arena.raters import Refused
 from bench.records import InputError
 
@@ -32,7 +31,7 @@ log = logging.getLogger("arena")
 COOKIE = "arena_rater"
 ADMIN_COOKIE = "arena_admin"
 BODY_LIMIT = 64 * 1024
-DELAY = 0.05
+DELAY = 0.1
 """Seconds: an image is answered at the next multiple, so that the time says nothing about its file."""
 
 POLICY = (
@@ -197,7 +196,7 @@ def create_app(
         panel = raters.panel_of(given.parameters)
         if known is not None and panel is None:
             with desk.ballots.reading() as tx:
-                known = known if tx.rater(known) is not None else None
+                known = known if register.rater(tx.db, known) is not None else None
         else:
             known = None
         rater = known or raters.admit(
@@ -267,10 +266,8 @@ def _image(desk: Desk, rater_id: str, token: str) -> bytes | None:
         one = tx.by_image_token(token)
     if one is None or one.rater_id != rater_id or one.state != "open" or one.expires < desk.clock():
         return None
-    contender, prompt, change = image_of(one, token)
-    path = desk.folder.image(contender, prompt, one.replicate) if contender else desk.reference(prompt)
     try:
-        return displayed(path, desk.study.file.display_size, change)
+        return desk.picture(one, token)
     except InputError:
         log.exception("an image cannot be shown")
         return None

@@ -1,4 +1,4 @@
-"""Assignments and votes in SQL; the only module with queries.
+"""Assignments and votes in SQL; with `arena.register` (who takes part) the only queries.
 
 A `Ballots` holds the engine and the server's key. Work happens in `writing()` (one short transaction) or
 `reading()`. Locks are always taken in the order rater, assignment, chain, pair, cell, so that two servers
@@ -7,23 +7,20 @@ on one PostgreSQL wait for each other and never deadlock. Votes are append-only 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from arena import schema
-from arena.schema import assignments, cells, invites, pairs, panels, raters, settings, votes
-from bench.records import Battle, InputError, Prompt, canonical
+from arena import register, schema
+from arena.chain import CHAINED, GENESIS, UNDO, Logged, chain_hash
+from arena.schema import assignments, cells, pairs, raters, settings, votes
+from bench.records import InputError
 
-GENESIS = "0" * 64
-UNDO = "undo"
 PHASES = ("open", "paused", "closed")
 
 
@@ -86,81 +83,9 @@ class Assignment:
     revision: int
 
 
-CHAINED = [
-    "rater_id",
-    "number",
-    "cell_id",
-    "kind",
-    "question",
-    "prompt_id",
-    "replicate",
-    "left",
-    "right",
-    "left_change",
-    "right_change",
-    "expected",
-    "repeats",
-    "probability",
-    "prompt_probability",
-    "issued",
-]
-"""Columns of an assignment that a vote's hash covers, beside those of the vote itself."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logged:
-    """One line of the exported log: a vote (or an undo) with its assignment."""
-
-    seq: int
-    assignment_id: int
-    revision: int
-    answer: str
-    seconds: float | None
-    created: float
-    rater_id: str
-    number: int
-    cell_id: int | None
-    kind: str
-    question: str
-    prompt_id: str
-    replicate: int
-    left: str
-    right: str
-    left_change: str
-    right_change: str
-    expected: str
-    repeats: int | None
-    probability: float
-    prompt_probability: float
-    issued: float
-    group_label: str
-    simulated: bool
-    hash: str
-
-
 def scene(one: str, other: str, prompt_id: str, replicate: int) -> str:
     """A pair of images whatever the sides; what a rater sees at most once."""
     return "\n".join((*sorted((one, other)), prompt_id, str(replicate)))
-
-
-def chain_hash(key: bytes, previous: str, row: Logged) -> str:
-    """HMAC-SHA256 of the previous hash and everything the row says."""
-    said = {name: value for name, value in asdict(row).items() if name != "hash"}
-    return hmac.new(key, (previous + canonical(said)).encode(), hashlib.sha256).hexdigest()
-
-
-def verify_chain(key: bytes, rows: Iterable[Logged], head: str | None = None) -> int:
-    """Number of rows. Raises InputError at the first that was changed, removed, added or moved."""
-    previous, count = GENESIS, 0
-    for row in rows:
-        if row.seq != count + 1:
-            raise InputError(f"the log breaks at vote {count + 1}: the next row is numbered {row.seq}")
-        if not hmac.compare_digest(chain_hash(key, previous, row), row.hash):
-            raise InputError(f"the log breaks at vote {row.seq}: it was changed, or the key is another one")
-        previous, count = row.hash, row.seq
-    if head is not None and head != previous:
-        raise InputError(f"the log ends at vote {count}, but the server wrote more: its end was cut off")
-    return count
 
 
 class Ballots:
@@ -257,6 +182,15 @@ class Transaction:
     def pairs(self) -> Sequence[Row[Any]]:
         return self.db.execute(select(pairs).order_by(pairs.c.id)).all()
 
+    def mark_decided(self, found: Iterable[tuple[str, str, str]]) -> int:
+        """Ask no more about these (question, first, second); how many were still being asked about."""
+        changed = 0
+        for question, first, second in sorted(found):
+            one = (pairs.c.question == question, pairs.c.first == first, pairs.c.second == second)
+            still = update(pairs).where(*one, pairs.c.decided.is_(False))
+            changed += self.db.execute(still.values(decided=True)).rowcount
+        return changed
+
     def cells(self, pair_id: int) -> Sequence[Row[Any]]:
         return self.db.execute(select(cells).where(cells.c.pair_id == pair_id).order_by(cells.c.id)).all()
 
@@ -264,66 +198,6 @@ class Transaction:
         """pair id → prompts and replicates it has."""
         rows = self.db.execute(select(cells.c.pair_id, func.count()).group_by(cells.c.pair_id))
         return {pair: count for pair, count in rows}
-
-    # Raters
-
-    def add_rater(self, rater_id: str, *, now: float, group: str = "", simulated: bool = False) -> None:
-        self.db.execute(
-            insert(raters).values(id=rater_id, created=now, group_label=group, simulated=simulated)
-        )
-
-    def rater(self, rater_id: str, *, lock: bool = False) -> Row[Any] | None:
-        query = select(raters).where(raters.c.id == rater_id)
-        return self.db.execute(query.with_for_update() if lock else query).first()
-
-    def all_raters(self) -> Sequence[Row[Any]]:
-        return self.db.execute(select(raters).order_by(raters.c.created, raters.c.id)).all()
-
-    def add_invite(self, code_hash: str, *, label: str, uses: int) -> None:
-        self.db.execute(insert(invites).values(code_hash=code_hash, label=label, uses=uses, used=0))
-
-    def use_invite(self, code_hash: str) -> str | None:
-        """Take one use; the label, or None where the code is unknown or used up."""
-        mine = invites.c.code_hash == code_hash
-        taken = self.db.execute(
-            update(invites).where(mine, invites.c.used < invites.c.uses).values(used=invites.c.used + 1)
-        )
-        return self.db.scalar(select(invites.c.label).where(mine)) if taken.rowcount else None
-
-    def panel_rater(self, provider: str, participant: str) -> str | None:
-        return self.db.scalar(
-            select(panels.c.rater_id).where(
-                panels.c.provider == provider, panels.c.participant == participant
-            )
-        )
-
-    def add_panel(
-        self,
-        *,
-        provider: str,
-        participant: str,
-        panel_study: str,
-        panel_session: str,
-        salt: str,
-        rater_id: str,
-    ) -> None:
-        self.db.execute(
-            insert(panels).values(
-                provider=provider,
-                participant=participant,
-                panel_study=panel_study,
-                panel_session=panel_session,
-                salt=salt,
-                rater_id=rater_id,
-            )
-        )
-
-    def forget(self, who: str | None) -> int:
-        """Erase the panel ids of one participant (or rater id), or of everybody; rows erased."""
-        query = delete(panels)
-        if who is not None:
-            query = query.where(or_(panels.c.participant == who, panels.c.rater_id == who))
-        return self.db.execute(query).rowcount
 
     # Assignments
 
@@ -419,7 +293,7 @@ class Transaction:
 
     def append_vote(self, one: Assignment, answer: str, *, seconds: float | None, now: float) -> int:
         """The next link of the chain and the counters, for an assignment locked by this transaction."""
-        rater = self.rater(one.rater_id)
+        rater = register.rater(self.db, one.rater_id)
         assert rater is not None
         head = self.db.scalar(select(settings.c.value).where(settings.c.key == "chain").with_for_update())
         assert head is not None, "the pool was never prepared"
@@ -520,65 +394,3 @@ class Transaction:
         """assignments by state"""
         rows = self.db.execute(select(assignments.c.state, func.count()).group_by(assignments.c.state))
         return {state: count for state, count in rows}
-
-    def check_results(self) -> dict[str, tuple[int, int, int]]:
-        """rater → checks passed, failed, and those that could not run."""
-        voted = and_(assignments.c.state == "voted", votes.c.revision == assignments.c.revision)
-        right = and_(voted, votes.c.answer == assignments.c.expected)
-        wrong = and_(voted, votes.c.answer != assignments.c.expected)
-        query = (
-            select(
-                assignments.c.rater_id,
-                func.sum(case((right, 1), else_=0)),
-                func.sum(case((wrong, 1), else_=0)),
-                func.sum(case((assignments.c.state == "skipped", 1), else_=0)),
-            )
-            .select_from(
-                assignments.outerjoin(
-                    votes,
-                    and_(
-                        votes.c.assignment_id == assignments.c.id, votes.c.revision == assignments.c.revision
-                    ),
-                )
-            )
-            .where(assignments.c.kind == "check")
-            .group_by(assignments.c.rater_id)
-        )
-        return {rater: (int(a), int(b), int(c)) for rater, a, b, c in self.db.execute(query)}
-
-
-def standing(rows: Iterable[Logged]) -> list[Logged]:
-    """The answers that stand: the last of each assignment, unless it was undone. In order of the log."""
-    last: dict[int, Logged] = {}
-    for row in rows:
-        last[row.assignment_id] = row
-    return sorted((row for row in last.values() if row.answer != UNDO), key=lambda row: row.seq)
-
-
-def battles(
-    rows: Iterable[Logged], prompts: Mapping[str, Prompt], excluded: Mapping[str, str]
-) -> list[Battle]:
-    """Standing answers with contenders; `excluded` maps rater → reason. Nothing is left out."""
-    result = []
-    for row in standing(rows):
-        prompt = prompts.get(row.prompt_id)
-        result.append(
-            Battle(
-                left=row.left,
-                right=row.right,
-                outcome=row.answer,
-                question=row.question,
-                rater=row.rater_id,
-                prompt_id=row.prompt_id,
-                replicate=row.replicate,
-                category=prompt.category if prompt else "",
-                challenge=prompt.challenge if prompt else "",
-                probability=row.probability,
-                seconds=row.seconds,
-                kind=row.kind,
-                excluded=excluded.get(row.rater_id, ""),
-                group=row.group_label,
-                simulated=row.simulated,
-            )
-        )
-    return result

@@ -141,13 +141,18 @@ def status(
 
     Example: arena status miniature --json
     """
+    from arena import register
+    from arena.desk import asked_of
+
     _, _, ballots, _ = _ballots(study, results, database)
     with ballots.reading() as tx:
-        rows, phase, states, raters = tx.pairs(), tx.phase, tx.state_counts(), tx.all_raters()
+        rows, phase, states = tx.pairs(), tx.phase, tx.state_counts()
+        raters = register.all_raters(tx.db)
     summary = {
         "phase": phase,
         "votes": sum(p.voted for p in rows),
-        "wanted": sum(p.wanted for p in rows),
+        "wanted": sum(map(asked_of, rows)),
+        "decided pairs": sum(p.decided for p in rows),
         "raters": len(raters),
         "simulated": any(r.simulated for r in raters),
         "assignments": states,
@@ -160,11 +165,20 @@ def status(
     from rich.table import Table
 
     table = Table(
-        "question", "first", "second", "first wins", "second wins", "ties", "both bad", "votes", "wanted"
+        "question",
+        "first",
+        "second",
+        "first wins",
+        "second wins",
+        "ties",
+        "both bad",
+        "votes",
+        "wanted",
+        "decided",
     )
     for p in rows:
         counts = (p.first_wins, p.second_wins, p.ties, p.both_bad, p.voted, p.wanted)
-        table.add_row(p.question, p.first, p.second, *map(str, counts))
+        table.add_row(p.question, p.first, p.second, *map(str, counts), "yes" if p.decided else "")
     _say(summary, False)
     Console().print(table)
 
@@ -361,8 +375,10 @@ def forget(
     if (who is None) == (not everybody):
         raise InputError("say who: a participant or rater id, or --everybody")
     _, _, ballots, _ = _ballots(study, results, database)
+    from arena import register
+
     with ballots.writing() as tx:
-        print(f"{tx.forget(who)} erased")
+        print(f"{register.forget(tx.db, who)} erased")
 
 
 def main() -> None:

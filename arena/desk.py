@@ -5,24 +5,26 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from arena import pairing
-from arena.ballots import Assignment, Ballots, Draft, Transaction
+from arena import pairing, register
+from arena.ballots import Assignment, Ballots, Transaction
+from arena.drafts import Stock, draft, fitted_gains, in_order
+from arena.images import Shown
 from arena.raters import Refused
-from bench.records import OUTCOMES, InputError
-from bench.store import StudyFolder
+from bench.records import OUTCOMES, Battle, InputError, Prompt
+from bench.store import StudyFolder, sha256
 from bench.study import Study
 
 AHEAD = 2
 """Pairs a rater holds: the one shown, and the next, which is already loaded."""
-REPEAT_AFTER = 5
-"""A pair comes again only after that many others."""
 TRIES = 50
 
 
@@ -51,15 +53,22 @@ class Desk:
         self.clock = clock
         self.settings = study.file.arena
         self.prompts = {prompt.id: prompt for prompt in study.prompts}
-        made = folder.generations()
+        names = {c.name for c in study.contenders}
         self.made = {
-            key for key in made if key[0] in {c.name for c in study.contenders} and key[1] in self.prompts
+            key: row.sha256
+            for key, row in folder.generations().items()
+            if key[0] in names and key[1] in self.prompts
         }
+        """Contender, prompt and replicate → sha256 of the image's file."""
+        self.shown = Shown(folder.path / "shown", study.file.display_size)
         self.left_out = 0
-        self._gain_lock = threading.Lock()
+        self._lock = threading.Lock()
         self._gain: tuple[int, dict[int, float]] | None = None
-        self._sizes: dict[int, int] = {}
+        self._decided_at = 0
         self._progress = (float("-inf"), 0.0)
+        self._stock = Stock(
+            settings=self.settings, prompts=self.prompts, made=frozenset(self.made), scenes={}
+        )
 
     def progress(self) -> float:
         """Share of the wanted votes that are in, 0 to 1, as of a few seconds ago."""
@@ -67,14 +76,30 @@ class Desk:
         if now - self._progress[0] > 3:
             with self.ballots.reading() as tx:
                 rows = tx.pairs()
-            self._progress = (now, sum(p.voted for p in rows) / max(1, sum(p.wanted for p in rows)))
+            self._progress = (now, sum(p.voted for p in rows) / max(1, sum(map(asked_of, rows))))
         return self._progress[1]
 
-    def reference(self, prompt_id: str) -> Path:
-        """The picture a prompt of an image-to-image study starts from. Raises InputError if it has none."""
-        if self.prompts[prompt_id].reference is None:
-            raise InputError(f"prompt '{prompt_id}' names no reference image")
-        return self.folder.reference(prompt_id)
+    @cached_property
+    def references(self) -> dict[str, tuple[Path, str]]:
+        """Prompt id → path and sha256 of the picture an image-to-image study starts from."""
+        paths = {p.id: self.folder.reference(p.id) for p in self.prompts.values() if p.reference}
+        return {prompt: (path, sha256(path.read_bytes())) for prompt, path in paths.items() if path.exists()}
+
+    def sources(self) -> list[tuple[Path, str]]:
+        """Path and sha256 of every image that may be shown."""
+        images = [(self.folder.image(*key), digest) for key, digest in self.made.items()]
+        return [*images, *self.references.values()]
+
+    def picture(self, one: Assignment, token: str) -> bytes:
+        """The PNG behind an image token of the assignment. Raises InputError: missing or unreadable."""
+        contender, prompt, change = image_of(one, token)
+        if not contender:
+            found = self.references.get(prompt)
+            if found is None:
+                raise InputError(f"prompt '{prompt}' names no reference image that is there")
+            return self.shown.get(*found)
+        key = (contender, prompt, one.replicate)
+        return self.shown.get(self.folder.image(*key), self.made[key], change)
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -101,7 +126,7 @@ class Desk:
             )
         self.ballots.prepare(pool)
         with self.ballots.reading() as tx:
-            self._sizes = tx.cell_counts()
+            self._stock = replace(self._stock, scenes=tx.cell_counts())
 
     def hand(self, rater_id: str) -> Hand:
         """What the rater has now, after topping it up. Raises Refused for an unknown rater."""
@@ -114,7 +139,7 @@ class Desk:
     def _look(self, rater_id: str, now: float) -> tuple[Hand, bool]:
         """What the rater has, and whether more may be handed out."""
         with self.ballots.reading() as tx:
-            rater = tx.rater(rater_id)
+            rater = register.rater(tx.db, rater_id)
             if rater is None:
                 raise Refused("unknown_rater", 401)
             phase, stale = tx.phase, tx.has_stale(now)
@@ -177,7 +202,7 @@ class Desk:
         """Open the rater's last answer again. Raises Refused where there is none."""
         now = self.clock()
         with self.ballots.writing() as tx:
-            if tx.rater(rater_id, lock=True) is None:
+            if register.rater(tx.db, rater_id, lock=True) is None:
                 raise Refused("unknown_rater", 401)
             one = _undoable(tx.rater_assignments(rater_id))
             if one is None or tx.phase != "open":
@@ -185,7 +210,7 @@ class Desk:
             tx.undo(one, self._tokens(one.question), now=now, expires=self._expiry(now))
 
     def _mine(self, tx: Transaction, rater_id: str, token: str) -> Assignment:
-        if tx.rater(rater_id, lock=True) is None:
+        if register.rater(tx.db, rater_id, lock=True) is None:
             raise Refused("unknown_rater", 401)
         one = tx.by_token(token, lock=True)
         if one is None or one.rater_id != rater_id:
@@ -205,7 +230,7 @@ class Desk:
         for _ in range(TRIES):
             try:
                 with self.ballots.writing(durable=False) as tx:
-                    rater = tx.rater(rater_id, lock=True)
+                    rater = register.rater(tx.db, rater_id, lock=True)
                     if rater is None:
                         raise Refused("unknown_rater", 401)
                     mine = tx.rater_assignments(rater_id)
@@ -213,156 +238,45 @@ class Desk:
                     limit = self.settings.votes_per_rater
                     if held >= AHEAD or (limit is not None and rater.voted + held >= limit):
                         return False
-                    draft = self._draft(tx, rater_id, rater.issued, mine, gain)
-                    if draft is None:
+                    chosen = draft(tx, self._stock, rater_id, rater.issued, mine, gain)
+                    if chosen is None:
                         return False
-                    tokens = self._tokens(draft.question)
-                    if tx.hand_out(rater_id, rater.issued, draft, tokens, now=now, expires=self._expiry(now)):
+                    tokens = self._tokens(chosen.question)
+                    if tx.hand_out(
+                        rater_id, rater.issued, chosen, tokens, now=now, expires=self._expiry(now)
+                    ):
                         return True
                     raise _SlotGone
             except (_SlotGone, IntegrityError):
                 continue
         return False
 
-    def _draft(
-        self,
-        tx: Transaction,
-        rater_id: str,
-        number: int,
-        mine: list[Assignment],
-        gain: dict[int, float] | None,
-    ) -> Draft | None:
-        rng = pairing.generator(self.settings.seed, rater_id, number)
-        luck = rng.random()
-        vote = self._draft_vote(tx, rng, rater_id, number, mine, gain)
-        if vote is None:
-            return None
-        if luck < self.settings.attention_rate:
-            return self._draft_check(rng, vote) or vote
-        if luck < self.settings.attention_rate + self.settings.repeat_rate:
-            return self._draft_repeat(rng, mine) or vote
-        return vote
-
-    def _draft_vote(
-        self,
-        tx: Transaction,
-        rng: np.random.Generator,
-        rater_id: str,
-        number: int,
-        mine: list[Assignment],
-        gain: dict[int, float] | None,
-    ) -> Draft | None:
-        seen = [a for a in mine if a.kind == "vote"]
-        seen_of: dict[tuple[str, str], set[tuple[str, int]]] = {}
-        for a in seen:
-            seen_of.setdefault(_sorted(a.left, a.right), set()).add((a.prompt_id, a.replicate))
-        rows = tx.pairs()
-        for question in pairing.question_order(self.settings.questions, rater_id, number):
-            rows_here = [p for p in rows if p.question == question]
-            eligible = np.array(
-                [
-                    p.taken < p.wanted
-                    and len(seen_of.get((p.first, p.second), ())) < self._sizes.get(p.id, 0)
-                    for p in rows_here
-                ],
-                bool,
-            )
-            chosen = pairing.choose_pair(
-                rng,
-                self.settings.pairing,
-                taken=np.array([p.taken for p in rows_here], np.int64),
-                eligible=eligible,
-                gain=None if gain is None else np.array([gain.get(p.id, 0.0) for p in rows_here]),
-                epsilon=self.settings.epsilon,
-            )
-            if chosen is None:
-                continue
-            pair = rows_here[chosen[0]]
-            candidates = tx.cells(pair.id)
-            shown = seen_of.get((pair.first, pair.second), set())
-            scene = pairing.choose_scene(
-                rng,
-                taken=np.array([c.taken for c in candidates], np.int64),
-                eligible=np.array([(c.prompt_id, c.replicate) not in shown for c in candidates], bool),
-            )
-            if scene is None:
-                continue
-            cell = candidates[scene[0]]
-            sides = (pair.second, pair.first) if pairing.swap_sides(rng) else (pair.first, pair.second)
-            return Draft(
-                kind="vote",
-                question=question,
-                prompt_id=cell.prompt_id,
-                replicate=cell.replicate,
-                left=sides[0],
-                right=sides[1],
-                probability=chosen[1],
-                prompt_probability=scene[1],
-                cell_id=cell.id,
-                pair_id=pair.id,
-                cell_taken=cell.taken,
-            )
-        return None
-
-    def _draft_check(self, rng: np.random.Generator, like: Draft) -> Draft | None:
-        """An obvious pair: an image against itself degraded, or against another prompt's image."""
-        shown = like.left
-        others = sorted(
-            prompt
-            for contender, prompt, replicate in self.made
-            if contender == shown
-            and replicate == like.replicate
-            and prompt != like.prompt_id
-            and self.prompts[prompt].text != self.prompts[like.prompt_id].text
-        )
-        change = "degraded"
-        if like.question == "alignment" and others:
-            change = f"prompt:{others[int(rng.integers(len(others)))]}"
-        right_is_good = pairing.swap_sides(rng)
-        return Draft(
-            kind="check",
-            question=like.question,
-            prompt_id=like.prompt_id,
-            replicate=like.replicate,
-            left=shown,
-            right=shown,
-            left_change=change if right_is_good else "",
-            right_change="" if right_is_good else change,
-            expected="right" if right_is_good else "left",
-            probability=self.settings.attention_rate,
-            prompt_probability=like.probability * like.prompt_probability,
-        )
-
-    def _draft_repeat(self, rng: np.random.Generator, mine: list[Assignment]) -> Draft | None:
-        """A pair this rater answered a while ago, with the sides drawn anew."""
-        again = {a.repeats for a in mine}
-        answered = [a for a in mine if a.kind == "vote" and a.state == "voted"]
-        candidates = [a for a in answered[:-REPEAT_AFTER] if a.id not in again]
-        if not candidates:
-            return None
-        one = candidates[int(rng.integers(len(candidates)))]
-        sides = (one.right, one.left) if pairing.swap_sides(rng) else (one.left, one.right)
-        return Draft(
-            kind="repeat",
-            question=one.question,
-            prompt_id=one.prompt_id,
-            replicate=one.replicate,
-            left=sides[0],
-            right=sides[1],
-            probability=self.settings.repeat_rate,
-            prompt_probability=1 / len(candidates),
-            repeats=one.id,
-        )
-
     def _gains(self) -> dict[int, float]:
         """Expected information of every pair, by pair id; refitted once there are 2% more votes."""
         with self.ballots.reading() as tx:
             rows = tx.pairs()
         total = sum(p.voted for p in rows)
-        with self._gain_lock:
+        with self._lock:
             if self._gain is None or total > self._gain[0] * 1.02:
                 self._gain = (total, fitted_gains(rows))
             return self._gain[1]
+
+    def decide(self) -> int:
+        """Ask no more about pairs whose better contender is known; how many are newly so.
+
+        For studies with `stopping = "decided"`; looks again once there are 2% more votes. The sequences of
+        `arena.stopping` hold at every look, so it may be called as often as one likes.
+        """
+        if self.settings.stopping != "decided":
+            return 0
+        with self.ballots.reading() as tx:
+            total = sum(p.voted for p in tx.pairs())
+        if total <= self._decided_at * 1.02:
+            return 0
+        self._decided_at = total
+        found = decided_pairs(self.ballots, self.prompts)
+        with self.ballots.writing() as tx:
+            return tx.mark_decided(found)
 
 
 class _SlotGone(Exception):
@@ -380,31 +294,27 @@ def _touched(a: Assignment) -> bool:
     return a.state == "voted" or a.revision > 0
 
 
-def _sorted(one: str, other: str) -> tuple[str, str]:
-    return (one, other) if one < other else (other, one)
+def asked_of(pair: Row[Any]) -> int:
+    """Votes the pair still counts for: those it has once it is decided."""
+    return pair.voted if pair.decided else pair.wanted
 
 
-def fitted_gains(rows) -> dict[int, float]:
-    """pair id → expected information, each question fitted alone with a standard normal prior."""
-    from arena.ratings import newton, score_and_information
+def decided_pairs(ballots: Ballots, prompts: Mapping[str, Prompt]) -> set[tuple[str, str, str]]:
+    """Question, first and second of every pair whose better contender is known (`arena.stopping`)."""
+    from arena.battles import code_battles
+    from arena.exchange import collect
+    from arena.stopping import stopping
 
-    gains: dict[int, float] = {}
-    for question in sorted({p.question for p in rows}):
-        mine = [p for p in rows if p.question == question]
-        names = sorted({p.first for p in mine} | {p.second for p in mine})
-        code = {name: i for i, name in enumerate(names)}
-        first = np.array([code[p.first] for p in mine])
-        second = np.array([code[p.second] for p in mine])
-        counts = np.zeros((1, len(names), len(names), 3))
-        counts[0, first, second, 0] = [p.first_wins + p.ties / 2 for p in mine]
-        counts[0, first, second, 1] = [p.second_wins + p.ties / 2 for p in mine]
-        strength, _, _ = newton(counts, ties=False, position=False, penalty=1.0)
-        _, information = score_and_information(counts, strength, ties=False, position=False, penalty=1.0)
-        m = len(names)
-        covariance = np.linalg.inv(information[0][:m, :m])
-        information_of = pairing.order_information(strength[0, :m], covariance, first, second)
-        gains.update({p.id: float(g) for p, g in zip(mine, information_of, strict=True)})
-    return gains
+    counted: dict[str, list[Battle]] = {}
+    for row in collect(ballots, prompts)[0]:
+        if row.kind == "vote" and not row.excluded and row.outcome != "both_bad":
+            counted.setdefault(row.question, []).append(row)
+    return {
+        (question, *in_order(pair.a, pair.b))
+        for question, rows in counted.items()
+        for pair in stopping(code_battles(rows))
+        if pair.decided
+    }
 
 
 def image_of(one: Assignment, token: str) -> tuple[str, str, str]:

@@ -14,7 +14,9 @@ from typing import Any
 
 from sqlalchemy import func, insert, select, update
 
-from arena.ballots import UNDO, Ballots, Logged, battles, verify_chain
+from arena import register
+from arena.ballots import Ballots
+from arena.chain import UNDO, Logged, battles, verify_chain
 from arena.raters import Trust, trust
 from arena.schema import assignments, cells, pairs, raters, votes
 from bench.records import Battle, InputError, Prompt, from_dict, to_json, unknown
@@ -29,7 +31,7 @@ def collect(ballots: Ballots, prompts: Mapping[str, Prompt]) -> tuple[list[Battl
     """Every standing answer, those of untrusted raters marked, and what is known of each rater."""
     with ballots.reading() as tx:
         rows = list(tx.log())
-        unverified = {rater: skipped for rater, (_, _, skipped) in tx.check_results().items()}
+        unverified = register.unverified_checks(tx.db)
     about = trust(rows, unverified)
     excluded = {one.rater: one.excluded for one in about if one.excluded}
     return battles(rows, prompts, excluded), about
@@ -163,7 +165,9 @@ def import_log(ballots: Ballots, rows: Sequence[Logged]) -> int:
         for row in rows:
             if row.rater_id not in known:
                 known.add(row.rater_id)
-                tx.add_rater(row.rater_id, now=row.issued, group=row.group_label, simulated=row.simulated)
+                register.add_rater(
+                    tx.db, row.rater_id, now=row.issued, group=row.group_label, simulated=row.simulated
+                )
             if row.cell_id is not None and (row.cell_id, row.prompt_id, row.replicate) not in pool:
                 raise InputError(f"vote {row.seq} is of a pair that this study's images do not have")
             if row.assignment_id not in last:

@@ -15,7 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from arena.ballots import Ballots, Logged, standing
+from sqlalchemy.exc import IntegrityError
+
+from arena import register
+from arena.ballots import Ballots
+from arena.chain import Logged, standing
 from bench.records import InputError
 
 PANELS: dict[str, tuple[str, str, str]] = {
@@ -86,7 +90,7 @@ def create_invites(ballots: Ballots, *, label: str, count: int, uses: int) -> li
     codes = [secrets.token_urlsafe(9) for _ in range(count)]
     with ballots.writing() as tx:
         for code in codes:
-            tx.add_invite(_hash("invite", code), label=label, uses=uses)
+            register.add_invite(tx.db, _hash("invite", code), label=label, uses=uses)
         tx.set_setting("invites", "yes")
     return codes
 
@@ -100,47 +104,57 @@ def panel_of(parameters: Mapping[str, str]) -> tuple[str, str, str, str] | None:
     return None
 
 
-def admit(
-    ballots: Ballots,
-    parameters: Mapping[str, str],
-    *,
-    now: float,
-    invited_only: bool = False,
-    simulated: bool = False,
-) -> str:
+def admit(ballots: Ballots, parameters: Mapping[str, str], *, now: float, invited_only: bool = False) -> str:
     """The rater behind a link: a new one, or the one this panel participant already is.
 
     Raises Refused: a wrong or used-up invite, or none where invites are required.
     """
     panel = panel_of(parameters)
+    if panel is not None:
+        try:
+            return _admit_panel(ballots, panel, now=now)
+        except IntegrityError:  # the same person came through another server at the same time
+            return _admit_panel(ballots, panel, now=now)
     with ballots.writing() as tx:
-        if panel is not None:
-            provider, participant, study, session = panel
-            known = tx.panel_rater(provider, participant)
-            if known is not None:
-                return known
-            salt = secrets.token_hex(16)
-            rater_id = _hash(salt, participant)
-            tx.add_rater(rater_id, now=now, group=provider, simulated=simulated)
-            tx.add_panel(
-                provider=provider,
-                participant=participant,
-                panel_study=study,
-                panel_session=session,
-                salt=salt,
-                rater_id=rater_id,
-            )
-            return rater_id
-        # The group travels into every export, also into forms that have no column of their own for this.
-        label: str | None = "simulated" if simulated else ""
+        label: str | None = ""
         if "invite" in parameters:
-            label = tx.use_invite(_hash("invite", parameters["invite"]))
+            label = register.use_invite(tx.db, _hash("invite", parameters["invite"]))
             if label is None:
                 raise Refused("bad_invite", 403)
         elif invited_only:
             raise Refused("need_invite", 403)
         rater_id = _hash(secrets.token_hex(16), secrets.token_hex(16))
-        tx.add_rater(rater_id, now=now, group=label, simulated=simulated)
+        register.add_rater(tx.db, rater_id, now=now, group=label)
+        return rater_id
+
+
+def _admit_panel(ballots: Ballots, panel: tuple[str, str, str, str], *, now: float) -> str:
+    provider, participant, study, session = panel
+    with ballots.writing() as tx:
+        known = register.panel_rater(tx.db, provider, participant)
+        if known is not None:
+            return known
+        salt = secrets.token_hex(16)
+        rater_id = _hash(salt, participant)
+        register.add_rater(tx.db, rater_id, now=now, group=provider)
+        register.add_panel(
+            tx.db,
+            provider=provider,
+            participant=participant,
+            panel_study=study,
+            panel_session=session,
+            salt=salt,
+            rater_id=rater_id,
+        )
+        return rater_id
+
+
+def admit_simulated(ballots: Ballots, *, seed: int, now: float) -> str:
+    """A simulated rater. Its id, and so the pairs it is given, follow from the seed and how many came before."""
+    with ballots.writing() as tx:
+        rater_id = _hash(f"simulated {seed}", str(len(register.all_raters(tx.db))))
+        # The group travels into every export, also into forms that have no column of their own for this.
+        register.add_rater(tx.db, rater_id, now=now, group="simulated", simulated=True)
         return rater_id
 
 

@@ -81,6 +81,7 @@ pairs = Table(  # counters, so that choosing a pair never counts votes
     Column("second_wins", Integer, nullable=False, default=0),
     Column("ties", Integer, nullable=False, default=0),
     Column("both_bad", Integer, nullable=False, default=0),
+    Column("decided", Boolean, nullable=False, default=False),  # the better is known: asked no more
     UniqueConstraint("question", "first", "second"),
 )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from arena import raters
+from arena import raters, register
 from arena.ballots import Assignment
 from arena.desk import Desk
 from bench.records import InputError, unknown
@@ -51,14 +51,14 @@ def true_strengths(desk: Desk, world: World) -> dict[str, float]:
 def simulate(desk: Desk, world: World, *, count: int, votes_each: int) -> int:
     """`count` raters give up to `votes_each` answers each; answers given."""
     with desk.ballots.reading() as tx:
-        if any(not rater.simulated for rater in tx.all_raters()):
+        if any(not rater.simulated for rater in register.all_raters(tx.db)):
             raise InputError("this study has real raters: simulate into another database (--database)")
     strengths = true_strengths(desk, world)
     rng = np.random.default_rng([world.seed, 1])
     prompt_shift: dict[tuple[str, str], float] = {}
     given = 0
     for _ in range(count):
-        rater = raters.admit(desk.ballots, {}, now=desk.clock(), simulated=True)
+        rater = raters.admit_simulated(desk.ballots, seed=world.seed, now=desk.clock())
         shift = {name: rng.normal(0, world.rater_sd) for name in strengths}
         for _ in range(votes_each):
             held = desk.hand(rater).open
@@ -76,6 +76,7 @@ def simulate(desk: Desk, world: World, *, count: int, votes_each: int) -> int:
             given += 1
         with desk.ballots.writing() as tx:  # the pair already in hand goes to the next one
             tx.give_back(tx.open_assignments(rater), "expired")
+        desk.decide()
     return given
 
 

@@ -69,6 +69,8 @@ class Arena(_Section):
     both_bad: bool = False
     votes_per_pair: Annotated[int, Field(ge=1)] = 50
     """Votes wanted for each pair of contenders and each question."""
+    stopping: Literal["votes", "decided"] = "votes"
+    """`decided`: a pair ends before that, once its better contender is known at any look."""
     pairing: Literal["balanced", "active", "exhaustive"] = "balanced"
     epsilon: Annotated[float, Field(gt=0, le=1)] = 0.2
     """`active`: share of uniformly drawn pairs."""

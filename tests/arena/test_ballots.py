@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text, update
 
-from arena import exchange, raters, schema, simulate
-from arena.ballots import Ballots, standing, verify_chain
+from arena import exchange, raters, register, schema, simulate
+from arena.ballots import Ballots
+from arena.chain import standing, verify_chain
 from arena.desk import Desk
 from arena.raters import Refused
 from bench.records import InputError
@@ -196,7 +197,7 @@ def test_undo_opens_the_vote_again_and_keeps_both_in_the_log(desk):
     assert [row.answer for row in log(desk)] == ["left", "left", "undo", "right"]
     assert [row.answer for row in standing(log(desk))] == ["left", "right"]
     with desk.ballots.reading() as tx:
-        assert tx.rater(rater).voted == sum(p.voted for p in tx.pairs()) == 2
+        assert register.rater(tx.db, rater).voted == sum(p.voted for p in tx.pairs()) == 2
     with pytest.raises(Refused, match="nothing_to_undo"):
         desk.undo(rater)
 

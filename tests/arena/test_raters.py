@@ -2,8 +2,9 @@
 
 import pytest
 
-from arena import raters, schema
-from arena.ballots import Ballots, Logged
+from arena import raters, register, schema
+from arena.ballots import Ballots
+from arena.chain import Logged
 from arena.raters import Refused
 from bench.records import InputError
 from tests.arena.study import make_study
@@ -74,7 +75,7 @@ def test_an_invite_admits_as_often_as_it_says(ballots):
     people = {raters.admit(ballots, {"invite": code}, now=0.0) for _ in range(2)}
     assert len(people) == 2
     with ballots.reading() as tx:
-        assert {r.group_label for r in tx.all_raters()} == {"lab"}
+        assert {r.group_label for r in register.all_raters(tx.db)} == {"lab"}
     for wrong in (code, "guess", "' OR ''='"):
         with pytest.raises(Refused, match="bad_invite"):
             raters.admit(ballots, {"invite": wrong}, now=0.0)
@@ -89,10 +90,10 @@ def test_a_panel_participant_stays_one_rater_until_forgotten(ballots):
     assert "5f00" not in rater
     assert raters.admit(ballots, {"workerId": "5f00", "hitId": "h"}, now=0.0) != rater
     with ballots.writing() as tx:
-        assert tx.forget("5f00") == 2
+        assert register.forget(tx.db, "5f00") == 2
     assert raters.admit(ballots, link, now=2.0) != rater
     with ballots.reading() as tx:
-        assert len(tx.all_raters()) == 3  # forgetting erases the name, not the votes
+        assert len(register.all_raters(tx.db)) == 3  # forgetting erases the name, not the votes
 
 
 def test_failed_checks_exclude_and_checks_that_could_not_run_never_do():

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from arena import schema
-from arena.ballots import Ballots, standing
+from arena.ballots import Ballots
+from arena.chain import standing
 from arena.raters import server_key
 from tests.arena.study import make_study
 from tests.end_to_end.arena_server import BROWSER_FLAGS, CHROMIUM, Server

@@ -11,7 +11,8 @@ from collections import Counter
 import pytest
 
 from arena import schema
-from arena.ballots import Ballots, standing, verify_chain
+from arena.ballots import Ballots
+from arena.chain import standing, verify_chain
 from arena.raters import server_key
 from tests.arena.study import make_study
 from tests.end_to_end.arena_server import Postgres, Rater, Server, postgres, postgres_programs
