@@ -9,6 +9,9 @@ import logging
 import math
 import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, Response
@@ -18,11 +21,11 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arena import page, raters, register
 from arena.ballots import Assignment
 from arena.desk import Desk, Hand
+from arena.guard import Guard
 from arena.raters import Refused
 from bench.records import InputError
 
@@ -30,21 +33,10 @@ log = logging.getLogger("arena")
 
 COOKIE = "arena_rater"
 ADMIN_COOKIE = "arena_admin"
-BODY_LIMIT = 64 * 1024
+TIDY = 15
+"""Seconds between looks at what expired and what is decided."""
 DELAY = 0.1
 """Seconds: an image is answered at the next multiple, so that the time says nothing about its file."""
-
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 Short = Annotated[str, Field(max_length=400)]
 
@@ -78,75 +70,6 @@ class Nothing(_Input):
     pass
 
 
-class Guard:
-    """Headers on every answer; refuses bodies that are too large and posts from other sites."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request = Request(scope)
-        admin = request.url.path.startswith("/admin")
-        refusal = _cross_site(request) if request.method not in ("GET", "HEAD", "OPTIONS") else None
-        length = request.headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > BODY_LIMIT:
-            refusal = ("too_large", 413)
-        seen = 0
-
-        async def limited() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > BODY_LIMIT:
-                raise _TooLarge
-            return message
-
-        async def headed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                if seen > BODY_LIMIT:  # the framework turned our stop into an answer of its own
-                    message = {**message, "status": 413}
-                kept = [(k, v) for k, v in message["headers"] if k.lower() not in (b"server",)]
-                names = {k.lower() for k, _ in kept}
-                extra = HEADERS if admin else {**HEADERS, "Content-Security-Policy": POLICY}
-                kept += [
-                    (k.lower().encode(), v.encode())
-                    for k, v in extra.items()
-                    if k.lower().encode() not in names
-                ]
-                message = {**message, "headers": kept}
-            await send(message)
-
-        try:
-            if refusal:
-                log.warning("refused %s %s: %s", request.method, request.url.path[:100], refusal[0])
-                await JSONResponse({"error": refusal[0]}, refusal[1])(scope, receive, headed)
-            else:
-                await self.app(scope, limited, headed)
-        except _TooLarge:
-            log.warning("refused %s %s: too_large", request.method, request.url.path[:100])
-            await JSONResponse({"error": "too_large"}, 413)(scope, receive, headed)
-
-
-class _TooLarge(Exception):
-    pass
-
-
-def _cross_site(request: Request) -> tuple[str, int] | None:
-    """A browser says where a post comes from; one of our calls also bears a header no form can send."""
-    origin = request.headers.get("origin")
-    host = request.headers.get("host", "")
-    if origin is not None and origin.split("://")[-1] != host:
-        return "cross_site", 403
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return "cross_site", 403
-    if request.url.path.startswith("/api/") and request.headers.get("x-arena") != "1":
-        return "cross_site", 403
-    return None
-
-
 def create_app(
     desk: Desk,
     key: bytes,
@@ -156,7 +79,7 @@ def create_app(
     secure: bool = False,
 ) -> FastAPI:
     """The server of one study. `secure`: cookies only over HTTPS. No `admin_token`: no admin page."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_alive, desk))
     app.add_middleware(Guard)
     _errors(app, desk)
     settings = desk.study.file.arena
@@ -258,6 +181,26 @@ def create_app(
     if admin_token is not None:
         _mount_admin(app, desk, key, admin_token, secure)
     return app
+
+
+@asynccontextmanager
+async def _alive(desk: Desk, app: FastAPI) -> AsyncIterator[None]:
+    """While the server lives, pairs expire and are decided also when nobody asks for one."""
+
+    async def tidy() -> None:
+        while True:
+            await asyncio.sleep(TIDY)
+            try:
+                await run_in_threadpool(desk.tidy)
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                log.error("database away while tidying: %s", error)
+            except Exception:
+                log.exception("expired and decided pairs are looked at no more: start the server again")
+                raise
+
+    task = asyncio.create_task(tidy())
+    yield
+    task.cancel()
 
 
 def _image(desk: Desk, rater_id: str, token: str) -> bytes | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -99,6 +99,12 @@ class Ballots:
 
     def migrate(self) -> str:
         return schema.migrate(self.engine)
+
+    def scrub(self) -> None:
+        """Make what was deleted unreadable in SQLite's files; PostgreSQL's own vacuum does so in its time."""
+        if self.engine.dialect.name == "sqlite":
+            with closing(self.engine.raw_connection()) as connection:  # outside of any transaction
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         self.engine.dispose()
@@ -229,7 +235,7 @@ class Transaction:
         return next(iter(self._assignments(select(assignments).where(where))), None)
 
     def hand_out(
-        self, rater_id: str, number: int, draft: Draft, tokens: Sequence[str], *, now: float, expires: float
+        self, rater_id: str, number: int, draft: Draft, tokens: Sequence[str | None], *, now: float, expires: float
     ) -> bool:
         """Write the draft, and take its slot. False (and nothing may be kept) where the slot is gone."""
         self.db.execute(
@@ -324,7 +330,7 @@ class Transaction:
         self.count(one, answer, 1)
         return seq
 
-    def undo(self, one: Assignment, tokens: Sequence[str], *, now: float, expires: float) -> None:
+    def undo(self, one: Assignment, tokens: Sequence[str | None], *, now: float, expires: float) -> None:
         """Open the assignment again under new tokens; the vote stays in the log, an undo follows it."""
         last = self.last_vote(one.id)
         assert last is not None

@@ -64,6 +64,24 @@ def _desk(name: str, results: Path, database: str | None) -> tuple[Desk, bytes]:
     return desk, key
 
 
+def _render(desk: Desk) -> None:
+    """Render the pictures before the first rater comes."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    sources, faults = desk.sources(), []
+    columns = (TextColumn("rendering pictures"), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=len(desk.shown.missing(sources)))
+        for fault in desk.shown.render_all(sources):
+            faults += [fault] if fault else []
+            progress.advance(task)
+    for fault in faults[:5]:
+        print(f"arena: {fault}", file=sys.stderr)
+    if faults:
+        print(f"arena: {len(faults)} pictures cannot be shown; raters may skip their pairs", file=sys.stderr)
+
+
 def _say(value: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(value, ensure_ascii=False))
@@ -103,6 +121,7 @@ def serve(
     if admin and token is None:
         token = new_token()
         print(f"admin token (shown once): {token}  at http://{host}:{port}/admin-login", file=sys.stderr)
+    _render(desk)
     server = create_app(
         desk, key, admin_token=token if admin else None, invited_only=invited_only, secure=https
     )
@@ -164,21 +183,11 @@ def status(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        "question",
-        "first",
-        "second",
-        "first wins",
-        "second wins",
-        "ties",
-        "both bad",
-        "votes",
-        "wanted",
-        "decided",
-    )
+    table = Table("question", "first", "second", "wins", "ties", "bad", "votes")
     for p in rows:
-        counts = (p.first_wins, p.second_wins, p.ties, p.both_bad, p.voted, p.wanted)
-        table.add_row(p.question, p.first, p.second, *map(str, counts), "yes" if p.decided else "")
+        votes = f"{p.voted}, decided" if p.decided else f"{p.voted}/{p.wanted}"
+        wins = f"{p.first_wins}:{p.second_wins}"
+        table.add_row(p.question, p.first, p.second, wins, str(p.ties), str(p.both_bad), votes)
     _say(summary, False)
     Console().print(table)
 
@@ -378,7 +387,9 @@ def forget(
     from arena import register
 
     with ballots.writing() as tx:
-        print(f"{register.forget(tx.db, who)} erased")
+        erased = register.forget(tx.db, who)
+    ballots.scrub()
+    print(f"{erased} erased")
 
 
 def main() -> None:

@@ -51,12 +51,17 @@ class Shown:
         _render(source, target, self.size, change)
         return target.read_bytes()
 
+    def missing(self, sources: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
+        """Those not rendered yet, each content once."""
+        unlike = {digest: path for path, digest in sources}
+        return [(path, digest) for digest, path in unlike.items() if not self.path(digest).exists()]
+
     def render_all(self, sources: Iterable[tuple[Path, str]]) -> Iterator[InputError | None]:
         """Render what is not there yet; yields once an image, with the fault of one that cannot be shown.
 
         sources: path and sha256 of each.
         """
-        work = [(path, target) for path, digest in sources if not (target := self.path(digest)).exists()]
+        work = [(path, self.path(digest)) for path, digest in self.missing(sources)]
         if len(work) <= FEW:
             for path, target in work:
                 yield _tried(path, target, self.size)
@@ -105,5 +110,5 @@ def _degraded(picture: Image) -> Image:
     from PIL import Image, ImageFilter
 
     size = picture.size[0]
-    coarse = picture.resize((max(4, size // 40),) * 2, Image.Resampling.BOX)
+    coarse = picture.resize((max(4, size // 40), max(4, size // 40)), Image.Resampling.BOX)
     return coarse.resize(picture.size, Image.Resampling.NEAREST).filter(ImageFilter.GaussianBlur(size / 60))

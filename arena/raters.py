@@ -27,6 +27,8 @@ PANELS: dict[str, tuple[str, str, str]] = {
     "mturk": ("workerId", "hitId", "assignmentId"),
 }
 """provider → the link's parameters for participant, study and session."""
+MTURK_PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
+"""What Mechanical Turk says while a worker looks at a task and has not accepted it."""
 
 FAST_SECONDS = 0.6
 FAST_VOTES = 10
@@ -107,8 +109,10 @@ def panel_of(parameters: Mapping[str, str]) -> tuple[str, str, str, str] | None:
 def admit(ballots: Ballots, parameters: Mapping[str, str], *, now: float, invited_only: bool = False) -> str:
     """The rater behind a link: a new one, or the one this panel participant already is.
 
-    Raises Refused: a wrong or used-up invite, or none where invites are required.
+    Raises Refused: a wrong or used-up invite, or none where invites are required; a mere look at the task.
     """
+    if parameters.get("assignmentId") == MTURK_PREVIEW:
+        raise Refused("preview", 403)
     panel = panel_of(parameters)
     if panel is not None:
         try:

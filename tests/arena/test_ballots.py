@@ -5,7 +5,9 @@ import json
 import threading
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import text, update
 
@@ -70,6 +72,25 @@ def test_migrations_end_where_the_tables_are(tmp_path):
     assert schema.migrate(engine) == schema.migrate(engine)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    engine.dispose()
+
+
+def test_an_older_database_keeps_its_votes_when_migrated(tmp_path):
+    from alembic import command
+    from alembic.config import Config
+
+    engine = schema.connect(schema.sqlite_url(tmp_path / "old.sqlite"))
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    with engine.begin() as db:
+        config.attributes["connection"] = db
+        command.upgrade(config, "0001")
+        db.execute(text("INSERT INTO pairs VALUES (1, 'quality', 'a', 'b', 9, 3, 2, 1, 1, 0, 0);"))
+    schema.migrate(engine)
+    with engine.connect() as db:
+        pair = db.execute(schema.pairs.select()).one()
+    assert (pair.first, pair.taken, pair.voted, pair.first_wins, pair.decided) == ("a", 3, 2, 1, False)
     engine.dispose()
 
 
@@ -353,6 +374,47 @@ def test_simulated_votes_say_so_and_find_the_strongest(tmp_path):
     assert [name for name, _ in wins.most_common()] == list(NAMES)
     assert {row.kind for row in rows} == {"vote", "check", "repeat"}
     assert sum(t.checks_passed for t in about) > 5 * sum(t.checks_failed for t in about)
+    desk.ballots.close()
+
+
+def test_the_same_seed_simulates_the_same_votes(tmp_path):
+    logs = []
+    for name in ("one", "other"):
+        desk = make_desk(tmp_path / name, votes_per_pair=10, attention_rate=0.2, repeat_rate=0.2)
+        simulate.simulate(desk, simulate.World(seed=3), count=4, votes_each=9)
+        logs.append([replace(row, hash="") for row in log(desk)])
+        desk.ballots.close()
+    assert logs[0] == logs[1]
+    assert len(logs[0]) == 36
+
+
+def test_a_decided_pair_is_asked_about_no_more_and_the_others_are(tmp_path):
+    """One contender always wins; between the other two every vote is a coin's."""
+    desk = make_desk(
+        tmp_path / "s", votes_per_pair=150, prompts=60, questions=("quality",), stopping="decided"
+    )
+    rng = np.random.default_rng(4)
+    while held := desk.hand(rater := arrive(desk)).open:
+        for _ in range(12):
+            if not held:
+                break
+            one = held[0]
+            desk.clock.now += 2
+            best = next((side for side in ("left", "right") if getattr(one, side) == NAMES[0]), None)
+            desk.vote(rater, one.token, best or ("left", "right")[rng.integers(2)], 1.0)
+            held = desk.hand(rater).open
+        with desk.ballots.writing() as tx:
+            tx.give_back(tx.open_assignments(rater), "expired")
+        desk.tidy()
+    with desk.ballots.reading() as tx:
+        found = {(p.first, p.second): p for p in tx.pairs()}
+    assert [p.decided for p in found.values()] == [NAMES[0] in pair for pair in found]
+    for pair, row in found.items():
+        assert row.voted < 60 if NAMES[0] in pair else row.voted == 150
+    desk.prepare()  # a second start asks about it no more, either
+    with desk.ballots.reading() as tx:
+        assert sum(p.decided for p in tx.pairs()) == 2
+    assert desk.progress() == 1
     desk.ballots.close()
 
 

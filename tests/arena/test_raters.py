@@ -96,6 +96,15 @@ def test_a_panel_participant_stays_one_rater_until_forgotten(ballots):
         assert len(register.all_raters(tx.db)) == 3  # forgetting erases the name, not the votes
 
 
+def test_a_look_at_a_task_that_is_not_accepted_makes_no_rater(ballots):
+    link = {"assignmentId": "ASSIGNMENT_ID_NOT_AVAILABLE", "hitId": "h"}
+    with pytest.raises(Refused, match="preview"):
+        raters.admit(ballots, link, now=0.0)
+    assert raters.admit(ballots, {**link, "workerId": "w", "assignmentId": "a"}, now=0.0)
+    with ballots.reading() as tx:
+        assert [r.group_label for r in register.all_raters(tx.db)] == ["mturk"]
+
+
 def test_failed_checks_exclude_and_checks_that_could_not_run_never_do():
     checks = [row(100 + i, "left", kind="check", expected="right") for i in range(2)]
     assert judged(alternating(6) + checks).excluded == "failed attention checks"

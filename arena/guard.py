@@ -1,0 +1,95 @@
+"""The door of the server: headers on every answer; refuses what is too large and what other sites post."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger("arena")
+
+BODY_LIMIT = 64 * 1024
+"""Bytes of a request."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Guard:
+    """Headers on every answer; refuses bodies that are too large and posts from other sites."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        admin = request.url.path.startswith("/admin")
+        refusal = _cross_site(request) if request.method not in ("GET", "HEAD", "OPTIONS") else None
+        length = request.headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > BODY_LIMIT:
+            refusal = ("too_large", 413)
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > BODY_LIMIT:
+                raise _TooLarge
+            return message
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if seen > BODY_LIMIT:  # the framework turned our stop into an answer of its own
+                    message = {**message, "status": 413}
+                kept = [(k, v) for k, v in message["headers"] if k.lower() not in (b"server",)]
+                names = {k.lower() for k, _ in kept}
+                extra = HEADERS if admin else {**HEADERS, "Content-Security-Policy": POLICY}
+                kept += [
+                    (k.lower().encode(), v.encode())
+                    for k, v in extra.items()
+                    if k.lower().encode() not in names
+                ]
+                message = {**message, "headers": kept}
+            await send(message)
+
+        try:
+            if refusal:
+                log.warning("refused %s %s: %s", request.method, request.url.path[:100], refusal[0])
+                await JSONResponse({"error": refusal[0]}, refusal[1])(scope, receive, headed)
+            else:
+                await self.app(scope, limited, headed)
+        except _TooLarge:
+            log.warning("refused %s %s: too_large", request.method, request.url.path[:100])
+            await JSONResponse({"error": "too_large"}, 413)(scope, receive, headed)
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _cross_site(request: Request) -> tuple[str, int] | None:
+    """A browser says where a post comes from; one of our calls also bears a header no form can send."""
+    origin = request.headers.get("origin")
+    host = request.headers.get("host", "")
+    if origin is not None and origin.split("://")[-1] != host:
+        return "cross_site", 403
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return "cross_site", 403
+    if request.url.path.startswith("/api/") and request.headers.get("x-arena") != "1":
+        return "cross_site", 403
+    return None
