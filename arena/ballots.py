@@ -235,7 +235,14 @@ class Transaction:
         return next(iter(self._assignments(select(assignments).where(where))), None)
 
     def hand_out(
-        self, rater_id: str, number: int, draft: Draft, tokens: Sequence[str | None], *, now: float, expires: float
+        self,
+        rater_id: str,
+        number: int,
+        draft: Draft,
+        tokens: Sequence[str | None],
+        *,
+        now: float,
+        expires: float,
     ) -> bool:
         """Write the draft, and take its slot. False (and nothing may be kept) where the slot is gone."""
         self.db.execute(
@@ -284,9 +291,8 @@ class Transaction:
         for one in stale:
             self.db.execute(update(assignments).where(assignments.c.id == one.id).values(state=state))
         held = sorted(one.cell_id for one in stale if one.cell_id is not None)
-        owners = {
-            cell: self.db.scalar(select(cells.c.pair_id).where(cells.c.id == cell)) for cell in set(held)
-        }
+        rows = self.db.execute(select(cells.c.id, cells.c.pair_id).where(cells.c.id.in_(set(held))))
+        owners: dict[int, int] = {cell: pair for cell, pair in rows}
         for pair in sorted(owners[cell] for cell in held):
             self.db.execute(update(pairs).where(pairs.c.id == pair).values(taken=pairs.c.taken - 1))
         for cell in held:
