@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli_results import app as results_app
 from bench.records import InputError
+from bench.terminal import HERE, Json, Results, StudyFolderName
+from bench.terminal import print_rows as _table
+from bench.terminal import progress as _told
 
 if TYPE_CHECKING:
     from bench.generate import Options, Summary
     from bench.latency import Protocol
-    from bench.run import Told
     from bench.study import Study
 
 app = typer.Typer(
@@ -31,12 +31,10 @@ prompts_app = typer.Typer(
     no_args_is_help=False, invoke_without_command=True, help="List prompt sets, or add a copy."
 )
 app.add_typer(prompts_app, name="prompts", rich_help_panel="Look")
+app.add_typer(results_app)
 
 StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")
-]
-Results = Annotated[
-    Path, typer.Option(envvar="BENCH_RESULTS", help="Folder that holds the study folders.", show_default=True)
 ]
 Device = Annotated[str, typer.Option(help="auto, cuda, cuda:N or cpu.")]
 Dtype = Annotated[
@@ -46,8 +44,6 @@ BatchSize = Annotated[str, typer.Option(help="auto, or images a forward; frozen 
 Optimize = Annotated[str, typer.Option(help="none, or exact: faster, pictures the same up to rounding.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N prompts.")]
 Samples = Annotated[int, typer.Option(min=1, help="Timing samples a contender and batch size, at most.")]
-Json = Annotated[bool, typer.Option("--json", help="For machines.")]
-HERE = Path("results")
 
 
 def main() -> None:
@@ -163,43 +159,41 @@ def score(
         print(folder.path / "scores.json")
 
 
-@app.command(rich_help_panel="One stage")
-def report(
-    study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A study folder, or its name under --results.")
-    ],
-    results: Results = HERE,
-    columns: Annotated[str, typer.Option(help="one or two: width of the figures for the paper.")] = "one",
-) -> None:
-    """Write the report from the study folder.
-
-    Example: [bold]bench report miniature[/bold]
-    """
-    from bench.run import report_stage
-    from bench.store import open_folder
-
-    with _told() as told:
-        path = report_stage(open_folder(study, results), columns, told)
-    print(path)
-
-
 @app.command("import", rich_help_panel="Bring and check")
 def import_(
-    study: StudyName,
-    name: Annotated[str, typer.Option("--as", help="The imported contender the images are of.")],
-    images: Annotated[Path, typer.Option(help="Folder of images.")],
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY", help="A study file or shipped study; or the folder of a data package."
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--as", help="The imported contender the images are of.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
     mapping: Annotated[
         Path | None, typer.Option("--map", help="Table with columns file, prompt_id[, replicate].")
     ] = None,
     results: Results = HERE,
 ) -> None:
-    """Bring images made elsewhere, for models whose weights are not public.
+    """Bring images made elsewhere, for models whose weights are not public; or a package of `bench export`.
 
-    Example: [bold]bench import my-study.toml --as midjourney --images shots/ --map shots.tsv[/bold]
+    Example: [bold]bench import my-study.toml --as midjourney --images shots/ --map shots.tsv[/bold], or
+    [bold]bench import package/[/bold]
     """
     from bench.imports import bring
     from bench.run import opened
 
+    if name is None or images is None:
+        from bench.package import unpack
+
+        if name or images or not Path(study).is_dir():
+            raise InputError(
+                "to import images give both --as CONTENDER and --images DIR; a data package is a folder"
+            )
+        folder = unpack(Path(study), results)
+        print(f"{folder.path}\nnext     bench report {folder.path.name}")
+        return
     found = _read(study)
     with opened(found, results) as folder, _told() as told:
         made, failed = bring(found, folder, name, images, mapping, progress=told.images)
@@ -229,9 +223,7 @@ def fetch(study: StudyName) -> None:
 
 @app.command(rich_help_panel="Bring and check")
 def verify(
-    study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A study folder, or its name under --results.")
-    ],
+    study: StudyFolderName,
     results: Results = HERE,
     mend: Annotated[
         bool, typer.Option(help="Remove damaged files, so that `bench generate` makes them again.")
@@ -383,54 +375,3 @@ def _leave(summary: Summary) -> None:
         print("stopped after a whole batch; run the same command again to go on", file=sys.stderr)
         raise typer.Exit(130)
     raise typer.Exit(1 if summary.failed else 0)
-
-
-@contextmanager
-def _told() -> Iterator[Told]:
-    """Progress on the terminal: a bar a contender, with rate and time left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    from bench.run import Told
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bars: dict[str, Any] = {}
-
-        def images(contender: str, done: int, total: int) -> None:
-            if contender not in bars:
-                bars[contender] = progress.add_task(contender, total=total)
-            progress.update(bars[contender], completed=done)
-
-        def step(label: str) -> None:
-            progress.console.print(label)
-
-        yield Told(images=images, step=step)
-
-
-def _table(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(list(rows), indent=1, ensure_ascii=False))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column, overflow="fold", no_wrap=column in ("model", "set", "study", "state"))
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)

@@ -26,6 +26,8 @@ RULES = {
     "active": "the pair that tells most about the order first, over a uniform floor",
     "exhaustive": "every pair of every prompt",
 }
+LONGEST_WINDOW = 120
+"""Characters of a timing window that the paragraph repeats; a longer one stands below the latency table."""
 POWER = 1 + 0.841621 / 1.959964
 """A difference that a 95% interval of half-width 1 finds four times in five."""
 
@@ -160,7 +162,8 @@ def _latency_in_words(results: Results) -> list[str]:
         return []
     protocol = results.timing_protocol
     device = results.device
-    window = f" ({protocol['window']})" if protocol.get("window") else ""
+    told = str(protocol.get("window") or "")
+    window = f" ({told})" if 0 < len(told) <= LONGEST_WINDOW else ""
     kinds = list(dict.fromkeys(filter(None, (dtype_of(results, name) for name in results.contenders))))
     dtype = f", {listed(kinds)}" if kinds else ""
     least = min(len(t.seconds) for t in results.timings)

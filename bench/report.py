@@ -99,7 +99,7 @@ def _tex(
     environment.filters["latex"] = latex
     return environment.get_template("report.tex.j2").render(
         title=latex(results.title),
-        date=latex(str(results.run.get("finished") or "")),
+        date=latex(str(results.run.get("finished") or "")[:10]),
         banners=banners(results),
         method=" ".join(method(results)),
         statement=data_statement(results),

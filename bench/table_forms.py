@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ class Estimate:
 MOST_INTERVALS = 4
 """Columns of intervals a LaTeX table has beside its numbers; with more of them they stand below."""
 
-MOST_NARROW = 6
+MOST_NARROW = 4
 """LaTeX columns up to which a table stands in one column of a two-column paper."""
 
 Cell: TypeAlias = str | int | float | Estimate | None
@@ -184,7 +185,8 @@ def to_latex(table: Table) -> str:
             continue
         if stacked and _has_interval(table, index):
             columns.append([_stacked(cell, column.digits) for cell in cells])
-            heads.append(head)
+            lines = "\\\\".join(latex(line) for line in textwrap.wrap(column.label, 13))
+            heads.append(f"\\shortstack{{{lines}}}")
             layout += "c"
             continue
         columns.append([_latex_number(cell, column.digits) for cell in cells])
@@ -198,7 +200,7 @@ def to_latex(table: Table) -> str:
     frame = pd.DataFrame(list(zip(*columns, strict=True)), columns=pd.Index(heads), dtype=object)
     tabular = frame.style.hide(axis="index").to_latex(hrules=True, column_format=layout).rstrip()
     notes = "\n".join(f"{latex(note)}\\par" for note in all_notes(table))
-    float_ = "table*" if len(heads) > MOST_NARROW else "table"
+    float_ = "table*" if len(heads) > MOST_NARROW or stacked else "table"
     return (
         f"\\begin{{{float_}}}\n\\centering\n"
         f"\\caption{{{latex(table.title)}}}\n\\label{{tab:{table.name}}}\n"

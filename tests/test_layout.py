@@ -25,7 +25,7 @@ REPORT = {
     "bench.results", "bench.published", "bench.table_forms", "bench.timings", "bench.vote_tables",
     "bench.metric_tables", "bench.speed_tables", "bench.tables", "bench.drawing", "bench.figures", "bench.bars",
     "bench.drawings", "bench.verdicts", "bench.pictures", "bench.findings", "bench.honesty", "bench.method",
-    "bench.bibliography", "bench.report_page", "bench.report", "bench.comparison", "bench.package",
+    "bench.bibliography", "bench.report_page", "bench.report", "bench.comparison", "bench.croissant", "bench.package",
 }  # fmt: skip
 """The report family: reads the folder, never a live object."""
 SUBCLASSES = {"bench.instaflow", "bench.muse"}

@@ -1,0 +1,143 @@
+"""Commands on studies that have run: report, export, compare, diff."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.records import InputError
+from bench.terminal import HERE, Json, Results, StudyFolderName, print_rows, progress
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel="One stage")
+def report(
+    study: StudyFolderName,
+    results: Results = HERE,
+    columns: Annotated[str, typer.Option(help="one or two: width of the figures for the paper.")] = "one",
+) -> None:
+    """Write the report from the study folder.
+
+    Example: [bold]bench report miniature[/bold]
+    """
+    from bench.run import report_stage
+    from bench.store import open_folder
+
+    with progress() as told:
+        path = report_stage(open_folder(study, results), columns, told)
+    print(path)
+
+
+@app.command("export", rich_help_panel="Bring and check")
+def export(
+    study: StudyFolderName,
+    to: Annotated[Path, typer.Option("--to", help="A new folder for the package.")],
+    results: Results = HERE,
+) -> None:
+    """Write a data package others can re-analyse: Parquet, images, data card, Croissant, checksums; anonymised.
+
+    Example: [bold]bench export miniature --to package/[/bold]; `bench import package/` gives the same report.
+    """
+    from bench.package import pack
+    from bench.store import open_folder
+
+    print(pack(open_folder(study, results), to))
+
+
+@app.command(rich_help_panel="Look")
+def compare(
+    studies: Annotated[
+        list[str], typer.Argument(metavar="STUDY STUDY…", help="Study folders, or their names.")
+    ],
+    results: Results = HERE,
+    as_json: Json = False,
+) -> None:
+    """Several studies side by side; what is not comparable is left out, with the reason.
+
+    Example: [bold]bench compare miniature other/results/miniature[/bold]. Exits 1 if nothing is comparable.
+    """
+    from bench.comparison import side_by_side
+    from bench.results import read_results
+    from bench.store import open_folder
+    from bench.table_forms import plain
+
+    if len(studies) < 2:
+        raise InputError("give two studies or more: bench compare STUDY STUDY")
+    read = {name: read_results(open_folder(name, results)) for name in studies}
+    if len(read) < len(studies):
+        raise InputError("one study is named twice")
+    tables, refused = side_by_side(read)
+    rows: list[dict[str, Any]] = [
+        {"measure": f"{table.title} {table.columns[1].direction}"}
+        | {c.head: plain(cell, c.digits) for c, cell in zip(table.columns, row, strict=True)}
+        for table in tables
+        for row in table.rows
+    ]
+    if as_json:
+        print(json.dumps({"rows": rows, "not compared": refused}, indent=1, ensure_ascii=False))
+    else:
+        if rows:
+            print_rows(rows, False)
+        for reason in refused:
+            print(f"not compared: {reason}")
+    raise typer.Exit(0 if rows else 1)
+
+
+@app.command(rich_help_panel="Look")
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A study folder, or its name under --results.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The one that must not be worse.")],
+    results: Results = HERE,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also what did not change beyond the intervals.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What changed beyond the intervals, which hold for all numbers together; exits 1 on a regression.
+
+    Example: [bold]bench diff results/last-week results/today[/bold] as a gate in a model team's CI.
+    """
+    from dataclasses import asdict
+
+    from bench.comparison import changes
+    from bench.results import read_results
+    from bench.store import open_folder
+    from bench.table_forms import decimals, plain
+
+    found, refused = changes(read_results(open_folder(old, results)), read_results(open_folder(new, results)))
+    worse = [change for change in found if change.verdict == "worse"]
+    if as_json:
+        print(
+            json.dumps(
+                {"changes": [asdict(c) for c in found], "not compared": refused}, indent=1, ensure_ascii=False
+            )
+        )
+        raise typer.Exit(1 if worse else 0)
+    rows = []
+    for change in found:
+        if every or change.verdict != "same":
+            digits = decimals([change.old, change.new, change.difference])
+            told = {key: plain(getattr(change, key), digits) for key in ("old", "new", "difference")}
+            rows.append(
+                {
+                    "verdict": change.verdict,
+                    "measure": change.what,
+                    "contender": change.contender,
+                    **told,
+                    "how": change.how,
+                }
+            )
+    if rows:
+        print_rows(rows, False)
+    for reason in refused:
+        print(f"not compared: {reason}")
+    better = sum(change.verdict == "better" for change in found)
+    print(
+        f"{len(found)} numbers compared: {len(worse)} worse, {better} better, "
+        f"{len(found) - len(worse) - better} the same"
+    )
+    raise typer.Exit(1 if worse else 0)
