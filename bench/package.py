@@ -20,7 +20,17 @@ from bench.bibliography import bibtex
 from bench.croissant import croissant
 from bench.honesty import banners
 from bench.method import command_without_folders, data_statement, method
-from bench.records import Battle, Failure, Generation, ImageScore, InputError, Prompt, iterate_rows, to_json
+from bench.records import (
+    Battle,
+    Failure,
+    Generation,
+    ImageScore,
+    InputError,
+    Prompt,
+    Reference,
+    iterate_rows,
+    to_json,
+)
 from bench.results import Results, read_results
 from bench.store import StudyFolder, write_bytes
 
@@ -28,6 +38,7 @@ ROWS: dict[str, tuple[type, str]] = {
     "prompts": (Prompt, "prompts.jsonl"),
     "generations": (Generation, "generations.jsonl"),
     "failures": (Failure, "failures.jsonl"),
+    "references": (Reference, "references.jsonl"),
     "battles": (Battle, "battles.jsonl"),
     "image_scores": (ImageScore, "image-scores.jsonl"),
 }
@@ -74,7 +85,7 @@ def pack(folder: StudyFolder, to: Path) -> Path:
         target = to / target
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-    write_bytes(to / "README.md", _card(results).encode())
+    write_bytes(to / "README.md", _card(results, to).encode())
     entries = bibtex(results)
     if entries:
         write_bytes(to / "references.bib", entries.encode())
@@ -251,13 +262,13 @@ def _views(results: Results, data: Path) -> None:
             write_bytes(data / f"{name}.parquet", sink.getvalue())
 
 
-def _card(results: Results) -> str:
+def _card(results: Results, package: Path) -> str:
     """README.md of the package."""
     lines = [f"# {results.title}", "", f"Data of the study `{results.name}`.", ""]
     for banner in banners(results):
         lines += [f"> **{banner.title}.** {banner.text}", ">"]
     lines += ["", "## What is here", "", "| file | holds |", "|---|---|"]
-    lines += [f"| `{name}` | {held} |" for name, held in _HELD]
+    lines += [f"| `{name}` | {held} |" for name, held in _HELD if _there(package, name)]
     lines += ["", "## Data statement", ""]
     lines += [f"- **{key}**: {text}" for key, text in data_statement(results)]
     lines += ["", "## Method", "", " ".join(method(results)), "", "## Licences", ""]
@@ -278,6 +289,11 @@ def _card(results: Results) -> str:
         "```",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _there(package: Path, name: str) -> bool:
+    """Whether the package has it; what is written after the card always comes."""
+    return not name.startswith("data/") or (package / name).exists()
 
 
 _HELD = (

@@ -6,12 +6,22 @@ import hashlib
 import io
 import math
 import random
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
-from bench.records import Failure, Generation, Prompt, to_json
+from bench.records import (
+    Battle,
+    Failure,
+    FeltPicture,
+    Generation,
+    ImageScore,
+    PeopleAgreement,
+    Prompt,
+    to_json,
+)
 from bench.store import StudyFolder, write_bytes
 
 TURBO = ("sdxl-turbo@1", "sdxl-turbo@2", "sdxl-turbo@4", "sdxl@50", "lcm-xl@4")
@@ -34,13 +44,16 @@ def make_study(
     sizes: dict[str, int] | None = None,
     title: str = "Turbo against its rivals",
     pictures: int = 12,
+    rich: bool = False,
+    task: str = "text-to-image",
 ) -> StudyFolder:
-    """A whole study folder; `missing` names (contender, prompt index) that failed instead."""
+    """A whole study folder; `missing` names (contender, prompt index) that failed instead; `rich` adds votes
+    on single pictures, image scores, agreement with people, time to picture and counted work."""
     folder = StudyFolder(path)
     path.mkdir(parents=True, exist_ok=True)
     listed = ", ".join(f'"{name}"' for name in contenders)
     folder.study_file.write_text(
-        f'name = "{path.name}"\ntitle = "{title}"\ncontenders = [{listed}]\ndisplay_size = {side}\n'
+        f'name = "{path.name}"\ntitle = "{title}"\ntask = "{task}"\ncontenders = [{listed}]\ndisplay_size = {side}\n'
         f'[prompts]\nset = "hand"\n[report]\npictures = {pictures}\n',
         encoding="utf-8",
     )
@@ -57,7 +70,68 @@ def make_study(
         folder.write_json("ratings.json", ratings_document(contenders, simulated=simulated))
     if run:
         folder.write_json("run.json", run_document(contenders, weights))
+    if rich:
+        enrich(folder, contenders, rows, simulated)
     return folder
+
+
+def enrich(folder: StudyFolder, contenders: tuple[str, ...], prompts: list[Prompt], simulated: bool) -> None:
+    """The first prompt's first two contenders get 5 : 1 for the first, whose picture CLIP scores lower."""
+    a, b = contenders[:2]
+    voted = [("left", a, b)] * 4 + [("right", b, a), ("right", a, b)]
+    voted += [("left", a, contenders[2]), ("right", a, contenders[2]), ("tie", contenders[2], a)] * 2
+    battles = [
+        Battle(
+            left=left, right=right, outcome=outcome, question="quality", rater=f"{k % 3:032x}",
+            prompt_id=prompts[0 if right in (a, b) and left in (a, b) else 1].id, category="Animals",
+            group="friends of Ada", simulated=simulated,
+        )
+        for k, (outcome, left, right) in enumerate(voted)
+    ]  # fmt: skip
+    battles.append(replace(battles[0], kind="check"))
+    battles.append(replace(battles[0], excluded="attention check failed"))
+    folder.append(folder.battles_file, battles)
+    values = [
+        ImageScore(
+            metric="clip_score", fingerprint="3f9ab21c", contender=name, prompt_id=prompt.id, replicate=0,
+            value=0.2 + 0.02 * j + 0.001 * i,
+        )
+        for i, prompt in enumerate(prompts)
+        for j, name in enumerate(contenders)
+    ]  # fmt: skip
+    folder.append(folder.image_scores_file, values)
+    scores = folder.read_json("scores.json") or {"rows": [], "warnings": []}
+    people = [
+        PeopleAgreement(
+            metric=metric, fingerprint=fingerprint, question=question, accuracy=0.61, accuracy_low=0.55,
+            accuracy_high=0.67, kendall=0.33, kendall_low=-0.2, kendall_high=0.73, spearman=0.4,
+            spearman_low=-0.2, spearman_high=0.8, n=600,
+        )
+        for metric, fingerprint in (("clip_score", "3f9ab21c"), ("fid", "77aa0b1e"))
+        for question in ("overall", "quality")
+    ]  # fmt: skip
+    folder.write_json("scores.json", {**scores, "agreement": [asdict(row) for row in people]})
+    latency = folder.read_json("latency.json")
+    work = {name: 3.0 + 0.5 * j for j, name in enumerate(contenders)}
+    protocol = {**latency["protocol"], "matrix_tflops": 790.0}
+    memory = {f"{name} batch 1": 2**30 * (6 + j) for j, name in enumerate(contenders)}
+    eight = latency_document(contenders, batch=8)["rows"]
+    folder.write_json(
+        "latency.json",
+        {**latency, "protocol": protocol, "tflop": work, "memory": memory, "rows": latency["rows"] + eight},
+    )
+    felt = [
+        FeltPicture(
+            contender=name, network=0.004, wait=0.02 * (k % 2), encode=0.008, denoise=0.03 * (1 + j),
+            decode=0.012, paint=0.006 + 0.0001 * k, behind=k % 3,
+        )
+        for j, name in enumerate(contenders[:3])
+        for k in range(40)
+    ]  # fmt: skip
+    about = {"device": "NVIDIA H200", "browser": "Chromium 140"}
+    folder.write_json(
+        "interactive.json", {"protocol": about, "fingerprint": "x", "rows": [asdict(r) for r in felt]}
+    )
 
 
 def _images(
@@ -151,7 +225,26 @@ def ratings_document(contenders: tuple[str, ...], *, simulated: bool) -> dict[st
             for b in contenders[i + 1 :]:
                 rate = 1 / (1 + 10 ** ((strength[b] - strength[a]) / 400))
                 wins.append({"a": a, "b": b, "rate": rate, "low": rate - 0.07, "high": rate + 0.07, "n": 50})
-        return {"ratings": ratings, "win_rates": wins}
+        average = [
+            {
+                "contender": name,
+                "rate": 0.5,
+                "low": 0.4,
+                "high": 0.6,
+                "n": 190,
+                "opponents": len(contenders) - 1,
+            }
+            for name in contenders
+        ]
+        levels = {
+            level: {"n": 90, "note": "", "ratings": [], "average_win_rates": average}
+            for level in ("Animals", "World Knowledge")
+        }
+        return {
+            "ratings": ratings, "win_rates": wins, "n": 300, "n_raters": 12, "average_win_rates": average,
+            "by_category": levels, "by_challenge": {}, "by_rater_group": {"friends of Ada": {"n": 300}},
+            "robustness": {"flipping_raters": [[f"{1:032x}", contenders[0]]]},
+        }  # fmt: skip
 
     return {
         "simulated": simulated,
