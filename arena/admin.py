@@ -2,104 +2,35 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
-from typing import Any
 
 from fastapi import FastAPI, Request
 
-from arena import register
+from arena import dashboard
+from arena.ballots import PHASES
 from arena.desk import Desk
-from arena.exchange import FORMATS, collect
-from bench.records import InputError
+from arena.exchange import FORMATS
 
 LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <title>Administration</title>
-<body style="font: 1rem system-ui; max-width: 24rem; margin: 4rem auto; padding: 1rem">
-<h1 style="font-size: 1.4rem">Administration</h1><form method="post" action="admin-login">
-<label>Token<br><input name="token" type="password" autocomplete="current-password" required
-style="font: inherit; width: 100%; padding: .6rem"></label>
-<p><button style="font: inherit; padding: .6rem 1rem">Sign in</button></p></form></body></html>"""
+<body style="font: 1rem/1.5 system-ui; max-width: 24rem; margin: 0 auto; padding: 20vh 1rem 1rem">
+<h1 style="font-size: 1.6rem">Administration</h1><form method="post" action="admin-login">
+<label>Token<br><input name="token" type="password" autocomplete="current-password" required autofocus
+style="font: inherit; width: 100%; box-sizing: border-box; padding: .7rem; border-radius: .6rem;
+border: 1px solid #888">
+</label><p><button style="font: inherit; font-weight: 600; padding: .7rem 1.4rem; border: 0; border-radius: .6rem;
+background: #0b5cb5; color: #fff">Sign in</button></p></form></body></html>"""
 
-
-def progress_text(desk: Desk) -> str:
-    """Markdown: phase, votes, raters, what was left out."""
-    with desk.ballots.reading() as tx:
-        rows, phase, states, raters = tx.pairs(), tx.phase, tx.state_counts(), register.all_raters(tx.db)
-    voted, wanted = sum(p.voted for p in rows), sum(p.wanted for p in rows)
-    simulated = any(r.simulated for r in raters)
-    lines = [
-        f"**{html.escape(desk.study.name)}** is **{phase}**: {voted} of {wanted} votes "
-        f"({100 * voted / max(wanted, 1):.1f}%), {len(raters)} raters.",
-        f"Assignments: {', '.join(f'{n} {state}' for state, n in sorted(states.items())) or 'none yet'}.",
-    ]
-    if desk.left_out:
-        lines.append(f"{desk.left_out} pairs × prompts are not shown because an image is missing.")
-    if simulated:
-        lines.insert(0, "## SIMULATED VOTES: nothing here says anything about a model")
-    return "\n\n".join(lines)
-
-
-def pair_rows(desk: Desk) -> list[list[Any]]:
-    """question, first, second, first wins, second wins, ties, both bad, votes, wanted"""
-    with desk.ballots.reading() as tx:
-        rows = tx.pairs()
-    return [
-        [p.question, p.first, p.second, p.first_wins, p.second_wins, p.ties, p.both_bad, p.voted, p.wanted]
-        for p in rows
-    ]
-
-
-def rating_rows(desk: Desk) -> tuple[str, list[list[Any]]]:
-    """A note, and question, contender, rating, low, high, votes."""
-    from arena.battles import code_battles
-    from arena.rate import Options, rate
-
-    rows, _ = collect(desk.ballots, desk.prompts)
-    try:
-        document = rate(
-            code_battles(rows),
-            study=desk.study.name,
-            options=Options(anchor=desk.study.file.report.anchor, bootstrap=0, shuffles=1),
-        )
-    except InputError as error:
-        return str(error), []
-    table = [
-        [question, r.contender, _round(r.rating), _round(r.low), _round(r.high), r.n]
-        for question, block in document.questions.items()
-        for r in block.ratings
-    ]
-    note = f"{document.n_votes} votes counted; left out: {document.excluded or 'none'}; 95% intervals."
-    return note, table
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
-
-
-def rater_rows(desk: Desk) -> list[list[Any]]:
-    """One row a rater, as `arena.raters.trust` sees them."""
-    _, about = collect(desk.ballots, desk.prompts)
-    return [
-        [
-            t.rater[:8],
-            t.group,
-            t.votes,
-            f"{t.checks_passed}/{t.checks_passed + t.checks_failed}",
-            f"{t.repeats_same}/{t.repeats}",
-            _round(t.median_seconds),
-            f"{100 * t.same_side:.0f}%",
-            t.verdict,
-        ]
-        for t in about
-    ]
+LABELS = {"open": "Open", "paused": "Pause", "closed": "Close for good"}
+EVERY = 10
+"""Seconds between looks at the counters while the page is open."""
 
 
 def set_phase(desk: Desk, phase: str) -> str:
     with desk.ballots.writing() as tx:
         tx.set_setting("phase", phase)
-    return progress_text(desk)
+    return dashboard.progress(desk)
 
 
 def mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> None:
@@ -107,50 +38,24 @@ def mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> Non
     import gradio as gr
 
     with gr.Blocks(title="Administration", analytics_enabled=False) as blocks:
-        status = gr.Markdown()
+        status = gr.HTML()
         with gr.Row():
-            buttons = {
-                phase: gr.Button(label)
-                for phase, label in (("open", "Open"), ("paused", "Pause"), ("closed", "Close for good"))
-            }
-            refresh = gr.Button("Refresh", variant="primary")
+            buttons = {phase: gr.Button(LABELS[phase], min_width=80) for phase in PHASES}
+            refresh = gr.Button("Refresh", variant="primary", min_width=80)
         links = " · ".join(f'<a href="../admin-export/{kind}" download>{kind}</a>' for kind in FORMATS)
-        gr.HTML(f"<p>Download the votes: {links}</p>")
-        gr.Markdown("### Pairs")
-        pair_table = gr.Dataframe(
-            headers=[
-                "question",
-                "first",
-                "second",
-                "first wins",
-                "second wins",
-                "ties",
-                "both bad",
-                "votes",
-                "wanted",
-            ],
-            interactive=False,
-        )
-        gr.Markdown("### Leaderboard")
-        note = gr.Markdown()
-        board = gr.Dataframe(
-            headers=["question", "contender", "rating", "low", "high", "votes"], interactive=False
-        )
-        gr.Markdown("### Raters")
-        rater_table = gr.Dataframe(
-            headers=["rater", "group", "votes", "checks", "repeats", "median s", "same side", "verdict"],
-            interactive=False,
-        )
+        gr.HTML(f"Download the votes: {links}")
+        with gr.Tab("Leaderboard"):
+            board = gr.HTML()
+        with gr.Tab("Pairs"):
+            matrix = gr.HTML()
+        with gr.Tab("Raters"):
+            people = gr.Dataframe(headers=dashboard.RATER_COLUMNS, interactive=False)
 
-        def everything() -> tuple[Any, ...]:
-            said, ratings = rating_rows(desk)
-            return progress_text(desk), pair_rows(desk), said, ratings, rater_rows(desk)
-
-        outputs = [status, pair_table, note, board, rater_table]
-        blocks.load(everything, None, outputs, api_visibility="private")
-        refresh.click(everything, None, outputs, api_visibility="private")
-        gr.Timer(10).tick(
-            lambda: (progress_text(desk), pair_rows(desk)),
+        outputs = [status, matrix, board, people]
+        blocks.load(lambda: dashboard.everything(desk), None, outputs, api_visibility="private")
+        refresh.click(lambda: dashboard.everything(desk), None, outputs, api_visibility="private")
+        gr.Timer(EVERY).tick(
+            lambda: (dashboard.progress(desk), dashboard.matrix(desk)),
             None,
             outputs[:2],
             api_visibility="private",
@@ -174,4 +79,5 @@ def mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> Non
         mcp_server=False,
         run_history=False,
         max_file_size=0,
+        theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"]),
     )

@@ -43,6 +43,11 @@ def render(study: Study, language: str) -> str:
     return environment.from_string((STATIC / "arena.html").read_text(encoding="utf-8")).render(
         t=chosen,
         language=language,
+        # Room is kept for words and for an original only where some question shows them.
+        asked=" ".join(
+            (["wordless"] if set(settings.questions) == {"quality"} else [])
+            + (["edits"] if "faithfulness" in settings.questions else [])
+        ),
         languages=[(code, table["name"]) for code, table in languages().items()],
         how=[chosen[f"how_{question}"] for question in settings.questions],
         keys=chosen["how_keys"].replace("{others}", "".join(chosen[f"key_{a}"] for a in middle)),

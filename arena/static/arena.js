@@ -110,7 +110,9 @@ async function show(next, message = "") {
   clearTimeout(slow);
   $("repair").hidden = true;
   $("question").textContent = say("question_" + ballot.question);
-  $("prompt").textContent = ballot.prompt ?? "";
+  const words = ballot.prompt ?? "";
+  $("prompt").textContent = words;
+  $("prompt").dataset.length = words.length > 240 ? "longer" : words.length > 110 ? "long" : "short";
   $("reference").hidden = !ballot.reference;
   $("pair").classList.toggle("with-reference", Boolean(ballot.reference));
   ["left", "right", "reference"].filter((side) => ballot[side]).forEach((side, i) => {
@@ -248,9 +250,13 @@ function wire() {
     const x = event.changedTouches[0].clientX - touch.x;
     const y = event.changedTouches[0].clientY - touch.y;
     touch = null;
-    if (Math.abs(x) < 60 || Math.abs(x) < 2 * Math.abs(y)) return;
+    // Towards the picture that is chosen: sideways, or up and down where the pictures are stacked.
+    const stacked = $("right").offsetTop > $("left").offsetTop;
+    const [along, across] = stacked ? [y, x] : [x, y];
+    if (Math.abs(along) < 60 || Math.abs(along) < 2 * Math.abs(across)) return;
+    if (stacked && document.documentElement.scrollHeight > innerHeight + 1) return; // a finger that scrolls
     swiped = Date.now();
-    answer(x < 0 ? "left" : "right");
+    answer(along < 0 ? "left" : "right");
   });
   addEventListener("keydown", (event) => {
     if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || $("vote").hidden) return;

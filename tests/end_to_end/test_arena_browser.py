@@ -158,10 +158,11 @@ def test_taps_and_swipes_on_a_phone(phone, arena):
     settled(phone, 2)
     phone.evaluate(
         """() => { const left = document.getElementById("left");
-        const at = (x) => [new Touch({identifier: 1, target: left, clientX: x, clientY: 200})];
-        const send = (type, x) => left.dispatchEvent(new TouchEvent(type,
-            {bubbles: true, touches: type === "touchend" ? [] : at(x), changedTouches: at(x)}));
-        send("touchstart", 250); send("touchend", 100); }"""
+        const at = (x, y) => [new Touch({identifier: 1, target: left, clientX: x, clientY: y})];
+        const send = (type, x, y) => left.dispatchEvent(new TouchEvent(type,
+            {bubbles: true, touches: type === "touchend" ? [] : at(x, y), changedTouches: at(x, y)}));
+        send("touchstart", 250, 200); send("touchend", 100, 200);  // the pictures are stacked: means nothing
+        send("touchstart", 200, 300); send("touchend", 210, 180); }"""
     )
     settled(phone, 3)
     phone.tap("#answers [data-answer=tie]")
