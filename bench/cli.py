@@ -15,8 +15,9 @@ from bench.terminal import print_rows as _table
 from bench.terminal import progress as _told
 
 if TYPE_CHECKING:
-    from bench.generate import Options, Summary
+    from bench.generate import Summary
     from bench.latency import Protocol
+    from bench.plan import Options
     from bench.study import Study
 
 app = typer.Typer(
@@ -150,7 +151,7 @@ def score(
 
     Example: [bold]bench score miniature[/bold]
     """
-    from bench.generate import resolve_device
+    from bench.plan import resolve_device
     from bench.run import opened, score_stage
 
     found = _read(study)
@@ -346,7 +347,7 @@ def _read(study: str) -> Study:
 
 
 def _options(device: str, dtype: str | None, batch_size: str, optimize: str, limit: int | None) -> Options:
-    from bench.generate import Options
+    from bench.plan import Options
 
     if dtype not in (None, "float16", "bfloat16", "float32"):
         raise InputError(f"--dtype {dtype}: one of float16, bfloat16, float32")

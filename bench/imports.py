@@ -6,10 +6,10 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.generate import encode_webp
 from bench.records import Failure, Generation, InputError, settings_hash, unknown
 from bench.store import StudyFolder, sha256, write_bytes
 from bench.study import Study
+from bench.webp import encode_webp
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 Place = tuple[str, int]

@@ -11,11 +11,12 @@ from itertools import pairwise
 from typing import Any
 
 from bench import reference_pictures
-from bench.generate import Loader, Options, resolve_device, seed_of
 from bench.models import Model
+from bench.plan import Options, resolve_device, seed_of
 from bench.records import Contender, Timing, settings_hash
 from bench.store import StudyFolder
 from bench.study import Study
+from bench.worker import Loader
 
 WINDOW = (
     "encode: prompt text to embeddings, tokeniser included; denoise: initial noise to latents; decode: latents to "

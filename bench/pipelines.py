@@ -254,15 +254,31 @@ class Pipeline:
 
     def decode(self, latents: Latents) -> np.ndarray:
         """uint8 (n, h, w, 3)."""
+        return self.decode_later(latents)()
+
+    def decode_later(self, latents: Latents) -> Callable[[], np.ndarray]:
+        """Starts decoding. What comes back waits for the pixels, uint8 (n, h, w, 3), from any thread: on a GPU
+        the next batch can be launched first.
+        """
         import torch
 
         with torch.inference_mode():
             last = self.stages[-1] if self.stages else self.pipe
             pixels = self._decoded(last, latents)
-            return (
-                (pixels.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
-                .permute(0, 2, 3, 1).cpu().numpy()
-            )  # fmt: skip
+            pixels = (pixels.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+            pixels = pixels.permute(0, 2, 3, 1).contiguous()
+            if not self.device.startswith("cuda"):
+                return pixels.numpy
+            host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
+            host.copy_(pixels, non_blocking=True)
+            copied = torch.cuda.Event()
+            copied.record()
+
+        def wait() -> np.ndarray:
+            copied.synchronize()
+            return host.numpy()
+
+        return wait
 
     def _decoded(self, pipe: Any, latents: Latents) -> Any:
         import torch

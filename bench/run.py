@@ -10,8 +10,9 @@ from pathlib import Path
 from types import FrameType
 
 from bench import provenance, reference_pictures
-from bench.generate import Options, Summary, generate, resolve_device
+from bench.generate import Summary, generate
 from bench.latency import Protocol, measure
+from bench.plan import Options, resolve_device
 from bench.records import InputError
 from bench.store import StudyFolder
 from bench.study import Study

@@ -42,6 +42,11 @@ class StudyFolder:
     path: Path
 
     @property
+    def where(self) -> str:
+        """As it is told to people."""
+        return str(self.path)
+
+    @property
     def study_file(self) -> Path:
         return self.path / "study.toml"
 
@@ -88,6 +93,20 @@ class StudyFolder:
     def reference(self, prompt_id: str) -> Path:
         """The kept reference image of a prompt of an image-to-image study."""
         return self.path / "references" / f"{prompt_id}.webp"
+
+    def write_image(self, contender: str, prompt_id: str, replicate: int, data: bytes) -> None:
+        """Atomic and durable."""
+        write_bytes(self.image(contender, prompt_id, replicate), data)
+
+    def intact(self) -> Iterator[tuple[Key, bool]]:
+        """Of each row, in order, whether a file of its size is there. Memory does not grow with the rows."""
+        images = f"{self.path}/images"
+        for row in iterate_rows(self.generations_file, Generation):
+            try:
+                size = os.stat(f"{images}/{row.contender}/{row.prompt_id}-{row.replicate}.webp").st_size
+            except FileNotFoundError:
+                size = -1
+            yield (row.contender, row.prompt_id, row.replicate), size == row.bytes
 
     def prompts(self) -> list[Prompt]:
         """The prompts of the study in order, as frozen at the first run."""

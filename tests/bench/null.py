@@ -42,6 +42,10 @@ class NullPipeline:
                 on_step(step)
         return list(zip(embeddings, seeds, strict=True))
 
+    def decode_later(self, latents):
+        pixels = self.decode(latents)
+        return lambda: pixels
+
     def decode(self, latents) -> np.ndarray:
         return np.stack(
             [

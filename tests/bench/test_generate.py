@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from bench import reference_pictures
-from bench.generate import Frozen, Options, Worker, generate, read_pixels, resolve_device, seed_of, units
+from bench.generate import generate
+from bench.plan import Census, Frozen, Options, resolve_device, seed_of, units
 from bench.records import InputError
 from bench.store import StudyFolder
 from bench.study import read
+from bench.webp import read_pixels
+from bench.worker import Maker
 
 from .null import NullPipeline
 
@@ -130,10 +133,13 @@ def test_another_batch_shape_or_dtype_midway_is_refused(study, tmp_path):
 
 
 def test_units_cover_every_missing_image_once(study):
-    model = study.models["tiny-turbo"]
-    found = [key for unit in units(study, model, 3, set(), None) for key in unit.keys]
+    frozen = Frozen(shape=3, device="cpu", dtype="float32", optimize="none")
+    done = Census(study)
+    found = [key for unit in units(study, "tiny-turbo", frozen, done, None) for key in unit.keys]
     assert len(found) == len(set(found)) == 2 * 7 * 2
-    rest = [key for unit in units(study, model, 3, set(found[:5]), None) for key in unit.keys]
+    for key in found[:5]:
+        done.mark(key)
+    rest = [key for unit in units(study, "tiny-turbo", frozen, done, None) for key in unit.keys]
     assert set(rest) == set(found[5:])
 
 
@@ -182,18 +188,15 @@ def test_bytes_do_not_depend_on_how_many_share_a_padded_batch(tmp_path, cache):
         STUDY.replace('"tiny-turbo@4", "tiny-sdxl@50"', '"tiny-lcm@4", "tiny-sdxl@3"')
     )
     study = read(tmp_path / "study.toml")
-    frozen = Frozen(shape=4, device="cpu", dtype="float32", optimize="none")
     for contender in study.contenders:
         model = study.models[contender.model]
         pipeline = load(model, device="cpu")
-        worker = Worker(
-            study=study, folder=StudyFolder(tmp_path), model=model, frozen=frozen, pipeline=pipeline
-        )
+        maker = Maker(study=study, folder=StudyFolder(tmp_path), model=model, device="cpu", pipeline=pipeline)
         found = pipeline.encode([p.text for p in study.prompts], contender)
         embeddings = {p.id: e for p, e in zip(study.prompts, found, strict=True)}
-        whole = worker.pixels(study.prompts, 0, contender, embeddings)
+        whole = maker.pixels(study.prompts, 0, contender, embeddings, 4)()
         assert len({picture.tobytes() for picture in whole}) == 4
         for count in (1, 3):
-            some = worker.pixels(study.prompts[:count], 0, contender, embeddings)
+            some = maker.pixels(study.prompts[:count], 0, contender, embeddings, 4)()
             assert (some == whole[:count]).all(), contender.name
         pipeline.close()

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.generate import read_pixels
 from bench.imports import bring
 from bench.records import InputError
 from bench.store import StudyFolder
 from bench.study import read
+from bench.webp import read_pixels
 
 STUDY = """name = "brought"
 contenders = ["midjourney", "dall-e-3", "tiny-turbo@1"]

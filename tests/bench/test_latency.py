@@ -1,7 +1,7 @@
 import pytest
 
-from bench.generate import Options
 from bench.latency import Protocol, calls_of, measure, time_contender
+from bench.plan import Options
 from bench.store import StudyFolder
 from bench.study import read
 

@@ -15,10 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.generate import Frozen, Options, encode_webp, generate, seed_of
+from bench.generate import generate
 from bench.pipelines import load
+from bench.plan import Frozen, Options, seed_of
 from bench.store import StudyFolder
 from bench.study import Study, read
+from bench.webp import encode_webp
 
 ROUNDS = 5
 SHAPE = 8
