@@ -1,7 +1,13 @@
-"""Stages `vae` and `decoder`: 64x64 RGB to an 8x8 latent of 12 channels, mean 0, variance 1, and back."""
+"""Stages `decoder` and `encoder`: 64x64 RGB to an 8x8 latent of 16 channels, and back.
+
+The latent is a linear patch code: the first 16 principal components of 8x8 pixel patches, damped so that fine
+detail weighs more than its variance. It needs no training, so the denoiser starts at once; the decoder learns to
+turn codes, also wrong ones, into sharp pictures, and the encoder to give the codes.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +15,8 @@ import numpy as np
 
 from bench.miniature.loop import batch_indices, train_stage
 
-CHANNELS = 12
+CHANNELS = 16
+PATCH = 8  # pixels
 CONFIG = {
     "in_channels": 3,
     "out_channels": 3,
@@ -24,6 +31,7 @@ CONFIG = {
     "force_upcast": False,
     "mid_block_add_attention": False,
 }
+LOG_VARIANCE = -6.0  # of the encoder's posterior, constant
 
 
 def build() -> Any:
@@ -40,90 +48,97 @@ def to_tensor(images: np.ndarray, device: str = "cpu"):
     return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
-def train(folder: Path, images: np.ndarray, *, steps: int, batch: int, seed: int, device: str) -> Any:
-    """Absolute and squared error, edges counted again, a small KL term; then the latent is normalised."""
-    import torch
-
-    torch.manual_seed(seed)
-    net = build().to(device)
-
-    def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        x = to_tensor(images[batch_indices(step, batch, len(images), seed)], device)
-        posterior = net.encode(x).latent_dist  # type: ignore[union-attr]
-        noise = torch.randn(posterior.mean.shape, generator=generator, device=device)
-        y = net.decode(posterior.mean + posterior.std * noise).sample  # type: ignore[union-attr]
-        error = y - x
-        edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (
-            error[..., 1:, :] - error[..., :-1, :]
-        ).abs().mean()
-        kl = posterior.kl().mean() / (CHANNELS * 64)
-        square = error.square().mean()
-        loss = error.abs().mean() + 2 * square + 0.5 * edges + 1e-3 * kl
-        return {"loss": loss, "mse": square, "kl": kl}
-
-    average = train_stage(
-        "vae", folder, net, loss_of, steps=steps, peak=2e-3, seed=seed, ema_decay=0.99, device=device
-    )
-    normalise(average, images[:512], device)  # type: ignore[arg-type]
-    return average  # type: ignore[return-value]
+def patches(images: np.ndarray) -> np.ndarray:
+    """(n, 64, 64, 3) uint8 to (n, 8, 8, 192) float32 in -1..1."""
+    n, side = len(images), images.shape[1] // PATCH
+    x = images.astype(np.float32) / 127.5 - 1
+    return x.reshape(n, side, PATCH, side, PATCH, 3).transpose(0, 1, 3, 2, 4, 5).reshape(n, side, side, -1)
 
 
-def refine(
-    folder: Path, vae: Any, images: np.ndarray, *, steps: int, batch: int, seed: int, device: str
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchCode:
+    """A linear code of 8x8 patches; variance one over all channels, more in the coarse ones."""
+
+    mean: np.ndarray
+    """(192,)"""
+    basis: np.ndarray
+    """(192, 16): principal components, each divided by the root of its standard deviation"""
+
+    def latents(self, images: np.ndarray):
+        """(n, 16, 8, 8) float16 of (n, 64, 64, 3) uint8."""
+        import torch
+
+        parts = []
+        for i in range(0, len(images), 512):
+            code = (patches(images[i : i + 512]) - self.mean) @ self.basis
+            parts.append(torch.from_numpy(code).permute(0, 3, 1, 2).half().contiguous())
+        return torch.cat(parts)
+
+
+def patch_code(images: np.ndarray) -> PatchCode:
+    """Fit the code to pictures; (n, 64, 64, 3) uint8. Components' signs are fixed by their largest entry."""
+    rows = patches(images).reshape(-1, PATCH * PATCH * 3).astype(np.float64)
+    mean = rows.mean(0)
+    values, vectors = np.linalg.eigh(np.cov(rows.T))
+    values, vectors = values[::-1][:CHANNELS], vectors[:, ::-1][:, :CHANNELS]
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), range(CHANNELS)])
+    deviation = np.sqrt(values)
+    basis = vectors / np.sqrt(deviation) / np.sqrt(deviation.mean())
+    return PatchCode(mean=mean.astype(np.float32), basis=basis.astype(np.float32))
+
+
+def train_decoder(
+    folder: Path, vae: Any, images: np.ndarray, latents: Any, *, steps: int, batch: int, seed: int, device: str
 ) -> Any:
-    """Stage `decoder`: the decoder alone trains on, from latents a little off, as a denoiser's are."""
+    """Pictures from codes that are off by up to 0.4, as a denoiser's are: absolute and squared error, edges."""
     import torch
 
     torch.manual_seed(seed)
     vae.requires_grad_(True)
     for part in (vae.encoder, vae.quant_conv):
-        part.requires_grad_(False)  # type: ignore[union-attr]
+        part.requires_grad_(False)
+    vae.decoder.compile(dynamic=False)
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        x = to_tensor(images[batch_indices(step, batch, len(images), seed)], device)
-        with torch.no_grad():
-            z = vae.encode(x).latent_dist.mean  # type: ignore[union-attr]
-            z = z + 0.05 * torch.randn(z.shape, generator=generator, device=device)
-        error = vae.decode(z).sample - x  # type: ignore[union-attr]
+        index = batch_indices(step, batch, len(images), seed)
+        x, z = to_tensor(images[index], device), latents[torch.from_numpy(index)].float().to(device)
+        off = 0.4 * torch.rand(batch, 1, 1, 1, generator=generator, device=device) ** 2
+        z = z + off * torch.randn(z.shape, generator=generator, device=device)
+        error = vae.decode(z).sample - x
         edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (
             error[..., 1:, :] - error[..., :-1, :]
         ).abs().mean()
         square = error.square().mean()
         return {"loss": error.abs().mean() + 2 * square + 0.5 * edges, "mse": square}
 
-    average = train_stage(
-        "decoder", folder, vae, loss_of, steps=steps, peak=1.5e-3, seed=seed, ema_decay=0.99, device=device
+    return train_stage(
+        "decoder", folder, vae, loss_of, steps=steps, peak=3e-3, seed=seed, ema_decay=0.99, device=device
     )
-    return average.requires_grad_(True)  # type: ignore[return-value]
 
 
-def normalise(vae: Any, images: np.ndarray, device: str) -> None:
-    """Fold each latent channel's mean and standard deviation into the 1x1 convolutions around the latent.
-
-    StableDiffusionXLPipeline knows per-channel statistics only for four channels, hence not in the config.
-    """
+def train_encoder(
+    folder: Path, vae: Any, images: np.ndarray, latents: Any, *, steps: int, batch: int, seed: int, device: str
+) -> Any:
+    """The encoder gives the codes; its posterior's variance is a constant."""
     import torch
 
+    torch.manual_seed(seed)
+    vae.requires_grad_(False)
+    vae.encoder.requires_grad_(True)
+    vae.encoder.compile(dynamic=False)
     with torch.no_grad():
-        latents = vae.encode(to_tensor(images, device)).latent_dist.mean  # type: ignore[union-attr]
-        mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-        into, back = vae.quant_conv, vae.post_quant_conv
-        assert into is not None
-        assert back is not None
-        back.bias += (back.weight[:, :, 0, 0] * mean).sum(1)
-        back.weight *= std[None, :, None, None]
-        into.weight[:CHANNELS] /= std[:, None, None, None]
-        into.bias[:CHANNELS] = (into.bias[:CHANNELS] - mean) / std
-        into.bias[CHANNELS:] -= 2 * std.log()  # the log-variance of the rescaled latent
+        vae.quant_conv.weight.copy_(torch.eye(2 * CHANNELS)[:, :, None, None])
+        vae.quant_conv.weight[CHANNELS:] = 0
+        vae.quant_conv.bias.zero_()
+        vae.quant_conv.bias[CHANNELS:] = LOG_VARIANCE
 
+    def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        index = batch_indices(step, batch, len(images), seed)
+        given = vae.encode(to_tensor(images[index], device)).latent_dist.mean
+        goal = latents[torch.from_numpy(index)].float().to(device)
+        return {"loss": (given - goal).square().mean()}
 
-def latents_of(vae: Any, images: np.ndarray, device: str):
-    """The latent means of images: (n, 12, 8, 8) half precision, on the CPU."""
-    import torch
-
-    with torch.no_grad():
-        parts = [
-            vae.encode(to_tensor(images[i : i + 256], device)).latent_dist.mean.half().cpu()  # type: ignore[union-attr]
-            for i in range(0, len(images), 256)
-        ]
-    return torch.cat(parts)
+    done = train_stage(
+        "encoder", folder, vae, loss_of, steps=steps, peak=3e-3, seed=seed, ema_decay=0.99, device=device
+    )
+    return done.requires_grad_(False)

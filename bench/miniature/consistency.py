@@ -62,6 +62,8 @@ def train(
     torch.manual_seed(seed)
     net = student_of(teacher).to(device)
     target = copy.deepcopy(net).requires_grad_(False)
+    for unet in (net, target, teacher.unet):
+        unet.compile(dynamic=False)
     process = forward_process(device)
     stride = 1000 // SOLVER_STEPS
 

@@ -73,19 +73,32 @@ def build_text_encoders() -> tuple[Any, Any]:
     return first, second
 
 
-class Teacher(nn.Module):
-    """Denoiser and text encoders, trained together."""
+class TextEncoders(nn.Module):
+    """Both text encoders, read as SDXL reads its own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.unet = build_unet()
         self.text_encoder, self.text_encoder_2 = build_text_encoders()
 
-    def embed(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens (n, 32) to prompt embeddings (n, 32, 128) and pooled ones (n, 64), as in SDXL."""
         one = self.text_encoder(tokens, output_hidden_states=True)
         two = self.text_encoder_2(tokens, output_hidden_states=True)
         return torch.cat([one.hidden_states[-2], two.hidden_states[-2]], -1), two.text_embeds
+
+
+class Teacher(nn.Module):
+    """The denoiser, and the text encoders it reads with."""
+
+    def __init__(self, reader: TextEncoders) -> None:
+        super().__init__()
+        self.unet = build_unet()
+        self.reader = reader.requires_grad_(False).eval()
+
+    def embed(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Prompt embeddings and pooled ones; the encoders are frozen."""
+        with torch.no_grad():
+            return self.reader(tokens)
 
 
 def predict(

@@ -18,8 +18,8 @@ def export_sdxl(teacher: Teacher, vae, folder: Path) -> None:
     tokenizer = make_tokenizer()
     pipeline = StableDiffusionXLPipeline(
         vae=vae,
-        text_encoder=teacher.text_encoder,  # type: ignore[arg-type]
-        text_encoder_2=teacher.text_encoder_2,  # type: ignore[arg-type]
+        text_encoder=teacher.reader.text_encoder,  # type: ignore[arg-type]
+        text_encoder_2=teacher.reader.text_encoder_2,  # type: ignore[arg-type]
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
         unet=teacher.unet,

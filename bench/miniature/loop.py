@@ -46,7 +46,7 @@ def train_stage(
     steps: int,
     peak: float,
     seed: int,
-    ema_decay: float = 0.998,
+    ema_decay: float = 0.999,
     device: str = "cpu",
 ) -> torch.nn.Module:
     """Train `net` in place, then give back its exponential moving average (a copy, in eval mode).

@@ -14,58 +14,58 @@ import numpy as np
 
 WEIGHTS = Path(__file__).parent / "weights"
 WORK = Path("results/.miniature-training")
-SCENES = 48_000
-ENCODED = 30_000  # of them, for the teacher and its students
+SCENES = 96_000
+CAPTIONS = 120_000  # for the text encoders
 STAGES = {  # steps, batch
     "classifier": (2500, 64),
     "clip": (1250, 128),
-    "vae": (2200, 16),
-    "decoder": (1000, 16),
-    "teacher": (2600, 32),
-    "lcm": (500, 16),
-    "turbo": (400, 16),
+    "text": (2500, 128),
+    "decoder": (4000, 32),
+    "encoder": (1500, 32),
+    "teacher": (9000, 64),
+    "lcm": (1000, 32),
+    "turbo": (1500, 32),
 }
 
 
-def encoded(work: Path, vae, images: np.ndarray, device: str):
-    """The latents of training pictures, kept in the work folder."""
-    import torch
-
-    from bench.miniature.autoencoder import latents_of
-
-    path = work / f"latents-{len(images)}.pt"
-    if not path.exists():
-        torch.save(latents_of(vae, images, device), path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").rename(path)
-    return torch.load(path, weights_only=True)
-
-
 def make_family(
-    work: Path, weights: Path, stages: dict[str, tuple[int, int]], scenes: int, device: str
+    work: Path, weights: Path, stages: dict[str, tuple[int, int]], scenes: int, device: str, only: list[str]
 ) -> None:
-    """Train every stage in order and write the weights after each one that others can already use."""
-    from bench.miniature import adversarial, autoencoder, classifier, clip, consistency, export, teacher
+    """Train the stages named in `only` in order, with the checkpoints of those they build on."""
+    from bench.miniature import adversarial, autoencoder, classifier, clip, consistency, export, reading, teacher
     from bench.miniature.dataset import cached
 
     data = cached(work, scenes, seed=0)
     images, tokens = data.images, data.tokens
+    latents = autoencoder.patch_code(images[:4000]).latents(images)
 
     def plan(stage: str, seed: int) -> dict:
+        """A stage that is not asked for is only loaded."""
         steps, batch = stages[stage]
-        return {"steps": steps, "batch": batch, "seed": seed, "device": device}
+        return {"steps": steps if stage in only else 0, "batch": batch, "seed": seed, "device": device}
 
-    scene_net = classifier.train(work, images, data.labels, **plan("classifier", 2))
-    export.export_classifier(scene_net, weights / "classifier")
-    clip.export(clip.train(work, images, tokens, **plan("clip", 3)), weights / "clip")
-    vae = autoencoder.train(work, images, **plan("vae", 1))
-    latents = encoded(work, vae, images[:ENCODED], device)
-    vae = autoencoder.refine(work, vae, images, **plan("decoder", 7))
-    master = teacher.train(work, latents, tokens, **plan("teacher", 4)).requires_grad_(False)
-    export.export_sdxl(master, vae, weights / "sdxl")
-    student = consistency.train(work, master, latents, tokens, **plan("lcm", 5))
-    export.export_unet(student, export.lcm_scheduler(), weights / "lcm")
-    student = adversarial.train(work, master, vae, scene_net, images, latents, tokens, **plan("turbo", 6))
-    export.export_unet(student, export.turbo_scheduler(), weights / "turbo")
+    def wanted(*names: str) -> bool:
+        return any(name in only for name in names)
+
+    if wanted("clip"):
+        clip.export(clip.train(work, images, tokens, **plan("clip", 3)), weights / "clip")
+    if wanted("text", "teacher", "lcm", "turbo"):
+        reader = reading.train(work, captions_seen=CAPTIONS, **plan("text", 8))
+        master = teacher.train(work, reader, latents, tokens, **plan("teacher", 4)).requires_grad_(False)
+    if wanted("classifier", "turbo"):
+        scene_net = classifier.train(work, images, data.labels, **plan("classifier", 2))
+        export.export_classifier(scene_net, weights / "classifier")
+    if wanted("decoder", "encoder", "turbo"):
+        vae = autoencoder.train_decoder(work, autoencoder.build(), images, latents, **plan("decoder", 7))
+        vae = autoencoder.train_encoder(work, vae, images, latents, **plan("encoder", 1))
+    if wanted("teacher", "decoder", "encoder"):
+        export.export_sdxl(master, vae, weights / "sdxl")
+    if wanted("lcm"):
+        student = consistency.train(work, master, latents, tokens, **plan("lcm", 5))
+        export.export_unet(student, export.lcm_scheduler(), weights / "lcm")
+    if wanted("turbo"):
+        student = adversarial.train(work, master, vae, scene_net, images, latents, tokens, **plan("turbo", 6))
+        export.export_unet(student, export.turbo_scheduler(), weights / "turbo")
 
 
 def main() -> None:
