@@ -282,7 +282,7 @@ def models(as_json: Json = False) -> None:
         }
         for m in MODELS.values()
     ]
-    _table(rows, as_json)
+    _table(rows, as_json, below=("licence", "source"))
 
 
 @app.command(rich_help_panel="Look")
@@ -299,7 +299,7 @@ def studies(as_json: Json = False) -> None:
             {"study": name, "title": data.get("title", ""), "contenders": " ".join(data["contenders"]),
              "prompts": data["prompts"].get("set", "own file"), "count": data["prompts"].get("count", "all")}
         )  # fmt: skip
-    _table(rows, as_json)
+    _table(rows, as_json, below=("title", "contenders"))
 
 
 @prompts_app.callback()
@@ -317,7 +317,7 @@ def prompts(context: typer.Context, as_json: Json = False) -> None:
          "title": s.title, "source": s.source}
         for s in sets.PROMPT_SETS.values()
     ]  # fmt: skip
-    _table(rows, as_json)
+    _table(rows, as_json, below=("title", "licence", "source"))
 
 
 @prompts_app.command("add")

@@ -23,19 +23,37 @@ Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 HERE = Path("results")
 
 
-def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+def print_rows(rows: Sequence[dict[str, Any]], as_json: bool, below: Sequence[str] = ()) -> None:
+    """Rows as a table, or as JSON. below: columns too long for one, a dim line under each row."""
     if as_json:
         print(json.dumps(list(rows), indent=1, ensure_ascii=False))
         return
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column, overflow="fold", no_wrap=column in ("model", "set", "study", "state"))
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)
+    console = Console()
+    columns = [column for column in rows[0] if column not in below]
+    cells = [["" if row[column] is None else str(row[column]) for column in columns] for row in rows]
+    if not below:
+        table = Table(header_style="bold", box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold", no_wrap=column == "state")
+        for line in cells:
+            table.add_row(*line)
+        console.print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+
+    def aligned(line: Sequence[str]) -> str:
+        return "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+    console.print(Text(aligned(columns), style="bold"))
+    for line, row in zip(cells, rows, strict=True):
+        console.print(Text(aligned(line)))
+        told = " · ".join(str(row[column]) for column in below if row[column])
+        console.print(Padding(Text(told, style="dim"), (0, 0, 0, 2)))
 
 
 @contextmanager

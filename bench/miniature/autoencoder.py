@@ -88,7 +88,15 @@ def patch_code(images: np.ndarray) -> PatchCode:
 
 
 def train_decoder(
-    folder: Path, vae: Any, images: np.ndarray, latents: Any, *, steps: int, batch: int, seed: int, device: str
+    folder: Path,
+    vae: Any,
+    images: np.ndarray,
+    latents: Any,
+    *,
+    steps: int,
+    batch: int,
+    seed: int,
+    device: str,
 ) -> Any:
     """Pictures from codes that are off by up to 0.4, as a denoiser's are: absolute and squared error, edges."""
     import torch
@@ -117,7 +125,15 @@ def train_decoder(
 
 
 def train_encoder(
-    folder: Path, vae: Any, images: np.ndarray, latents: Any, *, steps: int, batch: int, seed: int, device: str
+    folder: Path,
+    vae: Any,
+    images: np.ndarray,
+    latents: Any,
+    *,
+    steps: int,
+    batch: int,
+    seed: int,
+    device: str,
 ) -> Any:
     """The encoder gives the codes; its posterior's variance is a constant."""
     import torch

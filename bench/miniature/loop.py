@@ -53,6 +53,7 @@ def train_stage(
 
     loss_of(step, generator): named losses; `loss` is minimised, all are logged to `<name>.jsonl`.
     A checkpoint every CHECKPOINT_EVERY steps; a finished stage is only loaded.
+    Raises FileNotFoundError: no steps are asked for and there is no checkpoint.
     """
     import copy
 
@@ -63,7 +64,7 @@ def train_stage(
     trained = [p for p in net.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     path, step, spent = folder / f"{name}.pt", 0, 0.0
-    if path.exists():
+    if path.exists() or steps == 0:
         saved = torch.load(path, map_location=device, weights_only=True)
         net.load_state_dict(saved["net"])
         average.load_state_dict(saved["average"])

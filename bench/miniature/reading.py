@@ -81,7 +81,9 @@ class Reader(nn.Module):
         return tuple(head(part) for head, part in zip(self.heads, parts, strict=True))
 
 
-def train(folder: Path, *, captions_seen: int, steps: int, batch: int, seed: int, device: str) -> TextEncoders:
+def train(
+    folder: Path, *, captions_seen: int, steps: int, batch: int, seed: int, device: str
+) -> TextEncoders:
     """Cross-entropy of every answer of every head; the heads are thrown away."""
     torch.manual_seed(seed)
     net = Reader().to(device)
