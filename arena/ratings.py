@@ -67,12 +67,14 @@ def davidson(
     """Fit of counts (m, m, 3 or 4). A position effect that the design cannot tell apart from the
     contenders (each pair always shown one way round) is left out, with a note.
 
-    Raises InputError: no votes, groups of contenders that never met, no convergence;
+    Raises InputError: no votes, ties only, groups of contenders that never met, no convergence;
     SeparationError (an InputError): strengths without a finite estimate, unless `penalty` > 0.
     """
     counts = np.ascontiguousarray(counts[..., :3], dtype=np.float64)
     notes: list[str] = []
     check_graph(contenders, counts, separation=penalty == 0)
+    if not counts[..., :TIE].any():
+        raise InputError("every vote is a tie: nothing tells the contenders apart; collect more votes")
     ties = bool(counts[..., TIE].sum() > 0)
     if not ties:
         notes.append("no ties were given: the tie parameter is not estimated")

@@ -27,6 +27,10 @@ Floats = NDArray[np.float64]
 KINDS = ("two-way", "rater", "prompt", "vote")
 DRAWS = 10_000
 """Of the normal vector behind max-t; a 95% point then has a standard error of about 0.01."""
+MANY = 200.0
+"""Degrees of freedom from which on all differences share one chi-square: see `_largest`."""
+WORK = 8e9
+"""Multiplications that the Wishart draws may take; beyond it there are fewer draws, 1,000 at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,27 +255,15 @@ def simultaneous_differences(
     seed: int = 0,
 ) -> Differences:
     """All pairwise differences with joint (max-t) intervals: Hothorn, Bretz and Westfall 2008,
-    Biometrical Journal 50(3), the multivariate t simulated from the covariance (m, m)."""
+    Biometrical Journal 50(3), the largest |t| simulated from the covariance (m, m)."""
     from scipy.special import stdtr
 
     m = len(strength)
     first, second = np.triu_indices(m, 1)
     variance = matrix[first, first] + matrix[second, second] - 2 * matrix[first, second]
     error = np.sqrt(np.maximum(variance, 1e-300))
-    rng = np.random.default_rng(seed)
-    values, vectors = np.linalg.eigh(matrix)
-    root = (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
-    draw = rng.standard_normal((draws, m), dtype=np.float32) @ root.T
-    inverse = np.zeros((m, m), np.float32)
-    inverse[first, second] = np.where(variance > 0, 1 / error, 0.0)
-    largest = np.zeros(draws, np.float32)
-    columns = np.ascontiguousarray(draw.T)
-    for i in range(m - 1):
-        gap = np.abs(columns[i + 1 :] - columns[i])
-        gap *= inverse[i, i + 1 :, None]
-        np.maximum(largest, gap.max(axis=0), out=largest)
-    if math.isfinite(freedom):
-        largest = largest / np.sqrt(rng.chisquare(freedom, draws) / freedom)
+    largest = _largest(matrix, freedom, draws, np.random.default_rng(seed))
+    draws = len(largest)
     critical = float(np.quantile(largest, level))
     difference = strength[first] - strength[second]
     statistic = np.abs(difference) / error
@@ -287,6 +279,59 @@ def simultaneous_differences(
         high=difference + critical * error,
         p_adjusted=np.minimum(1.0, np.maximum((1 + beyond) / (1 + draws), single)),
     )
+
+
+def _largest(matrix: Floats, freedom: float, draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(draws or fewer,) largest |t| among all differences of normal vectors with this covariance.
+
+    Few clusters: each draw has a covariance estimate of its own, Wishart with `freedom` degrees of freedom,
+    as the fit had. One chi-square for all differences, the textbook's multivariate t, is too short there:
+    with 40 clusters joint 95% intervals of 6 contenders hold 94.3%, of 20 contenders 93.4%. From MANY on
+    the two agree (94.9%, 94.6%).
+    """
+    m = len(matrix)
+    values, vectors = np.linalg.eigh(matrix)
+    root = (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
+    few = math.isfinite(freedom) and freedom < MANY
+    if few:
+        draws = min(draws, max(1000, int(WORK / ((freedom + 60) * m * m))))
+    columns = root @ rng.standard_normal((m, draws), dtype=np.float32)
+    first, second = np.triu_indices(m, 1)
+    variance = (matrix[first, first] + matrix[second, second] - 2 * matrix[first, second]).astype(np.float32)
+    if few:
+        return _studentised(columns.T, root, int(freedom), rng)
+    inverse = np.zeros((m, m), np.float32)
+    inverse[first, second] = np.where(variance > 0, 1 / np.sqrt(np.maximum(variance, 1e-30)), 0.0)
+    largest = np.zeros(draws, np.float32)
+    for i in range(m - 1):
+        gap = np.abs(columns[i + 1 :] - columns[i])
+        gap *= inverse[i, i + 1 :, None]
+        np.maximum(largest, gap.max(axis=0), out=largest)
+    if math.isfinite(freedom):
+        largest /= np.sqrt(rng.chisquare(freedom, draws) / freedom)
+    return largest
+
+
+def _studentised(
+    rows: NDArray[np.float32], root: NDArray[np.float32], freedom: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """(draws,) largest |difference| of each row (draws, m) over its standard error by a Wishart draw."""
+    draws, m = rows.shape
+    largest = np.empty(draws, np.float32)
+    block = max(1, 500_000 // (m * max(m, freedom)))
+    for begin in range(0, draws, block):
+        part = rows[begin : begin + block]
+        sample = rng.standard_normal((len(part), freedom, m), dtype=np.float32) @ root.T
+        wishart = np.swapaxes(sample, 1, 2) @ sample
+        own = np.einsum("bii->bi", wishart)
+        variance = own[:, :, None] + own[:, None, :]
+        variance -= 2 * wishart
+        gap = part[:, :, None] - part[:, None, :]
+        gap *= gap
+        # Below float32's rounding a difference has no variance that could be told from none.
+        gap /= np.maximum(variance, 1e-6 * own.max(axis=1)[:, None, None] + 1e-30, out=variance)
+        largest[begin : begin + block] = gap.max(axis=(1, 2))
+    return np.sqrt(largest * freedom)
 
 
 def _two_sided_normal(statistic: Floats) -> Floats:
@@ -316,8 +361,14 @@ def marginal_errors(matrix: Floats, anchor: int | None) -> Floats:
 
 
 def t_quantile(freedom: float, level: float = 0.95) -> float:
-    """Two-sided critical value."""
+    """Two-sided critical value; of the normal where `freedom` is infinite."""
+    return float(t_quantiles(np.array([freedom]), level)[0])
+
+
+def t_quantiles(freedom: Floats, level: float = 0.95) -> Floats:
+    """As `t_quantile`, of many."""
     from scipy.special import ndtri, stdtrit
 
     point = (1 + level) / 2
-    return float(stdtrit(freedom, point)) if math.isfinite(freedom) else float(ndtri(point))
+    finite = np.isfinite(freedom)
+    return np.where(finite, stdtrit(np.where(finite, freedom, 1.0), point), ndtri(point))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from arena.battles import BOTH_BAD, VoteTable, select
 from arena.ratings import count_votes
-from arena.uncertainty import cluster_kind, t_quantile
+from arena.uncertainty import cluster_kind, t_quantile, t_quantiles
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +33,9 @@ class Rates:
     wilson_high: Floats
     n: NDArray[np.int64]
     """Votes behind each."""
-    freedom: float
+    freedom: Floats
+    """(k,) of Student's t: the raters or prompts behind each, whichever are fewer, less 1; infinite where
+    nothing could be clustered on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +137,13 @@ def _rates(
     level: float,
 ) -> Rates:
     variance, clusters = group_variances(table, group, influence, len(rate), copies)
-    freedom = min(clusters) - 1.0 if clusters else math.inf
+    freedom = clusters - 1.0
     with np.errstate(invalid="ignore", divide="ignore"):
         effective = np.where(variance > 0, rate * (1 - rate) / variance, np.inf)
     # At 0% or 100% nothing varies: a cluster, not a vote, is then what was seen.
     flat = (rate <= 0) | (rate >= 1) | (variance <= 0)
-    effective = np.where(flat, min([*clusters, *n[n > 0]], default=1), np.minimum(effective, n))
-    low, high = wilson(rate, np.minimum(effective, np.maximum(n, 1)), t_quantile(freedom, level))
+    effective = np.minimum(np.where(flat, clusters, effective), np.maximum(n, 1))
+    low, high = wilson(rate, effective, t_quantiles(freedom, level))
     wilson_low, wilson_high = wilson(rate, np.maximum(n, 1), t_quantile(math.inf, level))
     return Rates(
         rate=rate,
@@ -155,7 +157,7 @@ def _rates(
     )
 
 
-def wilson(rate: Floats, n: Floats | NDArray[np.int64], z: float) -> tuple[Floats, Floats]:
+def wilson(rate: Floats, n: Floats | NDArray[np.int64], z: Floats | float) -> tuple[Floats, Floats]:
     """Wilson's score interval of a share, kept in [0, 1]. Source: Wilson 1927, JASA 22(158)."""
     centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
@@ -164,32 +166,42 @@ def wilson(rate: Floats, n: Floats | NDArray[np.int64], z: float) -> tuple[Float
 
 def group_variances(
     table: VoteTable, group: NDArray[np.integer], influence: Floats, groups: int, copies: int = 1
-) -> tuple[Floats, list[int]]:
+) -> tuple[Floats, Floats]:
     """(groups,) clustered variance of each group's sum of influences, two-way never below vote-level (see
-    `arena.uncertainty`); and the cluster counts."""
+    `arena.uncertainty`); and the clusters behind it, of the dimension with fewer. A dimension is passed over
+    for a group that saw one cluster of it, or whose every vote is a cluster; infinite: none was left.
+
+    The clusters of the group and not of the table: with 40 raters of whom 5 judged a pair, Student's t of 39
+    degrees held 88% of what it should, of 4 degrees 95% (simulated, rater SD 1)."""
     kind = cluster_kind(table)
     plain = np.asarray(np.bincount(group, influence**2, groups), np.float64)
-    if kind == "vote":
-        return plain, []
-    parts, clusters = [], []
+    found = {}
     for name in ("rater", "prompt"):
-        labels = getattr(table, name)
         if kind in ("two-way", name):
-            parts.append(_sums_of_squares(group, np.tile(labels, copies), influence, groups))
-            clusters.append(int(np.count_nonzero(np.bincount(labels))))
-    if kind != "two-way":
-        return parts[0], clusters
-    assert table.rater is not None
-    assert table.prompt is not None
-    cell = table.rater.astype(np.int64) * (int(table.prompt.max()) + 1) + table.prompt
-    both = _sums_of_squares(group, np.tile(cell, copies), influence, groups)
-    return np.maximum(parts[0] + parts[1] - both, plain), clusters
+            found[name] = _sums_of_squares(group, np.tile(getattr(table, name), copies), influence, groups)
+    if kind == "two-way":
+        assert table.rater is not None
+        assert table.prompt is not None
+        cell = table.rater.astype(np.int64) * (int(table.prompt.max()) + 1) + table.prompt
+        both, _ = _sums_of_squares(group, np.tile(cell, copies), influence, groups)
+    else:
+        both = np.zeros(groups)
+    votes = np.bincount(group, minlength=groups)
+    several = np.array([(1 < c) & (c < votes) for _, c in found.values()]).reshape(len(found), groups)
+    parts = np.array([part for part, _ in found.values()]).reshape(len(found), groups)
+    variance = (parts * several).sum(axis=0) - np.where(several.sum(axis=0) > 1, both, 0.0)
+    alone = ~several.any(axis=0)
+    variance = np.where(alone, plain, np.maximum(variance, plain) if kind == "two-way" else variance)
+    clusters = np.full(groups, np.inf)
+    for (_, number), usable in zip(found.values(), several, strict=True):
+        clusters = np.where(usable, np.minimum(clusters, number), clusters)
+    return variance, clusters
 
 
 def _sums_of_squares(
     group: NDArray[np.integer], cluster: NDArray[np.integer], influence: Floats, groups: int
-) -> Floats:
-    """(groups,) sum over clusters of the squared sum of influences, times G/(G−1)."""
+) -> tuple[Floats, NDArray[np.int64]]:
+    """(groups,) sum over clusters of the squared sum of influences, times G/(G−1); and G."""
     width = int(cluster.max()) + 1
     key = group.astype(np.int64) * width + cluster
     if groups * width < 4 * len(key) + 1_000_000:
@@ -200,7 +212,7 @@ def _sums_of_squares(
         unique, inverse = np.unique(key, return_inverse=True)
         sums, owner = np.bincount(inverse, influence), unique // width
     size = np.bincount(owner, minlength=groups)
-    return np.bincount(owner, sums**2, groups) * size / np.maximum(size - 1, 1)
+    return np.bincount(owner, sums**2, groups) * size / np.maximum(size - 1, 1), size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,11 +238,9 @@ def equivalences(pairs: PairRates, *, margin: float = 3.0, alpha: float = 0.05) 
     standard error of the win rate; unadjusted across pairs: name the pair before looking."""
     from scipy.special import ndtr, stdtr
 
-    def tail(t: float) -> float:
+    def tail(t: float, freedom: float) -> float:
         return float(stdtr(freedom, t)) if math.isfinite(freedom) else float(ndtr(t))
 
-    freedom = pairs.rates.freedom
-    critical = t_quantile(freedom, 1 - 2 * alpha)
     result = []
     for i, (first, second) in enumerate(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)):
         n, rate = int(pairs.rates.n[i]), float(pairs.rates.rate[i])
@@ -239,8 +249,10 @@ def equivalences(pairs: PairRates, *, margin: float = 3.0, alpha: float = 0.05) 
         # Unanimous votes have no estimated variance: use that of the interval's half width instead.
         error = float(pairs.rates.error[i]) or float(pairs.rates.high[i] - pairs.rates.low[i]) / 2
         difference, error = 100 * (rate - 0.5), 100 * error
-        not_worse = tail(-(difference + margin) / error)
-        other = tail((difference - margin) / error)
+        freedom = float(pairs.rates.freedom[i])
+        critical = t_quantile(freedom, 1 - 2 * alpha)
+        not_worse = tail(-(difference + margin) / error, freedom)
+        other = tail((difference - margin) / error, freedom)
         result.append(
             Equivalence(
                 first=first,
