@@ -7,13 +7,13 @@ It is the oracle in the tests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arena.battles import VoteTable, select
-from arena.winrates import wilson
+from arena.winrates import clustered_rates
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +34,7 @@ class Agreement:
     repeat_consistency: float | None
     """Share of planted repeats answered as the first time."""
     repeat_low: float | None
+    """95%, clustered as win rates are."""
     repeat_high: float | None
     repeats: int
     note: str = ""
@@ -41,9 +42,8 @@ class Agreement:
 
 def agreement(table: VoteTable, *, replicates: int = 1000, seed: int = 0) -> Agreement:
     """Agreement of a table, planted repeats included. A rater's first vote on a unit counts."""
-    repeats, same = _repeats(table)
-    consistency = same / repeats if repeats else None
-    bounds = wilson(np.array([consistency]), np.array([repeats]), 1.959964) if repeats else None
+    planted, same = _repeats(table)
+    own = clustered_rates(planted, np.zeros(len(planted), np.int64), same, 1) if len(planted) else None
     alpha = low = high = percent = None
     units = votes = 0
     note = ""
@@ -67,10 +67,10 @@ def agreement(table: VoteTable, *, replicates: int = 1000, seed: int = 0) -> Agr
         percent=percent,
         units=units,
         votes=votes,
-        repeat_consistency=consistency,
-        repeat_low=float(bounds[0][0]) if bounds else None,
-        repeat_high=float(bounds[1][0]) if bounds else None,
-        repeats=repeats,
+        repeat_consistency=None if own is None else float(own.rate[0]),
+        repeat_low=None if own is None else float(own.low[0]),
+        repeat_high=None if own is None else float(own.high[0]),
+        repeats=len(planted),
         note=note,
     )
 
@@ -144,10 +144,12 @@ def _alpha_interval(
     return float(low), float(high)
 
 
-def _repeats(table: VoteTable) -> tuple[int, int]:
-    """Planted repeats that have a first vote, and those answered alike."""
-    if table.rater is None or table.prompt is None or not table.repeat.any():
-        return 0, 0
+def _repeats(table: VoteTable) -> tuple[VoteTable, Floats]:
+    """Planted repeats that have a first vote, each counting one; 1 where they were answered alike."""
+    repeats = select(table, table.repeat)
+    repeats = replace(repeats, weight=np.ones(len(repeats)))
+    if table.rater is None or table.prompt is None or not len(repeats) or table.repeat.all():
+        return select(repeats, np.zeros(len(repeats), bool)), np.zeros(0)
     key, outcome = _units(table)
     key = key * (int(table.rater.max()) + 1) + table.rater
     first = ~table.repeat
@@ -155,7 +157,7 @@ def _repeats(table: VoteTable) -> tuple[int, int]:
     place = np.searchsorted(keys, key[table.repeat])
     known = (place < len(keys)) & (keys[np.minimum(place, len(keys) - 1)] == key[table.repeat])
     before = outcome[first][index[place[known]]]
-    return int(known.sum()), int((before == outcome[table.repeat][known]).sum())
+    return select(repeats, known), (before == outcome[table.repeat][known]).astype(np.float64)
 
 
 def rater_consistency(table: VoteTable) -> Floats:

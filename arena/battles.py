@@ -1,43 +1,22 @@
-"""A votes table in integers: what every fit, interval and bootstrap reads.
-
-`code_battles` takes the arena's battles, `read_votes` a CSV, TSV, Parquet or JSONL file from anywhere.
-"""
+"""A votes table in integers: what every fit, interval and bootstrap reads; made of the arena's battles here,
+of anybody's file in `arena.votes_file`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.records import OUTCOMES, Battle, InputError, iterate_rows, unknown
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from bench.records import OUTCOMES, Battle, InputError, unknown
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
 LEFT, RIGHT, TIE, BOTH_BAD = range(len(OUTCOMES))
 
-WINNERS = {
-    "left": LEFT,
-    "model_a": LEFT,
-    "a": LEFT,
-    "right": RIGHT,
-    "model_b": RIGHT,
-    "b": RIGHT,
-    "tie": TIE,
-    "both_bad": BOTH_BAD,
-    "tie (bothbad)": BOTH_BAD,
-}
-"""What a `winner` cell may say; anything else stops. `model_a` is the left one."""
-
-REQUIRED = ("model_a", "model_b", "winner")
-OPTIONAL = ("rater", "prompt", "question", "category", "challenge", "group", "probability", "weight", "kind")
 KINDS = ("vote", "check", "repeat")
 
 
@@ -149,7 +128,7 @@ def code_battles(battles: Iterable[Battle]) -> VoteTable:
             raise unknown("outcome", battle.outcome, OUTCOMES)
         outcome[index] = codes[battle.outcome]
     probabilities = [battle.probability for battle in kept]
-    return _table(
+    return coded_table(
         left=[b.left for b in kept],
         right=[b.right for b in kept],
         outcome=outcome,
@@ -170,118 +149,7 @@ def code_battles(battles: Iterable[Battle]) -> VoteTable:
     )
 
 
-def read_votes(path: Path) -> VoteTable:
-    """A votes file → table. `.csv`, `.tsv`, `.parquet` need the columns model_a, model_b, winner and may
-    have those of OPTIONAL; `.jsonl` holds Battle rows. A million rows take about a second.
-
-    Raises InputError: no such file, unknown suffix, missing or unknown column, empty cell, unknown winner.
-    """
-    if not path.exists():
-        raise InputError(f"{path}: no such votes file")
-    if path.suffix == ".jsonl":
-        return code_battles(iterate_rows(path, Battle))
-    data = _read_columns(path)
-    for name in data.column_names:
-        if name not in REQUIRED + OPTIONAL:
-            raise InputError(f"{path}: {unknown('column', name, REQUIRED + OPTIONAL)}")
-    for name in REQUIRED:
-        if name not in data.column_names:
-            raise InputError(f"{path}: column '{name}' is missing; it has {', '.join(data.column_names)}")
-    if data.num_rows == 0:
-        raise InputError(f"{path}: no votes")
-    for name in data.column_names:
-        if data[name].null_count:
-            row = int(np.flatnonzero(data[name].is_null().to_numpy())[0]) + 1
-            raise InputError(f"{path}: row {row} has an empty '{name}'; fill it in or leave the column out")
-    return _from_columns(path, data)
-
-
-def _read_columns(path: Path) -> pa.Table:
-    import pyarrow as pa
-
-    texts = [name for name in REQUIRED + OPTIONAL if name not in ("probability", "weight")]
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as parquet
-
-        try:
-            return parquet.read_table(path)
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{path}: not a Parquet file: {error}") from None
-    if path.suffix not in (".csv", ".tsv"):
-        raise InputError(f"{path}: {unknown('suffix', path.suffix, ('.csv', '.tsv', '.parquet', '.jsonl'))}")
-    import pyarrow.csv as csv
-
-    coded = pa.dictionary(pa.int32(), pa.string())
-    types: dict[str, Any] = dict.fromkeys(texts, coded)
-    types |= {"probability": pa.float64(), "weight": pa.float64()}
-    try:
-        return csv.read_csv(
-            path,
-            parse_options=csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ","),
-            convert_options=csv.ConvertOptions(
-                column_types=types, null_values=[""], strings_can_be_null=True
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-def _from_columns(path: Path, data: pa.Table) -> VoteTable:
-    rows = data.num_rows
-    winner, labels = _encode(data["winner"])
-    for label in labels:
-        if label not in WINNERS:
-            row = int(np.flatnonzero(winner == labels.index(label))[0]) + 1
-            raise InputError(f"{path}: row {row}: {unknown('winner', label, WINNERS)}")
-    outcome = np.array([WINNERS[label] for label in labels], np.int8)[winner]
-    columns: dict[str, Any] = {
-        name: data[name] if name in data.column_names else None
-        for name in ("rater", "prompt", "question", "category", "challenge", "group")
-    }
-    excluded: dict[str, int] = {}
-    repeat = np.zeros(rows, bool)
-    keep = None
-    if "kind" in data.column_names:
-        kind, kinds = _encode(data["kind"])
-        for name in kinds:
-            if name not in KINDS:
-                raise InputError(f"{path}: {unknown('kind', name, KINDS)}")
-        codes = np.array([KINDS.index(name) for name in kinds])[kind]
-        repeat, keep = codes == KINDS.index("repeat"), codes != KINDS.index("check")
-        if not keep.all():
-            excluded["attention check"] = int((~keep).sum())
-    positives = {name: _positive(path, data, name) for name in ("probability", "weight")}
-    if positives["probability"] is not None and (positives["probability"] > 1).any():
-        raise InputError(f"{path}: a 'probability' is above 1")
-    table = _table(
-        left=data["model_a"],
-        right=data["model_b"],
-        outcome=outcome,
-        columns=columns,
-        replicate=np.zeros(rows, np.int32),
-        probability=positives["probability"],
-        weight=positives["weight"],
-        repeat=repeat,
-        excluded=excluded,
-        simulated=False,
-    )
-    return table if keep is None or keep.all() else select(table, keep)
-
-
-def _positive(path: Path, data: pa.Table, name: str) -> Floats | None:
-    if name not in data.column_names:
-        return None
-    try:
-        values = data[name].to_numpy().astype(np.float64)
-    except (ValueError, TypeError):
-        raise InputError(f"{path}: column '{name}' holds something that is not a number") from None
-    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
-    if bad.size:
-        raise InputError(f"{path}: row {bad[0] + 1}: {name} {values[bad[0]]} is not above 0")
-    return values
-
-
-def _table(
+def coded_table(
     *,
     left: Any,
     right: Any,
@@ -294,9 +162,13 @@ def _table(
     excluded: dict[str, int],
     simulated: bool,
 ) -> VoteTable:
+    """Columns of n labels (lists, or Arrow columns) and codes → table.
+
+    Raises InputError: one contender only, a contender against itself, a rater or prompt for some votes only.
+    """
     n = len(outcome)
-    left, lefts = _encode(left)
-    right, rights = _encode(right)
+    left, lefts = encoded(left)
+    right, rights = encoded(right)
     contenders = tuple(sorted({*lefts, *rights}))
     place = {name: code for code, name in enumerate(contenders)}
     left = np.array([place[name] for name in lefts], np.int32)[left]
@@ -341,7 +213,7 @@ def _column(values: Any, n: int, name: str) -> tuple[Ints | None, tuple[str, ...
     """Codes with sorted labels; (None, ()) for a column that is absent or wholly empty."""
     if values is None:
         return None, ()
-    codes, labels = _encode(values)
+    codes, labels = encoded(values)
     if list(labels) == [""]:
         return None, ()
     if "" in labels and name in ("rater", "prompt"):
@@ -353,13 +225,16 @@ def _column(values: Any, n: int, name: str) -> tuple[Ints | None, tuple[str, ...
     return rank[codes], tuple(labels[i] for i in order)
 
 
-def _encode(values: Any) -> tuple[Ints, list[str]]:
-    """Integer codes and labels, in order of first appearance, of a list or an Arrow column of any type."""
+def encoded(values: Any) -> tuple[Ints, list[str]]:
+    """Integer codes and labels, in order of first appearance, of a list or an Arrow column of any
+    type; an empty cell is the label ""."""
     import pyarrow as pa
 
     array = (
         values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([pa.array(values, pa.string())])
     )
+    if array.null_count:
+        array = array.cast(pa.string()).fill_null("")
     if not pa.types.is_dictionary(array.type):
         array = array.cast(pa.string()).dictionary_encode()
     whole = array.unify_dictionaries().combine_chunks()

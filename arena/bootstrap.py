@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ def cluster_bootstrap(
     chunk = max(1, min(32, 2_000_000 // (m * m)))
     sizes = [min(chunk, replicates - done) for done in range(0, replicates, chunk)]
     seeds = np.random.SeedSequence(seed).spawn(len(sizes))
-    resample = _Resampler(votes, m, kind)
+    resample = _vote_resampler(votes, m) if kind == "vote" else _Resampler(votes, m, kind)
 
     def work(job: tuple[int, np.random.SeedSequence]) -> tuple[Floats, NDArray[np.bool_]]:
         counts = resample(job[0], np.random.default_rng(job[1]))
@@ -94,7 +95,7 @@ class _Resampler:
     def __init__(self, table: VoteTable, m: int, kind: str) -> None:
         from scipy.sparse import csr_array
 
-        self.m, self.kind = m, kind
+        self.m = m
         cell = (table.left.astype(np.int64) * m + table.right) * 3 + table.outcome
         none = np.zeros(len(table), np.int32)
         sides = [
@@ -124,24 +125,37 @@ class _Resampler:
             a, b = bounds[first], bounds[last]
             self.blocks.append((votes[a:b], row_cluster[a:b], to_cells[first:last, a:b]))
             first = last
-        self.base = to_cells @ votes.sum(axis=1, dtype=np.float64)
 
     def __call__(self, replicates: int, rng: np.random.Generator) -> Floats:
         """(replicates, m, m, 3) counts."""
         counts = np.zeros((replicates, self.m * self.m * 3))
-        if self.kind == "vote":
-            share = self.base / self.base.sum()
-            counts[:, self.cells] = rng.multinomial(round(self.base.sum()), share, size=replicates)
-        else:
-            columns = _multiplicities(self.column_clusters, replicates, rng)
-            rows = _multiplicities(self.row_clusters, replicates, rng)
-            parts = []
-            for votes, row_cluster, to_cells in self.blocks:
-                by_row = votes @ columns
-                by_row *= rows.take(row_cluster, axis=0)
-                parts.append(to_cells @ by_row)
-            counts[:, self.cells] = np.concatenate(parts).T
+        columns = _multiplicities(self.column_clusters, replicates, rng)
+        rows = _multiplicities(self.row_clusters, replicates, rng)
+        parts = []
+        for votes, row_cluster, to_cells in self.blocks:
+            by_row = votes @ columns
+            by_row *= rows.take(row_cluster, axis=0)
+            parts.append(to_cells @ by_row)
+        counts[:, self.cells] = np.concatenate(parts).T
         return counts.reshape(replicates, self.m, self.m, 3)
+
+
+def _vote_resampler(table: VoteTable, m: int) -> Callable[[int, np.random.Generator], Floats]:
+    """Votes drawn with replacement: votes of one cell and one weight are alike, so a replicate is one
+    multinomial draw over those kinds."""
+    cell = (table.left.astype(np.int64) * m + table.right) * 3 + table.outcome
+    kinds, alike = np.unique(np.stack([cell, table.weight]), axis=1, return_counts=True)
+    cells, weight = kinds[0].astype(np.int64), kinds[1]
+
+    def resample(replicates: int, rng: np.random.Generator) -> Floats:
+        """(replicates, m, m, 3) counts."""
+        drawn = rng.multinomial(len(table), alike / len(table), size=replicates) * weight
+        counts = np.zeros((replicates, m * m * 3))
+        for row, values in zip(counts, drawn, strict=True):
+            row[:] = np.bincount(cells, values, m * m * 3)
+        return counts.reshape(replicates, m, m, 3)
+
+    return resample
 
 
 def _multiplicities(clusters: int, replicates: int, rng: np.random.Generator) -> NDArray[np.float32]:

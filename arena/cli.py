@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from bench.records import InputError
 if TYPE_CHECKING:
     from arena.ballots import Ballots
     from arena.desk import Desk
+    from bench.study import Study
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -282,79 +283,145 @@ def simulate(
 
 @app.command(rich_help_panel=ANALYSE)
 def plan(
-    rate: Annotated[float, typer.Option(help="Win rate to tell from one half.")] = 0.55,
-    contenders: int = 2,
-    votes_per_rater: int = 100,
-    prompts: int = 100,
-    power: float = 0.8,
+    study: Annotated[
+        str | None,
+        typer.Argument(help="Study file, folder or name: its contenders, prompts, ties and votes."),
+    ] = None,
+    win_rate: Annotated[float, typer.Option("--rate", help="Win rate to tell from one half.")] = 0.55,
+    power: Annotated[float, typer.Option(help="Share of studies that should tell.")] = 0.8,
+    contenders: Annotated[int | None, typer.Option(show_default="the study's, or 2")] = None,
+    prompts: Annotated[int | None, typer.Option(show_default="the study's, or 100")] = None,
+    votes_per_pair: Annotated[
+        int | None, typer.Option(help="Also say what so many would do.", show_default="the study's")
+    ] = None,
+    votes_per_rater: Annotated[int | None, typer.Option(show_default="the study's, or 100")] = None,
+    ties: Annotated[
+        float | None,
+        typer.Option(help="Share of ties between equals.", show_default="0.2 where the study has ties"),
+    ] = None,
+    rater_sd: Annotated[float, typer.Option(help="How far raters differ about a contender, logits.")] = 0.5,
+    prompt_sd: Annotated[float, typer.Option(help="How far a contender's prompts differ, logits.")] = 0.7,
+    repeats: Annotated[int, typer.Option(help="Simulated studies a point.")] = 200,
     seed: int = 0,
+    results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
 ) -> None:
-    """How many votes and raters a study needs.
+    """How many votes and raters a claim takes, before anybody is asked. Simulated, clustering included.
 
-    Example: arena plan --rate 0.55 --contenders 4
+    Example: arena plan turbo-preference --rate 0.55
+
+    Example: arena plan --rate 0.515 --contenders 2 --prompts 1632
     """
     from arena.planning import plan as planned
+    from arena.show import planning, show_plan
 
-    found = planned(
-        rate=rate,
-        contenders=contenders,
-        votes_per_rater=votes_per_rater,
-        prompts=prompts,
-        power=power,
-        seed=seed,
-    )
-    _say(asdict(found), as_json)
+    asked = None if study is None else _study(study, results)
+    arena = None if asked is None else asked.file.arena
+    if ties is None:
+        ties = 0.2 if arena is None or arena.ties else 0.0
+    with planning(repeats) as tell:
+        found = planned(
+            rate=win_rate,
+            contenders=contenders or (len(asked.contenders) if asked else 2),
+            votes_per_rater=votes_per_rater or (arena.votes_per_rater if arena else None) or 100,
+            prompts=prompts or (len(asked.prompts) if asked else 100),
+            rater_sd=rater_sd,
+            prompt_sd=prompt_sd,
+            ties=ties,
+            power=power,
+            votes_per_pair=votes_per_pair or (arena.votes_per_pair if arena else None),
+            repeats=repeats,
+            seed=seed,
+            tell=tell,
+        )
+    if as_json:
+        _say(asdict(found), True)
+    else:
+        show_plan(found, questions=len(arena.questions) if arena else 1)
+
+
+def _study(name: str, results: Path) -> Study:
+    """As frozen in its folder, or, before its first run, as its file says."""
+    from bench.store import StudyFolder
+    from bench.study import open_study, read
+
+    for path in (Path(name), results / name):
+        if (path / "study.toml").is_file():
+            return open_study(StudyFolder(path))
+    return read(name)
 
 
 @app.command("rate", rich_help_panel=ANALYSE)
 def rate_votes(
-    votes: Annotated[str, typer.Argument(help="A study, or a votes file: CSV, TSV, Parquet, JSONL.")],
+    study: Annotated[str | None, typer.Argument(help="Study folder, or a name under --results.")] = None,
+    votes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rate this file instead: CSV, TSV or Parquet with the columns model_a, model_b, winner, and "
+            "rater, prompt, question, category, … if known; or JSONL."
+        ),
+    ] = None,
+    anchor: Annotated[str | None, typer.Option(help="Contender whose rating is 1000.")] = None,
+    weights: Annotated[
+        str, typer.Option(help="votes; raters: all raters alike; propensity: undo active pairing.")
+    ] = "votes",
+    penalty: Annotated[
+        float, typer.Option(help="Above 0: keep the ratings of a contender that never lost finite; try 0.1.")
+    ] = 0.0,
+    margin: Annotated[float, typer.Option(help="Of equivalence, win-rate points.")] = 3.0,
+    bootstrap: Annotated[int, typer.Option(help="Cluster-bootstrap replicates; 0: none.")] = 1000,
+    shuffles: Annotated[int, typer.Option(help="Orders that elo-add averages; 0: none.")] = 1000,
+    seed: int = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write it all.", show_default="the study's ratings.json")
+    ] = None,
     results: Results = DEFAULT_RESULTS,
     database: Database = None,
-    anchor: Annotated[str | None, typer.Option(help="Contender whose rating is 1000.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit ratings and win rates with intervals. For a study they go to its ratings.json, the votes they
-    stand on to battles.jsonl, which `bench score` and `bench report` read.
+    """Fit ratings and win rates with intervals; a study's go to its ratings.json, where the report finds them.
 
     Example: arena rate miniature
-    """
-    from arena.battles import code_battles, read_votes
-    from arena.document import to_dict
-    from arena.rate import Options, rate
 
-    if Path(votes).is_file():
-        document = asdict(
-            rate(read_votes(Path(votes)), study=Path(votes).stem, options=Options(anchor=anchor))
-        )
+    Example: arena rate --votes battles.csv --anchor gpt-image --out ratings.json
+    """
+    from arena.battles import code_battles
+    from arena.document import to_dict
+    from arena.rate import Options, rate, stages
+    from arena.show import rating, show_ratings
+    from arena.votes_file import read_votes
+    from bench.store import write_bytes
+
+    if (study is None) == (votes is None):
+        raise InputError("say what to rate: a study, or --votes FILE")
+    options = Options(
+        anchor=anchor,
+        weights=weights,
+        penalty=penalty,
+        margin=margin,
+        bootstrap=bootstrap,
+        shuffles=shuffles,
+        seed=seed,
+    )
+    if votes is not None:
+        name, table = votes.stem, read_votes(votes)
     else:
         from arena.exchange import collect
-        from bench.records import to_json
-        from bench.store import write_bytes
 
-        study, folder, ballots, _ = _ballots(votes, results, database)
-        rows, _ = collect(ballots, {p.id: p for p in study.prompts})
-        options = Options(anchor=anchor or study.file.report.anchor)
-        document = to_dict(rate(code_battles(rows), study=study.name, options=options))
-        write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
-        folder.write_json("ratings.json", document)
+        opened, folder, ballots, _ = _ballots(str(study), results, database)
+        rows, _ = collect(ballots, {p.id: p for p in opened.prompts})
+        options = replace(options, anchor=anchor or opened.file.report.anchor)
+        name, table, out = opened.name, code_battles(rows), out or folder.path / "ratings.json"
+    with rating(stages(table)) as stage:
+        document = to_dict(rate(table, study=name, options=options, stage=stage))
+    if out is not None:
+        write_bytes(out, (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode())
     if as_json:
         print(json.dumps(document, ensure_ascii=False))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    if document["simulated"]:
-        print("SIMULATED VOTES: these ratings say nothing about the models")
-    for question, block in document["questions"].items():
-        table = Table("contender", "rating", "low", "high", title=question)
-        for row in block["ratings"]:
-            table.add_row(
-                row["contender"],
-                *("" if v is None else f"{v:.0f}" for v in (row["rating"], row["low"], row["high"])),
-            )
-        Console().print(table)
+    show_ratings(document)
+    if out is not None:
+        print(f"all of it: {out}")
 
 
 @app.command(rich_help_panel=CARE)

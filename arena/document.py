@@ -8,15 +8,17 @@
     ratings:     [{contender, rating, low, high, rank_low, rank_high, n,
                    both_bad_rate, both_bad_low, both_bad_high}]      best first; rating null: see notes
     differences: [{a, b, difference, low, high, simultaneous, p_adjusted}]
-    win_rates:   [{a, b, wins_a, wins_b, ties, both_bad, rate, low, high, wilson_low, wilson_high, n}]
+    win_rates:   [{a, b, wins_a, wins_b, ties, both_bad, rate, low, high, wilson_low, wilson_high, n,
+                   detectable}]
     average_win_rates: [{contender, rate, low, high, opponents, n}]
     equivalence: [{a, b, difference, low, high, margin, p_a_not_worse, p_b_not_worse, p_equivalent}]
+    stopping:    [{a, b, n, rate, low, high, p, p_adjusted, decided}]    may be looked at after every vote
     position_effect: {logits, low, high, left_rate, left_low, left_high, n}
     tie_parameter: log of Davidson's ν, or null
     bradley_terry: [{contender, rating, low, high}]          ties as half wins, no position effect
     elo_add:       [{contender, rating, order_spread}]       order noise, not an interval
     bootstrap:     {kind, replicates, unbounded, intervals: [{contender, low, high}]} or null
-    by_category, by_challenge, by_rater_group: {level: {n, note, ratings, average_win_rates}}
+    by_category, by_challenge, by_rater_group: {level: {n, note, ratings, win_rates, average_win_rates}}
     robustness:    {few_votes, flipping_raters, condorcet, consistency_quartiles}
     agreement:     see arena.agreement.Agreement}}}
 ```
@@ -34,6 +36,7 @@ from typing import Any
 
 from arena.agreement import Agreement
 from arena.robustness import Cycles, FewVotes
+from arena.stopping import PairDecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,8 @@ class WinRateRow:
     wilson_high: float | None
     n: int
     """wins_a + wins_b + ties."""
+    detectable: float | None
+    """Points from 50% that these votes would have shown in four studies of five, the pair on its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +163,7 @@ class Slice:
     note: str
     """Why `ratings` is empty."""
     ratings: tuple[PlainRating, ...]
+    win_rates: tuple[WinRateRow, ...]
     average_win_rates: tuple[AverageRow, ...]
 
 
@@ -191,6 +197,7 @@ class QuestionRatings:
     win_rates: tuple[WinRateRow, ...]
     average_win_rates: tuple[AverageRow, ...]
     equivalence: tuple[EquivalenceRow, ...]
+    stopping: tuple[PairDecision, ...]
     position_effect: PositionEffect
     tie_parameter: float | None
     bradley_terry: tuple[PlainRating, ...]

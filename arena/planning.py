@@ -7,6 +7,7 @@ past some point more votes on the same prompts teach nothing. `plan` says when t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -161,6 +162,8 @@ class Plan:
     raters: int | None
     inflation: float | None
     """votes_per_pair over independent_per_pair."""
+    asked: PlanPoint | None
+    """What the votes a pair that were asked about would do; None: nothing was asked."""
     tried: tuple[PlanPoint, ...]
     repeats: int
     assumptions: tuple[str, ...]
@@ -177,12 +180,15 @@ def plan(
     prompt_sd: float = 0.7,
     ties: float = 0.2,
     power: float = 0.8,
+    votes_per_pair: int | None = None,
     repeats: int = 200,
     seed: int = 0,
+    tell: Callable[[PlanPoint], None] = lambda point: None,
 ) -> Plan:
     """Votes needed to tell one pair, `rate` against 1 − rate, apart among all pairs at once.
 
     rate: marginal win rate over raters, prompts and sides. ties: share between equals, in [0, 1).
+    votes_per_pair: also say what that many would do. tell: called with each point as it is simulated.
     The number of raters grows until the joint interval of the pair excludes 0 in `power` of the simulated
     studies. Seconds to a minute. Raises InputError for values outside their ranges.
     """
@@ -211,9 +217,15 @@ def plan(
     def reaches(raters: int) -> bool:
         if raters not in points:
             points[raters] = _power(replace(base, raters=raters), pairs, repeats, seed)
+            tell(points[raters])
         return points[raters].power >= power
 
+    asked = None
+    if votes_per_pair is not None:
+        asked = max(2, math.ceil(votes_per_pair * pairs / votes_per_rater))
+        reaches(asked)
     most = max(3, MOST_VOTES // votes_per_rater)
+    # Two raters have one degree of freedom: hopeless, so the search starts above them.
     low, high = 2, min(most, max(3, round(alone * pairs / votes_per_rater)))
     while not reaches(high) and high < most:
         low, high = high, min(most, high * 2)
@@ -232,6 +244,7 @@ def plan(
         votes_per_pair=votes / pairs if votes else None,
         raters=high if votes else None,
         inflation=votes / pairs / alone if votes else None,
+        asked=None if asked is None else points[asked],
         tried=tuple(points[raters] for raters in sorted(points)),
         repeats=repeats,
         assumptions=(
@@ -243,6 +256,41 @@ def plan(
             f"{repeats} simulated studies a point",
         ),
         note=note,
+    )
+
+
+def sentences(found: Plan, *, questions: int = 1) -> list[str]:
+    """The plan in words, most important first."""
+    pairs = found.contenders * (found.contenders - 1) // 2
+    what = f"{found.rate:.1%} from {1 - found.rate:.1%} among all pairs of {found.contenders} contenders"
+    if found.votes is None:
+        said = [f"Cannot tell {what}: {found.note}."]
+    else:
+        said = [
+            f"To tell {what} in {found.target_power:.0%} of studies: {found.votes:,} votes a question "
+            f"({found.votes_per_pair:,.0f} a pair) by {found.raters:,} raters."
+        ]
+        if questions > 1:
+            said[0] += f" With {questions} questions {found.votes * questions:,}."
+    alone = (
+        f"{found.independent_per_pair:,} a pair if votes were independent, none a tie, no other pair tested"
+    )
+    said.append(f"The textbook asks for {alone}: {_times(found.inflation)}.")
+    if found.asked is not None:
+        point = found.asked
+        said.append(
+            f"The study asks for {point.votes_per_pair:,.0f} votes a pair ({point.votes:,} a question, "
+            f"{point.raters} raters, {pairs} pairs): {point.power:.0%} of such studies would tell "
+            f"({point.power_low:.0%} to {point.power_high:.0%}, {found.repeats} simulated)."
+        )
+    return said
+
+
+def _times(inflation: float | None) -> str:
+    return (
+        "no number makes up for these prompts"
+        if inflation is None
+        else f"the plan is {inflation:.1f} times that"
     )
 
 

@@ -37,7 +37,7 @@ class PairDecision:
     p: float
     """Anytime-valid p-value of a rate of 50%."""
     p_adjusted: float
-    """Holm over all pairs."""
+    """Holm over all pairs of contenders, those that have not met included: they may yet."""
     decided: bool
 
 
@@ -63,7 +63,8 @@ def stopping(
     precision = best_precision(tuned_for / 4, alpha)
     half = mixture_boundary(time, alpha, precision) / n
     p = np.exp(-np.maximum(mixture_log_e(n * (rate - 0.5), time, precision), 0))
-    adjusted = holm(p)
+    m = len(table.contenders)
+    adjusted = holm(p, among=m * (m - 1) // 2)
     return [
         PairDecision(
             a=table.contenders[first],
@@ -108,10 +109,13 @@ def best_precision(time: float, alpha: float) -> float:
     return math.exp(result.x)
 
 
-def holm(p: Floats) -> Floats:
-    """Holm's step-down adjusted p-values. Source: Holm 1979, Scandinavian Journal of Statistics 6(2)."""
+def holm(p: Floats, *, among: int | None = None) -> Floats:
+    """Holm's step-down adjusted p-values of (k,) tests, among `among` tests whose other p-values are 1.
+
+    Source: Holm 1979, Scandinavian Journal of Statistics 6(2).
+    """
     order = np.argsort(p)
-    stepped = np.minimum(1.0, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))
+    left = (len(p) if among is None else among) - np.arange(len(p))
     adjusted = np.empty(len(p))
-    adjusted[order] = stepped
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * left))
     return adjusted

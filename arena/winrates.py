@@ -187,7 +187,7 @@ def group_variances(
     else:
         both = np.zeros(groups)
     votes = np.bincount(group, minlength=groups)
-    several = np.array([(1 < c) & (c < votes) for _, c in found.values()]).reshape(len(found), groups)
+    several = np.array([(c > 1) & (c < votes) for _, c in found.values()]).reshape(len(found), groups)
     parts = np.array([part for part, _ in found.values()]).reshape(len(found), groups)
     variance = (parts * several).sum(axis=0) - np.where(several.sum(axis=0) > 1, both, 0.0)
     alone = ~several.any(axis=0)
@@ -213,6 +213,18 @@ def _sums_of_squares(
         sums, owner = np.bincount(inverse, influence), unique // width
     size = np.bincount(owner, minlength=groups)
     return np.bincount(owner, sums**2, groups) * size / np.maximum(size - 1, 1), size
+
+
+def detectable(rates: Rates, *, power: float = 0.8, level: float = 0.95) -> Floats:
+    """(k,) distance from 50%, win-rate points, that so large a clustered error would have told from none in
+    `power` of studies, each rate on its own. What the votes were enough for, whatever they said; nan where
+    the votes have no error to go by."""
+    from scipy.special import ndtri
+
+    with np.errstate(invalid="ignore"):
+        return np.where(
+            rates.error > 0, 100 * rates.error * (t_quantiles(rates.freedom, level) + ndtri(power)), np.nan
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,7 +92,7 @@ class Report(_Section):
     """`[report]`"""
 
     anchor: str | None = None
-    """Contender whose rating is 1000; the first of the study if absent."""
+    """Contender whose rating is 1000; the mean of all if absent."""
     chosen: str | None = None
     """Contender the win-rate bars are drawn against; the first if absent."""
     pictures: Annotated[int, Field(ge=1)] = 12

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.battles import code_battles, ratable, read_votes, reweighted, select
+from arena.battles import code_battles, ratable, reweighted, select
+from arena.exchange import _csv, _parquet
+from arena.votes_file import read_votes
 from bench.records import Battle, InputError, to_json
 
 ROWS = (
@@ -81,8 +83,10 @@ def test_numbers_as_ids_are_read_as_text(tmp_path):
     assert table.raters == ("7",)
 
 
-def test_a_table_without_raters_says_so(tmp_path):
-    table = read_votes(write(tmp_path / "v.csv", [row[:3] for row in ROWS], HEAD[:3]))
+@pytest.mark.parametrize("head", [HEAD[:3], HEAD])
+def test_a_table_without_raters_or_with_that_column_empty_has_none(tmp_path, head):
+    rows = [(*row[:3], "", "")[: len(head)] for row in ROWS]
+    table = read_votes(write(tmp_path / "v.csv", rows, head))
     assert table.rater is None
     assert table.prompt is None
 
@@ -96,7 +100,7 @@ def test_a_table_without_raters_says_so(tmp_path):
         ([], HEAD, "no votes"),
         ([("a", "a", "tie", "r", "p"), ("a", "b", "tie", "r", "p")], HEAD, "put against itself"),
         ([("a", "a", "tie", "r", "p")], HEAD, "one contender, 'a'"),
-        ([("a", "b", "tie", "", "p")], HEAD, "row 1 has an empty 'rater'"),
+        ([("a", "b", "tie", "r", "p"), ("a", "b", "tie", "", "p")], HEAD, "row 2 has an empty 'rater'"),
         ([("a", "b", "", "r", "p")], HEAD, "row 1 has an empty 'winner'"),
         ([("a", "b", "tie", "0")], ("model_a", "model_b", "winner", "probability"), "not above 0"),
         ([("a", "b", "tie", "2")], ("model_a", "model_b", "winner", "probability"), "above 1"),
@@ -107,6 +111,27 @@ def test_a_table_without_raters_says_so(tmp_path):
 def test_mistakes_in_a_file_are_named(tmp_path, rows, head, message):
     with pytest.raises(InputError, match=message):
         read_votes(write(tmp_path / "v.csv", rows, head))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_what_the_arena_exports_is_read_back_whole(tmp_path, suffix):
+    rows = [
+        battle(simulated=True),
+        battle(outcome="both_bad", excluded="too fast", rater="s", left="z"),
+        battle(outcome="tie", prompt_id="q", replicate=1, category="animals"),
+        battle(outcome="right", kind="repeat", seconds=2.5),
+        battle(outcome="right", kind="check", left="c"),
+    ]
+    rows = [replace(row, probability=0.25) for row in rows]
+    names = [entry.name for entry in fields(Battle)]
+    path = tmp_path / f"votes.{suffix}"
+    path.write_bytes(_parquet(rows) if suffix == "parquet" else _csv([asdict(row) for row in rows], names))
+    found, expected = read_votes(path), code_battles(rows)
+    assert columns(found) == columns(expected)
+    for name in ("contenders", "excluded", "simulated", "categories", "questions"):
+        assert getattr(found, name) == getattr(expected, name), name
+    for name in ("repeat", "replicate", "category", "probability"):
+        assert (getattr(found, name) == getattr(expected, name)).all(), name
 
 
 def test_files_that_are_not_votes_are_named(tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,19 +104,18 @@ def test_bradley_terry_with_half_ties_agrees_with_evalica():
     assert elo(table) == pytest.approx([theirs[name] for name in table.contenders], abs=1e-8)
 
 
-def test_davidson_agrees_with_leaderbot():
-    # leaderbot 0.4.3: models.Davidson({"models", "X", "Y"}, k_cov=None, k_tie=0).train(method="BFGS",
-    # max_iter=5000, tol=1e-12) on these (win, loss, tie) counts; scores less their mean, then the tie
-    # parameter. Kept as numbers: leaderbot brings numba and takes 13 s to compile.
-    met = {(0, 1): (30, 22, 11), (0, 2): (41, 17, 9), (0, 3): (12, 19, 25)}
-    met |= {(1, 2): (28, 26, 14), (1, 3): (9, 33, 16), (2, 3): (20, 31, 8)}
-    counts = np.zeros((4, 4, 3))
-    for pair, outcomes in met.items():
-        counts[pair] = outcomes
-    fit = davidson(tuple("abcd"), counts, position=False)
-    theirs = [0.24763106460710715, -0.33669489828207566, -0.39684763341288903, 0.4859114670878575]
-    assert fit.strength == pytest.approx(theirs, abs=1e-7)
-    assert fit.tie == pytest.approx(-0.50590686, abs=1e-7)
+@pytest.mark.parametrize("case", range(4))
+def test_davidson_agrees_with_leaderbot(case):
+    # Kept as numbers, source and versions in the file: leaderbot brings numba and takes 13 s to compile.
+    golden = json.loads((Path(__file__).parent / "leaderbot.json").read_text())["cases"][case]
+    m = len(golden["davidson"])
+    counts = np.zeros((m, m, 3))
+    for (first, second), votes in zip(golden["pairs"], golden["votes"], strict=True):
+        counts[first, second] = votes
+    names = tuple(f"m{i}" for i in range(m))
+    fit = davidson(names, counts, position=False)
+    assert fit.strength == pytest.approx(golden["davidson"], abs=1e-6)
+    assert fit.tie == pytest.approx(golden["tie"], abs=1e-6)
 
 
 def test_davidson_agrees_with_a_general_optimiser():
@@ -219,6 +220,12 @@ def test_a_winner_of_everything_is_named_and_gets_a_finite_rating_on_request():
 def test_groups_that_never_met_are_named():
     with pytest.raises(InputError, match=r"\{a, b\} and \{c, d\} never met"):
         davidson(tuple("abcd"), counts_of("abcd", {"ab": 2, "ba": 1, "cd": 2, "dc": 1}))
+
+
+def test_ties_alone_are_an_error_that_says_so():
+    for penalty in (0.0, 0.1):
+        with pytest.raises(InputError, match="every vote is a tie"):
+            davidson(tuple("ab"), counts_of("ab", {}, {"ab": 9}), penalty=penalty)
 
 
 def test_no_votes_is_an_error():
