@@ -19,9 +19,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from arena.bootstrap import cluster_bootstrap
-from arena.planning import Design, population_fit, simulate_votes
+from arena.planning import Design, expected_chances, population_fit, simulate_votes
 from arena.ratings import count_votes, davidson
 from arena.uncertainty import covariance, simultaneous_differences, t_quantile
+from arena.winrates import pair_rates
 
 STRENGTHS = (0.6, 0.35, 0.1, -0.1, -0.35, -0.6)
 DESIGNS = (
@@ -35,11 +36,12 @@ DESIGNS = (
 
 
 def study(design: Design, repeats: int, bootstrap: int, seed: int) -> dict[str, float]:
-    """Coverage of each interval of the 15 pairwise differences, and its mean width in logits."""
+    """Coverage of each interval of the 15 pairwise differences and win rates; mean width in logits."""
     truth = population_fit(design).strength
     first, second = np.triu_indices(len(truth), 1)
     target = truth[first] - truth[second]
-    held = {"vote": [], "two-way": [], "joint": [], "bootstrap": []}
+    won = win_rates(design)[first, second]
+    held = {"vote": [], "two-way": [], "joint": [], "win rate": [], "bootstrap": []}
     width = {"vote": [], "two-way": []}
     for repeat in range(repeats):
         table = simulate_votes(design, seed * 100_003 + repeat)
@@ -54,18 +56,35 @@ def study(design: Design, repeats: int, bootstrap: int, seed: int) -> dict[str, 
             width[kind].append(2 * half.mean())
         joint = simultaneous_differences(fit.strength, cover.matrix, cover.freedom, seed=repeat)
         held["joint"].append(bool(((joint.low <= target) & (target <= joint.high)).all()))
+        rates = pair_rates(table).rates
+        held["win rate"].append((rates.low <= won) & (won <= rates.high))
         if repeat < bootstrap:
             drawn = cluster_bootstrap(fit, table, replicates=1000, seed=repeat, workers=1).strength
             low, high = np.quantile(drawn[:, first] - drawn[:, second], [0.025, 0.975], axis=0)
             held["bootstrap"].append((low <= target) & (target <= high))
     row = {kind: float(np.mean(values)) for kind, values in held.items() if values}
     # Repeats are independent, the pairs of one repeat are not: its own mean is the unit.
-    spread = np.std([np.mean(v) for v in held["two-way"]], ddof=1) / np.sqrt(repeats)
-    return row | {
-        "two-way standard error": float(spread),
-        "vote width": float(np.mean(width["vote"])),
-        "two-way width": float(np.mean(width["two-way"])),
+    errors = {
+        f"{kind} standard error": float(np.std([np.mean(v) for v in held[kind]], ddof=1) / np.sqrt(repeats))
+        for kind in ("vote", "two-way", "joint", "win rate")
     }
+    return (
+        row
+        | errors
+        | {
+            "vote width": float(np.mean(width["vote"])),
+            "two-way width": float(np.mean(width["two-way"])),
+        }
+    )
+
+
+def win_rates(design: Design) -> np.ndarray:
+    """(m, m) true win rates of rows over columns, a tie half, over all raters, prompts and both sides."""
+    strength = np.asarray(design.strengths)
+    d = strength[:, None] - strength[None]
+    on_the_left, _, tie = expected_chances(design, d + design.position)
+    _, on_the_right, other_tie = expected_chances(design, -d + design.position)
+    return (on_the_left + tie / 2 + on_the_right + other_tie / 2) / 2
 
 
 def main() -> None:
@@ -102,6 +121,10 @@ def main() -> None:
     (options.out / "README.md").write_text(page(document))
 
 
+def _held(row: dict, kind: str) -> str:
+    return f"{row[kind]:.1%} ± {row[f'{kind} standard error']:.1%}"
+
+
 def page(document: dict) -> str:
     """The table, with what it stands on."""
     lines = [
@@ -112,20 +135,22 @@ def page(document: dict) -> str:
         "100 votes a rater, 100 prompts, ties and a left-position effect of 0.1 logits; rater and prompt "
         "SD in logits. Nominal: 95%. The truth is the fit to endless raters, prompts and votes.",
         "",
-        "| design | rater SD | prompt SD | raters | vote-level | two-way (± s.e.) | joint (max-t) "
+        "| design | rater SD | prompt SD | raters | vote-level | two-way | joint (max-t) | win rates "
         "| cluster bootstrap | width, two-way / vote |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in document["rows"]:
         boot = f"{row['bootstrap']:.1%}" if "bootstrap" in row else "–"
         lines.append(
             f"| {row['design']} | {row['rater SD']} | {row['prompt SD']} | {row['raters']} "
-            f"| {row['vote']:.1%} | {row['two-way']:.1%} ± {row['two-way standard error']:.1%} "
-            f"| {row['joint']:.1%} | {boot} | {row['two-way width'] / row['vote width']:.2f} |"
+            f"| {row['vote']:.1%} | {_held(row, 'two-way')} | {_held(row, 'joint')} | {_held(row, 'win rate')} "
+            f"| {boot} | {row['two-way width'] / row['vote width']:.2f} |"
         )
     lines += [
         "",
-        "Joint: share of studies in which all 15 intervals hold at once. The pigeonhole bootstrap is "
+        "±: one standard error of the simulation. Two-way: each of the 15 differences of ratings on its own. "
+        "Joint: share of studies in which all 15 intervals hold at once. Win rates: of the 15 pairs, without a "
+        "model. The pigeonhole bootstrap is "
         "conservative where little but votes varies; it is a check, not the headline.",
         "",
     ]
