@@ -142,7 +142,9 @@ def _rates(
         effective = np.where(variance > 0, rate * (1 - rate) / variance, np.inf)
     # At 0% or 100% nothing varies: a cluster, not a vote, is then what was seen.
     flat = (rate <= 0) | (rate >= 1) | (variance <= 0)
-    effective = np.minimum(np.where(flat, clusters, effective), np.maximum(n, 1))
+    # Ties, being halves, vary less than wins and losses: a vote may count for more than one, for two at most.
+    most = np.maximum(n, 1) * np.where(flat, 1, 2)
+    effective = np.minimum(np.where(flat, clusters, effective), most)
     low, high = wilson(rate, effective, t_quantiles(freedom, level))
     wilson_low, wilson_high = wilson(rate, np.maximum(n, 1), t_quantile(math.inf, level))
     return Rates(

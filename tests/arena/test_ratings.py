@@ -26,6 +26,7 @@ from arena.ratings import (
     score_and_information,
     to_ratings,
 )
+from arena.uncertainty import bread_of, marginal_errors
 from bench.records import InputError
 
 
@@ -75,6 +76,48 @@ def test_published_fit_of_journal_citations(shared):
     assert against["Comm Statist"] == pytest.approx(-2.9491, abs=5e-5)
     assert against["JASA"] == pytest.approx(-0.4796, abs=5e-5)
     assert against["JRSS-B"] == pytest.approx(0.2690, abs=5e-5)
+
+
+# American League 1987, wins at home of the row's team against the column's, then of the visitors
+# (Agresti 2002, Categorical Data Analysis, table 10.10); fit with home advantage and its standard errors,
+# against Baltimore, as the BradleyTerry2 vignette gives them.
+LEAGUE = ("Milwaukee", "Detroit", "Toronto", "New York", "Boston", "Cleveland", "Baltimore")
+AT_HOME = (
+    ((0, 0), (4, 3), (4, 2), (4, 3), (6, 1), (4, 2), (6, 0)),
+    ((3, 3), (0, 0), (4, 2), (4, 3), (6, 0), (6, 1), (4, 3)),
+    ((2, 5), (4, 3), (0, 0), (2, 4), (4, 3), (4, 2), (6, 0)),
+    ((3, 3), (5, 1), (2, 5), (0, 0), (4, 3), (4, 2), (6, 1)),
+    ((5, 1), (2, 5), (3, 3), (4, 2), (0, 0), (5, 2), (6, 0)),
+    ((2, 5), (3, 3), (3, 4), (4, 3), (4, 2), (0, 0), (2, 4)),
+    ((2, 5), (1, 5), (1, 6), (2, 4), (1, 6), (3, 4), (0, 0)),
+)
+PUBLISHED_LEAGUE = (1.6196, 1.4754, 1.3271, 1.2813, 1.1438, 0.7047)
+PUBLISHED_ERRORS = (0.3474, 0.3446, 0.3403, 0.3404, 0.3378, 0.3350)
+
+
+def test_published_fit_of_baseball_with_home_advantage():
+    counts = np.zeros((7, 7, 3))
+    counts[..., :2] = AT_HOME
+    fit = bradley_terry(LEAGUE, counts, position=True)
+    assert fit.strength[:6] - fit.strength[6] == pytest.approx(PUBLISHED_LEAGUE, abs=5e-5)
+    assert fit.position == pytest.approx(0.3023, abs=5e-5)
+    covariance = bread_of(fit)
+    assert marginal_errors(covariance[:7, :7], 6)[:6] == pytest.approx(PUBLISHED_ERRORS, abs=5e-5)
+    assert math.sqrt(covariance[7, 7]) == pytest.approx(0.1309, abs=5e-5)
+
+
+def test_published_davidson_fit_of_puddings():
+    # Davidson 1970, JASA 65(329), example: six puddings, preferences and ties; worths and ν as published there.
+    rows = "12 19 22 16,13 16 19 12,23 19 19 10,14 18 23 13,24 23 19 9,34 19 20 15,15 13 19 18,25 16 20 12,"
+    rows += "35 16 15 17,45 17 14 16,16 18 21 12,26 22 20 12,36 13 18 10,46 14 19 18,56 11 21 12"
+    counts = np.zeros((6, 6, 3))
+    for row in rows.split(","):
+        pair, *votes = row.split()
+        counts[int(pair[0]) - 1, int(pair[1]) - 1] = [int(n) for n in votes]
+    fit = davidson(tuple("123456"), counts, position=False)
+    worth = np.exp(fit.strength) / np.exp(fit.strength).sum()
+    assert worth == pytest.approx([0.1388, 0.1730, 0.1617, 0.1654, 0.1587, 0.2024], abs=6e-5)
+    assert math.exp(fit.tie) == pytest.approx(0.7468, abs=6e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))
