@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -314,6 +315,8 @@ def decided_pairs(ballots: Ballots, prompts: Mapping[str, Prompt]) -> set[tuple[
     from arena.exchange import collect
     from arena.stopping import stopping
 
+    with ballots.reading() as tx:
+        asked = Counter(pair.question for pair in tx.pairs())
     counted: dict[str, list[Battle]] = {}
     for row in collect(ballots, prompts)[0]:
         if row.kind == "vote" and not row.excluded and row.outcome != "both_bad":
@@ -321,7 +324,7 @@ def decided_pairs(ballots: Ballots, prompts: Mapping[str, Prompt]) -> set[tuple[
     return {
         (question, *in_order(pair.a, pair.b))
         for question, rows in counted.items()
-        for pair in stopping(code_battles(rows))
+        for pair in stopping(code_battles(rows), among=asked[question])
         if pair.decided
     }
 

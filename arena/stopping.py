@@ -2,7 +2,9 @@
 
 A 95% interval looked at after every vote is wrong far more often than 5% of the time. A confidence sequence
 may be looked at for ever. `independent` is exact for votes that do not hang together; `clustered` widens
-it by the clustered standard error and holds as the numbers of raters and prompts grow.
+it by the clustered standard error, which is worth something once several raters and prompts have spoken, so
+nothing is decided before BURN_IN of each. Without that wait, looking after each rater from the second on
+decided between equals in 7% to 28% of simulated studies (four designs, 200 studies each); with it in at most 4%.
 """
 
 from __future__ import annotations
@@ -14,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.battles import BOTH_BAD, VoteTable, select
-from arena.winrates import pair_rates
+from arena.winrates import PairRates, pair_rates
 from bench.records import InputError, unknown
 
 Floats = NDArray[np.float64]
 
 TUNED_FOR = 200
 """Votes a pair at which the sequence is tightest; it holds at every other number too."""
+
+BURN_IN = 10
+"""Raters, and prompts, that must have judged a pair before `clustered` decides it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +42,23 @@ class PairDecision:
     p: float
     """Anytime-valid p-value of a rate of 50%."""
     p_adjusted: float
-    """Holm over all pairs of contenders, those that have not met included: they may yet."""
+    """Holm over all pairs asked about, those that have not met included: they may yet."""
     decided: bool
 
 
 def stopping(
-    table: VoteTable, *, alpha: float = 0.05, kind: str = "clustered", tuned_for: int = TUNED_FOR
+    table: VoteTable,
+    *,
+    alpha: float = 0.05,
+    kind: str = "clustered",
+    among: int | None = None,
+    tuned_for: int = TUNED_FOR,
 ) -> list[PairDecision]:
     """One row a pair that met; `decided` where the better contender is known at familywise error alpha
     whenever, and however often, this is asked. Stop asking about decided pairs.
 
-    kind: `clustered` or `independent`. Raises InputError: unknown kind, no decided or tied votes.
+    kind: `clustered` or `independent`. among: pairs that the study asks about, met or not; None: all pairs
+    of the table's contenders. Raises InputError: unknown kind, no decided or tied votes.
     """
     if kind not in ("clustered", "independent"):
         raise unknown("stopping rule", kind, ("clustered", "independent"))
@@ -63,8 +74,11 @@ def stopping(
     precision = best_precision(tuned_for / 4, alpha)
     half = mixture_boundary(time, alpha, precision) / n
     p = np.exp(-np.maximum(mixture_log_e(n * (rate - 0.5), time, precision), 0))
+    if kind == "clustered":
+        early = _judges(votes, pairs) < BURN_IN
+        half, p = np.where(early, 1.0, half), np.where(early, 1.0, p)
     m = len(table.contenders)
-    adjusted = holm(p, among=m * (m - 1) // 2)
+    adjusted = holm(p, among=m * (m - 1) // 2 if among is None else among)
     return [
         PairDecision(
             a=table.contenders[first],
@@ -79,6 +93,21 @@ def stopping(
         )
         for i, (first, second) in enumerate(zip(pairs.first, pairs.second, strict=True))
     ]
+
+
+def _judges(votes: VoteTable, pairs: PairRates) -> NDArray[np.int64]:
+    """(k,) raters or prompts that judged each pair, whichever are fewer; votes, where neither is known."""
+    m = len(votes.contenders)
+    place = np.full((m, m), -1)
+    place[pairs.first, pairs.second] = np.arange(len(pairs.first))
+    pair = np.maximum(place[votes.left, votes.right], place[votes.right, votes.left]).astype(np.int64)
+    fewest = np.bincount(pair, minlength=len(pairs.first))
+    for labels in (votes.rater, votes.prompt):
+        if labels is not None:
+            width = int(labels.max()) + 1
+            seen = np.unique(pair * width + labels) // width
+            fewest = np.minimum(fewest, np.bincount(seen, minlength=len(pairs.first)))
+    return fewest
 
 
 def mixture_boundary(time: Floats, alpha: float, precision: float) -> Floats:

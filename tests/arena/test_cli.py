@@ -82,9 +82,9 @@ def test_a_changed_vote_stops_verify_and_names_it(study, tmp_path):
 
 def test_forgetting_erases_a_participant_and_keeps_the_votes(study):
     from arena import raters
-    from arena.cli import _ballots
+    from arena.arguments import open_ballots
 
-    _, _, ballots, _ = _ballots(str(study), study.parent, None)
+    _, _, ballots, _ = open_ballots(str(study), study.parent, None)
     for person in ("anna", "bert"):
         raters.admit(ballots, {"PROLIFIC_PID": person}, now=1.0)
     written = b"".join(path.read_bytes() for path in study.glob("votes.sqlite*"))

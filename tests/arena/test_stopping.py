@@ -79,7 +79,7 @@ def test_peeking_after_every_rater_rarely_decides_between_equals(kind):
     wrong = naive = 0
     for seed in range(60):
         votes = simulate_votes(design, seed)
-        looks = [select(votes, votes.rater < r) for r in range(4, 41, 2)]
+        looks = [select(votes, votes.rater < r) for r in range(2, 41)]
         wrong += any(stopping(look, kind=kind)[0].decided for look in looks)
         rates = [pair_rates(look).rates for look in looks]
         naive += any(not r.wilson_low[0] <= 0.5 <= r.wilson_high[0] for r in rates)
@@ -95,3 +95,14 @@ def test_a_clear_pair_is_decided_and_an_equal_one_is_not():
     assert not rows["2", "3"].decided
     with pytest.raises(InputError, match="unknown stopping rule"):
         stopping(simulate_votes(design, 2), kind="daily")
+
+
+def test_nothing_is_decided_before_ten_raters_and_ten_prompts_have_judged_the_pair(votes):
+    def asked(raters, prompts, kind="clustered"):
+        rows = [("a", "b", 0, r, (r + i) % prompts) for r in range(raters) for i in range(40)]
+        return stopping(votes(rows), kind=kind)[0]
+
+    assert asked(10, 10).decided
+    for early in (asked(9, 10), asked(10, 9)):
+        assert (early.decided, early.p, early.low, early.high) == (False, 1.0, 0.0, 1.0)
+    assert asked(9, 10, "independent").decided

@@ -1,0 +1,157 @@
+"""The verbs that need no rater: `arena plan` before a study, `arena rate` after it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arena.arguments import DEFAULT_RESULTS, AsJson, Database, Results, open_ballots, say
+from bench.records import InputError
+
+if TYPE_CHECKING:
+    from bench.study import Study
+
+
+def plan(
+    study: Annotated[
+        str | None,
+        typer.Argument(help="Study file, folder or name: its contenders, prompts, ties and votes."),
+    ] = None,
+    win_rate: Annotated[float, typer.Option("--rate", help="Win rate to tell from one half.")] = 0.55,
+    power: Annotated[float, typer.Option(help="Share of studies that should tell.")] = 0.8,
+    contenders: Annotated[int | None, typer.Option(show_default="the study's, or 2")] = None,
+    prompts: Annotated[int | None, typer.Option(show_default="the study's, or 100")] = None,
+    votes_per_pair: Annotated[
+        int | None, typer.Option(help="Also say what so many would do.", show_default="the study's")
+    ] = None,
+    votes_per_rater: Annotated[int | None, typer.Option(show_default="the study's, or 100")] = None,
+    ties: Annotated[
+        float | None,
+        typer.Option(help="Share of ties between equals.", show_default="0.2 where the study has ties"),
+    ] = None,
+    rater_sd: Annotated[float, typer.Option(help="How far raters differ about a contender, logits.")] = 0.5,
+    prompt_sd: Annotated[float, typer.Option(help="How far a contender's prompts differ, logits.")] = 0.7,
+    repeats: Annotated[int, typer.Option(help="Simulated studies a point.")] = 200,
+    seed: int = 0,
+    results: Results = DEFAULT_RESULTS,
+    as_json: AsJson = False,
+) -> None:
+    """How many votes and raters a claim takes, before anybody is asked. Simulated, clustering included.
+
+    Example: arena plan turbo-preference --rate 0.55
+
+    Example: arena plan --rate 0.515 --contenders 2 --prompts 1632
+    """
+    from arena.planning import plan as planned
+    from arena.show import planning, show_plan
+
+    asked = None if study is None else _study(study, results)
+    arena = None if asked is None else asked.file.arena
+    if ties is None:
+        ties = 0.2 if arena is None or arena.ties else 0.0
+    with planning(repeats) as tell:
+        found = planned(
+            rate=win_rate,
+            contenders=contenders or (len(asked.contenders) if asked else 2),
+            votes_per_rater=votes_per_rater or (arena.votes_per_rater if arena else None) or 100,
+            prompts=prompts or (len(asked.prompts) if asked else 100),
+            rater_sd=rater_sd,
+            prompt_sd=prompt_sd,
+            ties=ties,
+            power=power,
+            votes_per_pair=votes_per_pair or (arena.votes_per_pair if arena else None),
+            repeats=repeats,
+            seed=seed,
+            tell=tell,
+        )
+    if as_json:
+        say(asdict(found), True)
+    else:
+        show_plan(found, questions=len(arena.questions) if arena else 1)
+
+
+def _study(name: str, results: Path) -> Study:
+    """As frozen in its folder, or, before its first run, as its file says."""
+    from bench.store import StudyFolder
+    from bench.study import open_study, read
+
+    for path in (Path(name), results / name):
+        if (path / "study.toml").is_file():
+            return open_study(StudyFolder(path))
+    return read(name)
+
+
+def rate_votes(
+    study: Annotated[str | None, typer.Argument(help="Study folder, or a name under --results.")] = None,
+    votes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rate this file instead: CSV, TSV or Parquet with the columns model_a, model_b, winner, and "
+            "rater, prompt, question, category, … if known; or JSONL."
+        ),
+    ] = None,
+    anchor: Annotated[str | None, typer.Option(help="Contender whose rating is 1000.")] = None,
+    weights: Annotated[
+        str, typer.Option(help="votes; raters: all raters alike; propensity: undo active pairing.")
+    ] = "votes",
+    penalty: Annotated[
+        float, typer.Option(help="Above 0: keep the ratings of a contender that never lost finite; try 0.1.")
+    ] = 0.0,
+    margin: Annotated[float, typer.Option(help="Of equivalence, win-rate points.")] = 3.0,
+    bootstrap: Annotated[int, typer.Option(help="Cluster-bootstrap replicates; 0: none.")] = 1000,
+    shuffles: Annotated[int, typer.Option(help="Orders that elo-add averages; 0: none.")] = 1000,
+    seed: int = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write it all.", show_default="the study's ratings.json")
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit ratings and win rates with intervals; a study's go to its ratings.json, where the report finds them.
+
+    Example: arena rate miniature
+
+    Example: arena rate --votes battles.csv --anchor gpt-image --out ratings.json
+    """
+    from arena.battles import code_battles
+    from arena.document import to_dict
+    from arena.rate import Options, rate, stages
+    from arena.show import rating, show_ratings
+    from arena.votes_file import read_votes
+    from bench.store import write_bytes
+
+    if (study is None) == (votes is None):
+        raise InputError("say what to rate: a study, or --votes FILE")
+    options = Options(
+        anchor=anchor,
+        weights=weights,
+        penalty=penalty,
+        margin=margin,
+        bootstrap=bootstrap,
+        shuffles=shuffles,
+        seed=seed,
+    )
+    if votes is not None:
+        name, table = votes.stem, read_votes(votes)
+    else:
+        from arena.exchange import collect
+
+        opened, folder, ballots, _ = open_ballots(str(study), results, database)
+        rows, _ = collect(ballots, {p.id: p for p in opened.prompts})
+        options = replace(options, anchor=anchor or opened.file.report.anchor)
+        name, table, out = opened.name, code_battles(rows), out or folder.path / "ratings.json"
+    with rating(stages(table)) as stage:
+        document = to_dict(rate(table, study=name, options=options, stage=stage))
+    if out is not None:
+        write_bytes(out, (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode())
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False))
+        return
+    show_ratings(document)
+    if out is not None:
+        print(f"all of it: {out}")
