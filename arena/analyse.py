@@ -51,19 +51,27 @@ def plan(
 
     asked = None if study is None else _study(study, results)
     arena = None if asked is None else asked.file.arena
+    if contenders is None:
+        contenders = 2 if asked is None else len(asked.contenders)
+    if prompts is None:
+        prompts = 100 if asked is None else len(asked.prompts)
     if ties is None:
         ties = 0.2 if arena is None or arena.ties else 0.0
+    if votes_per_rater is None:
+        votes_per_rater = 100 if arena is None or arena.votes_per_rater is None else arena.votes_per_rater
+    if votes_per_pair is None and arena is not None:
+        votes_per_pair = arena.votes_per_pair
     with planning(repeats) as tell:
         found = planned(
             rate=win_rate,
-            contenders=contenders or (len(asked.contenders) if asked else 2),
-            votes_per_rater=votes_per_rater or (arena.votes_per_rater if arena else None) or 100,
-            prompts=prompts or (len(asked.prompts) if asked else 100),
+            contenders=contenders,
+            votes_per_rater=votes_per_rater,
+            prompts=prompts,
             rater_sd=rater_sd,
             prompt_sd=prompt_sd,
             ties=ties,
             power=power,
-            votes_per_pair=votes_per_pair or (arena.votes_per_pair if arena else None),
+            votes_per_pair=votes_per_pair,
             repeats=repeats,
             seed=seed,
             tell=tell,
@@ -112,7 +120,8 @@ def rate_votes(
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit ratings and win rates with intervals; a study's go to its ratings.json, where the report finds them.
+    """Fit ratings and win rates with intervals. A study's go to its ratings.json, the votes they stand on to
+    battles.jsonl, which `bench score` and `bench report` read.
 
     Example: arena rate miniature
 
@@ -123,6 +132,7 @@ def rate_votes(
     from arena.rate import Options, rate, stages
     from arena.show import rating, show_ratings
     from arena.votes_file import read_votes
+    from bench.records import to_json
     from bench.store import write_bytes
 
     if (study is None) == (votes is None):
@@ -143,6 +153,7 @@ def rate_votes(
 
         opened, folder, ballots, _ = open_ballots(str(study), results, database)
         rows, _ = collect(ballots, {p.id: p for p in opened.prompts})
+        write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
         options = replace(options, anchor=anchor or opened.file.report.anchor)
         name, table, out = opened.name, code_battles(rows), out or folder.path / "ratings.json"
     with rating(stages(table)) as stage:

@@ -198,6 +198,8 @@ def plan(
             f"contenders {contenders}, votes per rater {votes_per_rater}, prompts {prompts}, "
             f"repeats {repeats}: at least 2, 1, 2 and 20"
         )
+    if votes_per_pair is not None and votes_per_pair < 1:
+        raise InputError(f"votes per pair {votes_per_pair}: at least 1")
     if not 0 <= ties < 1 or rater_sd < 0 or prompt_sd < 0:
         raise InputError(f"ties {ties} must lie in [0, 1); rater and prompt SD must not be negative")
     tie = math.log(2 * ties / (1 - ties)) if ties else -math.inf

@@ -103,7 +103,7 @@ def rate(
         blocks[question] = _question(
             part, elos[-1], anchor, options, lambda text, q=question: stage(f"{q}: {text}")
         )
-    if len(blocks) == 1:
+    if _one_question(votes):
         blocks["overall"] = next(iter(blocks.values()))
     else:
         stage("overall: elo-add")
@@ -124,8 +124,12 @@ def rate(
 
 def stages(table: VoteTable) -> int:
     """How often `rate` will tell its stage."""
-    questions = len(list(_questions(table)))
-    return STAGES * (questions if questions == 1 else questions + 1)
+    return STAGES * (1 if _one_question(ratable(table)) else 1 + len(list(_questions(table))))
+
+
+def _one_question(votes: VoteTable) -> bool:
+    """Whether all votes answer one named question, which then is the whole."""
+    return bool(votes.questions[votes.question[0]]) and bool((votes.question == votes.question[0]).all())
 
 
 def _questions(table: VoteTable) -> Iterator[tuple[str, VoteTable]]:

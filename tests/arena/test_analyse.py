@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from arena.cli import app
 from arena.planning import Design, simulate_votes
-from bench.records import InputError
+from bench.records import Battle, InputError, iterate_rows
 from tests.arena.study import make_study
 
 RUNNER = CliRunner()
@@ -78,6 +78,31 @@ def test_weights_are_named_and_what_they_cost_is_said(battles):
     )
     with pytest.raises(InputError, match="logged probability"):
         arena("rate", "--votes", battles, "--weights", "propensity", *QUICK)
+
+
+def test_votes_without_a_question_stand_in_the_whole_only(battles):
+    lines = battles.read_text().splitlines()
+    battles.write_text(
+        "\n".join([lines[0], *lines[1:300], *(row.replace(",quality", ",") for row in lines[300:])])
+    )
+    blocks = json.loads(arena("rate", "--votes", battles, "--json", *QUICK))["questions"]
+    assert {name: block["n"] for name, block in blocks.items()} == {"quality": 299, "overall": 450}
+
+
+def test_a_study_leaves_its_ratings_and_the_votes_they_stand_on(tmp_path):
+    _, folder = make_study(tmp_path / "s", votes_per_pair=12)
+    given = json.loads(arena("simulate", folder.path, "--raters", 4, "--json"))["simulated votes"]
+    assert "SIMULATED" in arena("rate", folder.path, *QUICK)
+    rows = list(iterate_rows(folder.battles_file, Battle))
+    assert len(rows) == given
+    document = folder.read_json("ratings.json")
+    assert document["n_votes"] == sum(row.kind == "vote" and not row.excluded for row in rows)
+
+
+@pytest.mark.parametrize("wrong", [("--contenders", 0), ("--prompts", 0), ("--votes-per-pair", 0)])
+def test_nothing_is_not_read_as_the_default(wrong):
+    with pytest.raises(InputError, match="at least"):
+        arena("plan", *wrong)
 
 
 @pytest.mark.parametrize("words", [(), ("some-study", "--votes", "v.csv")])
