@@ -67,7 +67,7 @@ def _edge(ends: Sequence[float]) -> float:
 
 
 def _reference_line(axes: Axes, place: float, told: str, theme: Theme) -> None:
-    axes.axvline(place, color=theme.ink, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+    axes.axvline(place, color=theme.ink, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0.9)
     axes.annotate(
         told, (place, 1.0), xycoords=("data", "axes fraction"), xytext=(2, 2),
         textcoords="offset points", fontsize=6, color=theme.soft, ha="left", va="bottom",

@@ -30,7 +30,9 @@ def _first_place(headline: Preference) -> str:
     if not leaders:
         return "the votes leave every order open."
     if len(leaders) > 6:
-        return f"the votes leave first place open among {len(leaders)} of {len(headline.ratings)} contenders."
+        everyone = len(leaders) == len(headline.ratings)
+        of = f"all {len(leaders)}" if everyone else f"{len(leaders)} of {len(headline.ratings)}"
+        return f"the votes leave first place open among {of} contenders."
     return f"the votes leave first place open between {listed(leaders)}."
 
 

@@ -198,7 +198,9 @@ def published_metrics(results: Results) -> Table | None:
     columns: list[Column] = [Column(head="Contender")]
     for protocol in protocols:
         columns.append(Column(head=f"FID, {protocol.label}", direction=DOWN, digits=2))
-        columns.append(Column(head=f"CLIP score, {protocol.label}", direction=UP, digits=3))
+        hundredfold = any((p.clip or 0.0) > 1 for p in lines if p.protocol is protocol)
+        digits = 2 if hundredfold else 3
+        columns.append(Column(head=f"CLIP score, {protocol.label}", direction=UP, digits=digits))
     rows: list[tuple[Cell, ...]] = []
     for name in dict.fromkeys(line.contender for line in lines):
         mine = {line.protocol: line for line in lines if line.contender == name}

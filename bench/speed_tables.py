@@ -140,7 +140,7 @@ def felt_table(results: Results) -> Table | None:
     )
 
 
-FELT_REFERENCE = (300.0, "about what a consumer card takes for one step at 512 px")
+FELT_REFERENCE = (300.0, "the line to stay below on a consumer card")
 
 
 def published_latency(results: Results) -> Table | None:

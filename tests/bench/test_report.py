@@ -11,22 +11,26 @@ from io import BytesIO
 from pathlib import Path
 
 import html5lib
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image, ImageChops
+from scipy.stats import norm
 
 from bench import pictures
 from bench.bibliography import PAPERS, bibtex
+from bench.findings import findings
 from bench.honesty import banners
-from bench.method import method
+from bench.method import command_without_folders, method
 from bench.metrics import METRICS
 from bench.prompts import PROMPT_SETS
 from bench.published import PUBLISHED
 from bench.records import InputError
 from bench.report import build
 from bench.results import read_results
-from bench.store import StudyFolder
-from tests.report_study import TURBO, make_study
+from bench.speed_tables import felt_table, latency_table
+from bench.store import StudyFolder, write_bytes
+from tests.report_study import TURBO, make_study, picture
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)> & "quotes" {{ 7 * 7 }}'
 LONG = " ".join(f"word{i}" for i in range(400))
@@ -38,6 +42,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     folder = make_study(
         tmp_path_factory.mktemp("full") / "full",
         votes=True,
+        rich=True,
         weights="random",
         side=48,
         sizes={"sdxl@50": 96},
@@ -277,6 +282,92 @@ def test_bibliography_has_models_metrics_prompt_set_and_rating_model(full: Study
     assert "davidson1970extending" in text
     for key in ("heusel2017gans", "yu2022scaling", "sauer2023adversarial", "lin2024sdxl"):
         assert more.count(f"{{{key},") == 1
+
+
+def test_every_section_has_what_its_data_give(soup: BeautifulSoup) -> None:
+    titles = [tag.get_text() for tag in soup.select("h2, h3, caption")]
+    for words in (
+        "Which metric agrees with people (simulated votes: not people)", "Where people disagree with the metrics",
+        "The clearest votes", "The closest votes", "Time to picture, from keystroke to painted pixels",
+        "Mean win rate by category, per cent; votes in parentheses", "Method, to paste", "Data statement",
+    ):  # fmt: skip
+        assert words in titles
+    foot = soup.find("tfoot")
+    assert foot is not None
+    assert [cell.get_text() for cell in foot.find_all(["th", "td"])] == [
+        "Agrees with people", "61% [55, 67], τ 0.33 [-0.20, 0.73]", "61% [55, 67], τ 0.33 [-0.20, 0.73]",
+    ]  # fmt: skip
+    disputed = next(tag for tag in soup.find_all("h3") if "disagree" in tag.get_text()).find_next(
+        class_="row"
+    )
+    assert disputed is not None
+    assert "Votes 5 : 1; CLIP score 0.2000 : 0.2200" in disputed.get_text()
+    assert [img["data-contender"] for img in disputed.select("img")] == ["sdxl-turbo@1", "sdxl-turbo@2"]
+
+
+def test_findings_of_simulated_votes_say_so(full: StudyFolder) -> None:
+    results = read_results(full)
+    voted = [words for words in findings(results) if "wins" in words or "first place" in words]
+    assert len(voted) == 2
+    assert all(words.startswith("Simulated votes: ") for words in voted)
+    real = findings(replace(results, simulated_votes=False))
+    assert not [words for words in real if "imulated" in words]
+    assert findings(replace(results, preferences={}, timings=())) == []
+
+
+def test_first_place_is_claimed_only_where_the_ranks_give_it(full: StudyFolder) -> None:
+    results = replace(read_results(full), simulated_votes=False)
+    headline = results.headline
+    assert headline is not None
+    assert "first place open between" in findings(results)[0]
+    ranks = [replace(row, rank_low=k, rank_high=k) for k, row in enumerate(headline.ratings, 1)]
+    alone = replace(results, preferences={"overall": replace(headline, ratings=tuple(ranks))})
+    assert findings(alone)[0] == f"{ranks[0].contender} is alone in first place."
+
+
+def test_distance_from_the_floor_is_work_over_rate(full: StudyFolder) -> None:
+    table = latency_table(read_results(full))
+    assert table is not None
+    heads = [column.head for column in table.columns]
+    row = dict(zip(heads, table.rows[0], strict=True))
+    assert row["Floor"] == pytest.approx(1000 * 3.0 / 790)
+    assert row["Times the floor"] == pytest.approx(row["Total"].value / row["Floor"])
+    assert row["Peak memory"] == pytest.approx(6.0)
+
+
+def test_time_to_picture_is_the_median_of_the_pictures(full: StudyFolder) -> None:
+    results = read_results(full)
+    table = felt_table(results)
+    assert table is not None
+    totals = [1000 * row.total for row in results.felt if row.contender == "sdxl-turbo@2"]
+    row = next(row for row in table.rows if row[0] == "sdxl-turbo@2")
+    assert row[-3].value == pytest.approx(np.median(totals))
+    assert row[-2] == pytest.approx(np.quantile(totals, 0.95))
+    assert row[-1] == pytest.approx(100 * np.mean([k % 3 > 1 for k in range(40)]))
+
+
+def test_power_is_that_of_the_interval(full: StudyFolder) -> None:
+    """Half-width 7 points is 1.96 s.e.; a two-sided 5% test finds 2.8016 s.e. four times in five."""
+    words = " ".join(method(read_results(full)))
+    assert "±7.0 points" in words
+    detectable = 7 * (norm.ppf(0.975) + norm.ppf(0.8)) / norm.ppf(0.975)
+    assert f"50% ± {detectable:.1f} points" in words
+
+
+def test_a_command_is_shown_without_the_folders_it_named() -> None:
+    said = command_without_folders("bench run /home/ada/x.toml --results s3://b/c --device cuda")
+    assert said == "bench run x.toml --results s3://b/c --device cuda"
+
+
+def test_pictures_from_pictures_have_the_reference_first(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", task="image-to-image", latency=False, scores=False, side=32)
+    for i in range(3):
+        write_bytes(folder.path / "references" / f"p{i:03d}.webp", picture(i, 0, 32))
+    page = BeautifulSoup(build(folder).read_text(encoding="utf-8"), "html.parser")
+    for row in page.select(".row"):
+        captions = [caption.get_text() for caption in row.select("figcaption")]
+        assert captions[0] == "reference"
+        assert captions.count("reference") == 1
 
 
 def test_bad_folders_and_options_are_named(tmp_path: Path) -> None:
