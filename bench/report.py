@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+LONGEST_FLOAT = 48
+"""Rows that a LaTeX page holds; report.tex names a longer table instead of setting it."""
+
+
 def build(folder: StudyFolder, *, columns: str = "one") -> Path:
     """Write `report/` and return the path of its index.html; reads nothing but the study folder.
 
@@ -106,6 +110,7 @@ def _tex(
         findings=findings(results),
         figures=drawings,
         wide=columns == "two",
-        tables=made,
+        tables=[table for table in made if len(table.rows) <= LONGEST_FLOAT],
+        long=[table.name for table in made if len(table.rows) > LONGEST_FLOAT],
         cited=cited,
     )

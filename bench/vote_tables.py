@@ -206,9 +206,20 @@ def contradictions(results: Results) -> Table | None:
             Column(head=head, unit="%" if i == 2 else "", digits=0 if i == 2 else None)
             for i, head in enumerate(heads)
         ),
-        rows=tuple(rows),
-        notes=("Pairs whose 95% win-rate interval leaves 50% out and whose order a metric turns round.",),
+        rows=tuple(rows[:MOST_CONTRADICTIONS]),
+        notes=(
+            f"Pairs whose 95% win-rate interval leaves 50% out and whose order a metric turns round.{more}",
+        ),
     )
+
+
+MOST_CONTRADICTIONS = 20
+
+
+def _margin(row: tuple[Cell, ...]) -> float:
+    """How widely people preferred the first, per cent."""
+    win = row[2]
+    return win.value or 0.0 if isinstance(win, Estimate) else 0.0
 
 
 def _decided(win: WinRate) -> bool:
