@@ -191,6 +191,8 @@ def contradictions(results: Results) -> Table | None:
             )  # fmt: skip
     if not rows:
         return None
+    rows.sort(key=_margin, reverse=True)
+    more = f" The {MOST_CONTRADICTIONS} widest of {len(rows)}." if len(rows) > MOST_CONTRADICTIONS else ""
     heads = (
         "People prefer",
         "to",
