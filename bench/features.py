@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.encoders import Encoder
-from bench.extractors import Located
+from bench.encoders import Encoder, Judge
+from bench.extractor_files import Located
 from bench.records import InputError, settings_hash
+from bench.rows import StoredRows, blocks
 from bench.store import write_bytes
 
 Array = NDArray[Any]
@@ -86,12 +87,10 @@ class FeatureStore:
         for key in keys:
             self.index[key] = len(self.index)
 
-    def rows(self, keys: Sequence[str]) -> Array:
-        """(n, d) float32 in the order of keys, which must all be there."""
-        if not self.dimension:
-            return np.zeros((0, 0), dtype=np.float32)
-        table = np.memmap(self.rows_file, dtype="<f4", mode="r").reshape(-1, self.dimension)
-        return np.asarray(table[[self.index[key] for key in keys]])
+    def rows(self, keys: Sequence[str], columns: slice = slice(None)) -> StoredRows:
+        """(n, d) float32 in the order of keys, which must all be there; read only when asked for."""
+        order = np.fromiter((self.index[key] for key in keys), dtype=np.int64, count=len(keys))
+        return StoredRows(self.rows_file, self.dimension, order, columns)
 
 
 def _append(path: Path, end: int, data: bytes) -> None:
@@ -112,7 +111,7 @@ def image_features(
     size: int | None,
     batch: int = 32,
     progress: Progress | None = None,
-) -> Array:
+) -> StoredRows:
     """(n, d) float32 features of image files, from the cache where they are there.
 
     files: sha256 of each file's bytes, and its path. encoder: called only if something is to be computed.
@@ -122,50 +121,98 @@ def image_features(
     size = None if located.extractor.native else size
     store = FeatureStore(cache, located.protocol() | {"display_size": size, "of": "images"})
     missing = list({key: path for key, path in files if key not in store.index}.items())
+    done = 0
     if missing:
         network = encoder()
-        done = 0
-        for keys, prepared in _prepared(missing, network, size, batch):
-            store.append(keys, _finite(network.images(prepared), located.name))
-            done += len(keys)
+        for block, prepared in _prepared(missing, network.prepare, size, batch):
+            store.append([key for key, _ in block], _finite(network.images(prepared), located.name))
+            done += len(block)
             if progress:
                 progress(f"features {located.name}", done, len(missing))
     return store.rows([key for key, _ in files])
 
 
+def pair_values(
+    files: Sequence[tuple[str, Path]],
+    partners: Sequence[str] | Sequence[tuple[str, Path]],
+    located: Located,
+    judge: Callable[[], Judge],
+    cache: Path,
+    *,
+    size: int | None,
+    batch: int = 16,
+    progress: Progress | None = None,
+) -> tuple[StoredRows, Array]:
+    """(n, 1) float32 what a joint extractor gives each image with its partner, and (n,) bool: caption cut.
+
+    partners: captions, or image files as `files` has them. Cached by the content of both. Else as
+    `image_features`.
+    """
+    size = None if located.extractor.native else size
+    store = FeatureStore(cache, located.protocol() | {"display_size": size, "of": "pairs"})
+    keys = [_pair_key(key, other) for (key, _), other in zip(files, partners, strict=True)]
+    pairs = zip(keys, files, partners, strict=True)
+    missing = list({k: (path, other) for k, (_, path), other in pairs if k not in store.index}.items())
+    done = 0
+    if missing:
+        network = judge()
+        todo = [(key, path) for key, (path, _) in missing]
+        others = dict(missing)
+        for block, prepared in _prepared(todo, network.prepare, size, batch):
+            found = [others[key][1] for key, _ in block]
+            with_ = [o if isinstance(o, str) else network.prepare(open_image(o[1], size)) for o in found]
+            values, cut = network.pairs(prepared, with_)
+            rows = _finite(np.column_stack([values, cut]), located.name)
+            store.append([key for key, _ in block], rows)
+            done += len(block)
+            if progress:
+                progress(f"features {located.name}", done, len(missing))
+    return store.rows(keys, slice(0, 1)), _flags(store.rows(keys, slice(1, 2)))
+
+
+def _pair_key(image: str, other: str | tuple[str, Path]) -> str:
+    text = other if isinstance(other, str) else other[0]
+    return hashlib.sha256(f"{image}\n{text}".encode()).hexdigest()
+
+
 def _prepared(
-    files: Sequence[tuple[str, Path]], network: Encoder, size: int | None, batch: int
-) -> Iterator[tuple[list[str], Any]]:
+    files: Sequence[tuple[str, Path]], prepare: Callable[[Any], Any], size: int | None, batch: int
+) -> Iterator[tuple[Sequence[tuple[str, Path]], Any]]:
     """Batches of decoded and resized images; the next one is made while the network has this one."""
     import torch
 
     def one(path: Path) -> Any:
-        return network.prepare(open_image(path, size))
+        return prepare(open_image(path, size))
 
-    blocks = [files[start : start + batch] for start in range(0, len(files), batch)]
+    parts = [files[start : start + batch] for start in range(0, len(files), batch)]
     with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:
-        ahead = [pool.submit(one, path) for _, path in blocks[0]]
-        for number, block in enumerate(blocks):
-            now = ahead
-            ahead = [
-                pool.submit(one, path) for _, path in (blocks[number + 1] if number + 1 < len(blocks) else [])
-            ]
-            yield [key for key, _ in block], torch.stack([future.result() for future in now])
+        ahead = [pool.submit(one, path) for _, path in parts[0]]
+        for now, then in zip(parts, [*parts[1:], []], strict=True):
+            ready, ahead = ahead, [pool.submit(one, path) for _, path in then]
+            yield now, torch.stack([future.result() for future in ready])
 
 
 def text_features(
     captions: Sequence[str], located: Located, encoder: Callable[[], Encoder], cache: Path, batch: int = 64
-) -> tuple[Array, Array]:
+) -> tuple[StoredRows, Array]:
     """(n, d) float32 and (n,) bool truncated; each distinct caption is encoded once and kept."""
     store = FeatureStore(cache, located.protocol() | {"of": "captions"})
     keys = {text: hashlib.sha256(text.encode()).hexdigest() for text in captions}
     missing = [text for text, key in keys.items() if key not in store.index]
     for start in range(0, len(missing), batch):
-        block = missing[start : start + batch]
-        rows, cut = encoder().texts(block)
-        store.append([keys[text] for text in block], np.column_stack([rows, cut]))
-    table = store.rows([keys[text] for text in captions])
-    return table[:, :-1], table[:, -1] > 0
+        part = missing[start : start + batch]
+        rows, cut = encoder().texts(part)
+        store.append([keys[text] for text in part], np.column_stack([rows, cut]))
+    order = [keys[text] for text in captions]
+    return store.rows(order, slice(0, -1)), _flags(store.rows(order, slice(-1, None)))
+
+
+def _flags(column: StoredRows) -> Array:
+    """(n,) bool of an (n, 1) column."""
+    found = np.zeros(len(column), dtype=bool)
+    for part, rows in blocks(column, 65536):
+        found[part] = rows[:, 0] > 0
+    return found
 
 
 def _finite(rows: Array, name: str) -> Array:

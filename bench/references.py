@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.metrics import Moments
+from bench.frechet import Moments, moments
 from bench.records import InputError, cache_folder, settings_hash, unknown
+from bench.rows import StoredRows
 from bench.store import sha256, write_bytes
 
 IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -51,7 +53,8 @@ def from_files(name: str, files: Sequence[tuple[str, Path]], cache: Path | None 
 def build(name: str, folder: Path) -> Reference:
     """Keeps a folder of images as reference `name`: its files' hashes and its recipe, in the cache.
 
-    Features are added to it by the first study that needs them. Raises InputError: a bad name, no image.
+    Features and statistics are added to it by the first study that needs them, or by the command that
+    builds it. Raises InputError: a bad name, no image.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
         raise InputError(f"reference name '{name}': use lower-case letters, digits, '.', '_' and '-'")
@@ -63,10 +66,45 @@ def build(name: str, folder: Path) -> Reference:
         "recipe": "every image below the folder, sorted by path",
         "n": len(reference.files),
         "sha256": reference.sha256,
-        "files": [[key, str(path)] for key, path in reference.files],
+        "files": [[key, str(path), *_stamp(path)] for key, path in reference.files],
     }
     write_bytes(place / "reference.json", (json.dumps(recipe, indent=1) + "\n").encode())
     return reference
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _read_recipe(name: str, place: Path) -> Reference:
+    """Raises InputError: an image was changed since the reference was built."""
+    recipe = json.loads((place / "reference.json").read_text(encoding="utf-8"))
+    for _, file, *stamp in recipe["files"]:
+        path = Path(file)
+        if path.exists() and _stamp(path) != stamp:
+            raise InputError(
+                f"{path} was changed since reference '{name}' was built: "
+                f"`bench reference build {name} {recipe['folder']}` builds it again"
+            )
+    return from_files(name, [(key, Path(path)) for key, path, *_ in recipe["files"]], place)
+
+
+def statistics_of(reference: Reference, rows: StoredRows, settings: dict[str, Any], cache: Path) -> Moments:
+    """Mean and covariance of a reference's features, kept in `cache` under the hash of all that decides them.
+
+    settings: the extractor's protocol and the size the images were taken at.
+    """
+    recipe = {**settings, "sha256": reference.sha256, "n": len(rows)}
+    path = cache / f"moments-{settings_hash(recipe)}.npz"
+    if path.exists():
+        return load_statistics(path)
+    found = moments(rows)
+    if found.covariance is not None:
+        data = io.BytesIO()
+        np.savez(data, mu=found.mean, sigma=found.covariance, n=found.n, recipe=json.dumps(recipe))
+        write_bytes(path, data.getvalue())
+    return found
 
 
 def built() -> list[str]:
@@ -81,8 +119,7 @@ def resolve(reference: str, base: Path) -> Reference:
     """
     place = cache_folder() / BUILT_FOLDER / reference
     if (place / "reference.json").is_file():
-        recipe = json.loads((place / "reference.json").read_text(encoding="utf-8"))
-        return from_files(reference, [(key, Path(path)) for key, path in recipe["files"]], place)
+        return _read_recipe(reference, place)
     path = base / Path(reference).expanduser()
     if path.is_dir():
         return from_folder(path.name, path)
@@ -101,13 +138,15 @@ def resolve(reference: str, base: Path) -> Reference:
 
 
 def load_statistics(path: Path) -> Moments:
-    """Published statistics: arrays `mu` (d,) and `sigma` (d, d), as pytorch-fid and clean-fid write them.
+    """Published statistics: arrays `mu` (d,) and `sigma` (d, d), as pytorch-fid and clean-fid write them;
+    `n` where the file has it.
 
     Raises InputError: an array missing, of the wrong shape, not finite, or sigma not symmetric.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             mean, covariance = (np.asarray(file[key], dtype=np.float64) for key in ("mu", "sigma"))
+            n = int(file["n"]) if "n" in file else 0
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is not a file of statistics with 'mu' and 'sigma' ({error})") from None
     if mean.ndim != 1 or covariance.shape != (mean.size, mean.size):
@@ -116,4 +155,4 @@ def load_statistics(path: Path) -> Moments:
         raise InputError(f"{path} holds a value that is not finite: fetch it again")
     if not np.allclose(covariance, covariance.T, rtol=1e-6, atol=1e-8):
         raise InputError(f"{path}: sigma is not symmetric: fetch it again")
-    return Moments(mean=mean, covariance=covariance, factor=None, n=0)
+    return Moments(mean=mean, covariance=covariance, factor=None, n=n)
