@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,10 @@ prompts_app = typer.Typer(
     no_args_is_help=False, invoke_without_command=True, help="List prompt sets, or add a copy."
 )
 app.add_typer(prompts_app, name="prompts", rich_help_panel="Look")
+reference_app = typer.Typer(
+    no_args_is_help=True, help="What distances compare with: build from a folder, or list what is built."
+)
+app.add_typer(reference_app, name="reference", rich_help_panel="Bring and check")
 app.add_typer(results_app)
 
 StudyName = Annotated[
@@ -146,18 +151,35 @@ def score(
     allow_missing: Annotated[
         bool, typer.Option(help="Score what is there although images are missing, black or unreadable.")
     ] = False,
+    protocol: Annotated[
+        str | None, typer.Option(help="mlperf-sdxl: that protocol's metrics, pass or fail; exit 1 on a fail.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Compute the study's metrics from its images.
+    """Compute the study's metrics from its images; after `arena rate`, also how far each agrees with people.
 
     Example: [bold]bench score miniature[/bold]
     """
+    from bench.mlperf import verdict_rows
     from bench.plan import resolve_device
     from bench.run import opened, score_stage
+    from bench.scoreboard import score_rows
 
     found = _read(study)
     with opened(found, results) as folder, _told() as told:
-        score_stage(found, folder, resolve_device(found, device), allow_missing, told)
-        print(folder.path / "scores.json")
+        where = resolve_device(found, device)
+        scores = score_stage(found, folder, where, allow_missing, told, protocol=protocol)
+        document = folder.read_json("scores.json") or {}
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False))
+    elif scores:
+        _table(score_rows(document), False)
+    for warning in document["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    verdicts = verdict_rows(scores, found) if protocol else []
+    if verdicts and not as_json:
+        _table(verdicts, False)
+    raise typer.Exit(1 if any(row["verdict"] == "FAIL" for row in verdicts) else 0)
 
 
 @app.command("import", rich_help_panel="Bring and check")
@@ -210,16 +232,20 @@ def fetch(study: StudyName) -> None:
 
     Example: [bold]bench fetch turbo-preference[/bold] on a machine with a network that shares the cache.
     """
+    from bench.score import fetch as fetch_extractors
     from bench.study import prompt_set_of
     from bench.weights import fetch as fetch_weights
 
     needed = prompt_set_of(study)
     if needed:
         prompts_fetch(needed)
-    for name, model in _read(study).models.items():
+    found = _read(study)
+    for name, model in found.models.items():
         if model.kind != "imported":
             for repository, commit in fetch_weights(model).items():
                 print(f"{name}  {repository}  {commit}")
+    for name, path in fetch_extractors(found).items():
+        print(f"{name}  {path}")
 
 
 @app.command(rich_help_panel="Bring and check")
@@ -286,6 +312,23 @@ def models(as_json: Json = False) -> None:
 
 
 @app.command(rich_help_panel="Look")
+def metrics(as_json: Json = False) -> None:
+    """Every metric: best direction, network, what it tells and what it cannot; with --json its source too."""
+    from dataclasses import asdict
+
+    from bench.metrics import METRICS
+
+    if as_json:
+        return _table([{"metric": name, **asdict(metric)} for name, metric in METRICS.items()], True)
+    rows = [
+        {"metric": f"{name} {'↑' if m.higher_is_better else '↓'}", "network": m.extractor, "tells": m.tells,
+         "cannot tell": m.cannot}
+        for name, m in METRICS.items()
+    ]  # fmt: skip
+    _table(rows, False, below=("tells", "cannot tell"))
+
+
+@app.command(rich_help_panel="Look")
 def studies(as_json: Json = False) -> None:
     """Every study that ships with the suite."""
     import tomllib
@@ -338,6 +381,46 @@ def prompts_fetch(name: str) -> None:
     if not is_here(name):
         for path in fetch_prompts(name):
             print(path)
+
+
+@reference_app.command("build")
+def reference_build(
+    name: Annotated[str, typer.Argument(help="What studies call it in [metrics] reference.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Every image below it counts.")],
+    extractor: Annotated[
+        str, typer.Option(help="Take its features and statistics now; none: with the first study.")
+    ] = "none",
+    device: Annotated[str, typer.Option(help="cuda, cuda:N or cpu.")] = "cpu",
+) -> None:
+    """Keep a folder of images as a reference, with hashes and recipe.
+
+    Example: [bold]bench reference build coco-2017-val ~/coco/val2017 --extractor inception-tf[/bold]
+    """
+    from bench.references import build
+    from bench.score import reference_statistics
+
+    made = build(name, folder)
+    print(f"{name}  {len(made.files)} images  {made.sha256}")
+    if extractor != "none":
+        with _told() as told:
+            found = reference_statistics(made, extractor, device, told.images)
+        print(f"{extractor}  mean and covariance of {found.n} x {found.mean.size}")
+
+
+@reference_app.command("list")
+def reference_list(as_json: Json = False) -> None:
+    """Every reference built on this machine."""
+    from bench.references import built, resolve
+
+    rows = [
+        {"reference": name, "images": len(found.files), "sha256": found.sha256}
+        for name in built()
+        if (found := resolve(name, HERE))
+    ]
+    if rows or as_json:
+        _table(rows, as_json)
+    else:
+        print("none: `bench reference build NAME DIR` builds one")
 
 
 def _read(study: str) -> Study:

@@ -41,9 +41,7 @@ def bootstrap_mean(
     """95% percentile interval of a mean over images, groups resampled; None with fewer than two groups."""
     if len(np.unique(groups)) < 2:
         return None
-    low, high = np.percentile(
-        bootstrap_means(values, groups, replicates=replicates, seed=seed), [2.5, 97.5]
-    )
+    low, high = np.percentile(bootstrap_means(values, groups, replicates=replicates, seed=seed), [2.5, 97.5])
     return float(low), float(high)
 
 

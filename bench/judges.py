@@ -53,7 +53,9 @@ class ImageReward:
             )
         except (RuntimeError, OSError, EOFError, KeyError, AttributeError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"{path} is not ImageReward ({reason}): remove it and run `bench fetch`") from None
+            raise InputError(
+                f"{path} is not ImageReward ({reason}): remove it and run `bench fetch`"
+            ) from None
         for part in (self.vision, self.text, self.head):
             part.to(device).eval()
         self.device = device

@@ -9,7 +9,8 @@ from pathlib import Path
 from bench import references
 from bench.extractor_files import find_file
 from bench.metrics import METRICS
-from bench.records import Contender, InputError, Score, cache_folder
+from bench.models import MODELS
+from bench.records import InputError, Score, cache_folder
 from bench.study import Study
 
 NAME = "mlperf-sdxl"
@@ -79,19 +80,35 @@ def verdicts(rows: Sequence[Score], study: Study) -> list[Verdict]:
                 low=low,
                 high=high,
                 passed=low <= row.value <= high,
-                departures=departures(study.contender(row.contender), row.n),
+                departures=departures(study, row.contender, row.n),
             )
         )
     return found
 
 
-def departures(contender: Contender, n: int) -> tuple[str, ...]:
+def departures(study: Study, name: str, n: int) -> tuple[str, ...]:
     """What differs from the reference run. Every image starts from its own noise; MLPerf's from one latent."""
-    told = [] if n == COUNT else [f"{n:,} images, not {COUNT:,}"]
+    contender, told = study.contender(name), [] if n == COUNT else [f"{n:,} images, not {COUNT:,}"]
     if contender.steps is None:
         return (*told, "imported images: how they were made is not known")
-    told += [] if contender.model == "sdxl" else [f"{contender.model}, not sdxl"]
+    home = study.models[contender.model].repository
+    told += [] if home == MODELS["sdxl"].repository else [f"weights of {home}"]
     told += [] if contender.steps == STEPS else [f"{contender.steps} steps, not {STEPS}"]
     told += [] if contender.guidance == GUIDANCE else [f"guidance {contender.guidance:g}, not {GUIDANCE:g}"]
     told += [] if contender.size == SIDE else [f"{contender.size} px, not {SIDE}"]
     return (*told, "a seed an image, not MLPerf's one latent")
+
+
+def verdict_rows(rows: Sequence[Score], study: Study) -> list[dict[str, str]]:
+    """The verdicts for the terminal."""
+    return [
+        {
+            "contender": one.contender,
+            "metric": one.metric,
+            "value": f"{one.value:.5f}",
+            "passes within": f"{one.low:.5f} to {one.high:.5f}",
+            "verdict": "pass" if one.passed else "FAIL",
+            "not as the reference run": "; ".join(one.departures),
+        }
+        for one in verdicts(rows, study)
+    ]

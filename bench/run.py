@@ -13,7 +13,7 @@ from bench import provenance, reference_pictures
 from bench.generate import Summary, generate
 from bench.latency import Protocol, measure
 from bench.plan import Options, resolve_device
-from bench.records import InputError
+from bench.records import InputError, Score
 from bench.store import StudyFolder
 from bench.study import Study
 
@@ -60,11 +60,20 @@ def latency_stage(
     measure(study, folder, options, protocol, load=load, weights=weights, progress=told.step)
 
 
-def score_stage(study: Study, folder: StudyFolder, device: str, allow_missing: bool, told: Told) -> None:
+def score_stage(
+    study: Study,
+    folder: StudyFolder,
+    device: str,
+    allow_missing: bool,
+    told: Told,
+    protocol: str | None = None,
+) -> list[Score]:
     from bench.score import score
 
     told.step("scoring")
-    score(folder, study, device=device, allow_missing=allow_missing)
+    return score(
+        folder, study, device=device, allow_missing=allow_missing, protocol=protocol, progress=told.images
+    )
 
 
 def report_stage(folder: StudyFolder, columns: str, told: Told) -> Path:

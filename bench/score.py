@@ -20,6 +20,7 @@ from bench.agreement import Judged, agreements
 from bench.census import Found, Key, census, common_keys, counted
 from bench.estimates import STATISTICS, Estimate, Inputs
 from bench.extractor_files import Located, locate
+from bench.extractor_files import fetch as fetch_weights
 from bench.frechet import Moments
 from bench.metrics import METRICS, Metric
 from bench.records import (
@@ -101,7 +102,10 @@ def score(
     scored.sort(key=lambda one: order[one.row.metric])
     rows = [one.row for one in scored]
     write_rows(folder.image_scores_file, _image_scores(scored, keys))
-    document = {"rows": [asdict(row) for row in rows], "warnings": _warnings(rows, faults, len(keys), located)}
+    document = {
+        "rows": [asdict(row) for row in rows],
+        "warnings": _warnings(rows, faults, len(keys), located),
+    }
     people = _people(scored, job)
     folder.write_json("scores.json", document | {"agreement": [asdict(row) for row in people]})
     return rows
@@ -119,7 +123,9 @@ def _plan(study: Study, protocol: str | None) -> dict[str, Metric]:
         if name not in METRICS:
             raise unknown("metric", name, METRICS)
         if METRICS[name].passes and protocol is None:
-            raise InputError(f"metric '{name}' is of a protocol: `bench score STUDY --protocol {mlperf.NAME}`")
+            raise InputError(
+                f"metric '{name}' is of a protocol: `bench score STUDY --protocol {mlperf.NAME}`"
+            )
         if METRICS[name].kind == "source" and study.file.task != "image-to-image":
             raise InputError(
                 f"metric '{name}' compares with the picture an image began from: it needs "
@@ -139,6 +145,26 @@ def _located(plan: Mapping[str, Metric], study: Study) -> dict[str, Located]:
     """Extractors of the plan in order, each with its weights found."""
     names = dict.fromkeys(extractor_of(metric, study) for metric in plan.values())
     return {name: locate(name) for name in names}
+
+
+def fetch(study: Study) -> dict[str, Path]:
+    """Brings the weights of every extractor of the study's metrics: name to where they are."""
+    names = dict.fromkeys(extractor_of(metric, study) for metric in _plan(study, None).values())
+    return {name: fetch_weights(name) for name in names if name in extractors.EXTRACTORS}
+
+
+def reference_statistics(
+    reference: references.Reference, extractor: str, device: str, progress: features.Progress | None = None
+) -> Moments:
+    """Features and statistics of a built reference by one extractor, kept with it."""
+    located, cache = locate(extractor), reference.cache
+    assert cache is not None
+    if located.extractor.joint:
+        raise InputError(f"extractor '{extractor}' has no features of images alone: no statistics of it")
+    network = functools.cache(lambda: encoders.load(located, device))
+    rows = features.image_features(reference.files, located, network, cache, size=None, progress=progress)
+    settings = {**located.protocol(), "display_size": None}
+    return references.statistics_of(reference, rows, settings, cache)
 
 
 def _references(
@@ -245,9 +271,7 @@ def _against(
         return None, reference.statistics
     size = job.study.file.display_size if reference.name in job.found else None
     cache = reference.cache or job.folder.features
-    rows = features.image_features(
-        reference.files, located, network, cache, size=size, progress=job.progress
-    )
+    rows = features.image_features(reference.files, located, network, cache, size=size, progress=job.progress)
     if METRICS[name].statistic.startswith("frechet"):
         settings = {**located.protocol(), "display_size": size}
         return rows, references.statistics_of(reference, rows, settings, cache)

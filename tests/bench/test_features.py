@@ -12,9 +12,15 @@ import pytest
 from PIL import Image
 
 import bench.features as features
-import bench.metrics as metrics
-from bench.encoders import DinoV2, Inception, OpenClip, TransformersClip, load, tensorflow_resize
-from bench.extractors import EXTRACTORS, Extractor, Located, clip_name, locate
+import bench.frechet as frechet
+import bench.kernels as kernels
+import bench.similarity as similarity
+from bench.clip_encoders import OpenClip, TransformersClip
+from bench.encoders import load
+from bench.extractor_files import Located, locate
+from bench.extractors import EXTRACTORS, Extractor, clip_name
+from bench.inception import Inception, tensorflow_resize
+from bench.perceptual import DinoV2
 from bench.records import InputError
 
 SHARED = (
@@ -60,7 +66,7 @@ def test_inception_equals_torch_fidelity_on_photographs(theirs: Any) -> None:
     from torch_fidelity.metric_kid import kid_features_to_metric
 
     chosen = PHOTOS[:20]
-    network = Inception(WEIGHTS, mode="tf")
+    network = Inception(WEIGHTS, mode="inception-tf")
     ours = np.concatenate([network.images(network.prepare(features.open_image(p))[None]) for p in chosen])
     expected = []
     for path in chosen:
@@ -68,7 +74,7 @@ def test_inception_equals_torch_fidelity_on_photographs(theirs: Any) -> None:
         expected.append(theirs(torch.from_numpy(array).permute(2, 0, 1)[None])[0])
     rows = torch.cat(expected)
     assert np.abs(ours - rows.numpy()).max() < 1e-4
-    found = metrics.kernel_distance(ours[:10], ours[10:])
+    found = kernels.kernel_distance(ours[:10], ours[10:])
     kid = kid_features_to_metric(rows[:10], rows[10:], kid_subsets=1, kid_subset_size=10, verbose=False)
     assert found == pytest.approx(kid["kernel_inception_distance_mean"], abs=1e-3)
 
@@ -86,7 +92,7 @@ def test_frechet_equals_torch_fidelity_and_clean_fid(theirs: Any) -> None:
         image = Image.open(path).convert("RGB")
         rows.append(theirs(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])[0][:, :128])
     x, y = torch.cat(rows[:6]), torch.cat(rows[6:])
-    ours = metrics.frechet_distance(metrics.moments(x.numpy()), metrics.moments(y.numpy()))
+    ours = frechet.frechet_distance(frechet.moments(x.numpy()), frechet.moments(y.numpy()))
     statistics = fid_features_to_statistics(x), fid_features_to_statistics(y)
     fidelity = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
     a, b = x.double().numpy(), y.double().numpy()
@@ -133,14 +139,14 @@ def test_worse_pictures_are_farther_away() -> None:
 
     from PIL import ImageFilter
 
-    network = Inception(WEIGHTS, mode="tf")
+    network = Inception(WEIGHTS, mode="inception-tf")
     originals = [features.open_image(path, 256) for path in PHOTOS[:12]]
 
     def distance(change: Any) -> float:
         import torch
 
         rows = network.images(torch.stack([network.prepare(change(image)) for image in originals]))
-        return metrics.frechet_distance(metrics.moments(rows), reference)
+        return frechet.frechet_distance(frechet.moments(rows), reference)
 
     def noisy(image: Image.Image, scale: float) -> Image.Image:
         noise = np.random.default_rng(0).normal(0, scale, (256, 256, 3))
@@ -153,7 +159,7 @@ def test_worse_pictures_are_farther_away() -> None:
 
     import torch
 
-    reference = metrics.moments(network.images(torch.stack([network.prepare(image) for image in originals])))
+    reference = frechet.moments(network.images(torch.stack([network.prepare(image) for image in originals])))
     assert distance(lambda image: image) == pytest.approx(0, abs=1e-6)
     blurred = [distance(lambda i, r=r: i.filter(ImageFilter.GaussianBlur(r))) for r in (1, 4)]
     noised = [distance(lambda i, s=s: noisy(i, s)) for s in (10, 50)]
@@ -168,7 +174,7 @@ def test_damaged_inception_weights_are_named(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     torch.save({"Conv2d_1a_3x3.conv.weight": torch.zeros(3)}, path)
     with pytest.raises(InputError, match=r"x\.pth is not the 2015 Inception"):
-        Inception(path, mode="tf")
+        Inception(path, mode="inception-tf")
 
 
 def test_absent_weights_name_the_cure_before_anything_runs(
@@ -211,7 +217,7 @@ def test_clip_rows_equal_open_clip_called_by_hand(tmp_path: Path) -> None:
         a = torch.nn.functional.normalize(model.encode_image(images), dim=-1)
         b = torch.nn.functional.normalize(model.encode_text(tokens), dim=-1)
     expected = (100 * (a * b).sum(-1)).numpy()
-    np.testing.assert_allclose(metrics.cosine_scores(rows, texts, clip=False), expected, atol=1e-5)
+    np.testing.assert_allclose(similarity.cosine_scores(rows, texts, clip=False), expected, atol=1e-5)
     assert not cut.any()
 
 
@@ -257,7 +263,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
 
 
 def test_patch_of_a_small_image_is_refused(tmp_path: Path) -> None:
-    from bench.encoders import centre_patch
+    from bench.inception import centre_patch
 
     with pytest.raises(InputError, match="at least 299"):
         centre_patch(Image.new("RGB", (200, 400)))

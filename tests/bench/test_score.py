@@ -155,7 +155,7 @@ def test_clip_score_is_the_mean_of_cosines_by_hand(tmp_path: Path) -> None:
     import open_clip
     import torch
 
-    from bench.extractors import locate
+    from bench.extractor_files import locate
 
     folder, study = make(tmp_path, 'names = ["clip_score"]')
     row = score(folder, study)[0]

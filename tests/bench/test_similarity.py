@@ -1,0 +1,45 @@
+"""Cosines with captions, with sources, and among images, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bench.similarity as similarity
+
+
+def test_cosine_score_is_one_hundred_for_parallel_and_zero_for_opposite() -> None:
+    a = np.array([[1.0, 2.0], [1.0, 0.0], [1.0, 0.0]])
+    b = np.array([[2.0, 4.0], [-1.0, 0.0], [1.0, 1.0]])
+    np.testing.assert_allclose(similarity.cosine_scores(a, b), [100, 0, 100 / np.sqrt(2)])
+
+
+def test_diversity_is_zero_for_copies_and_one_for_right_angles() -> None:
+    x = np.array([[1.0, 0], [1, 0], [1, 0], [0, 1], [5, 5]])
+    values, groups = similarity.diversity(x, np.array([0, 0, 1, 1, 2]))
+    np.testing.assert_allclose(values, [0, 1], atol=1e-12)
+    np.testing.assert_array_equal(groups, [0, 1])
+
+
+def test_duplicates_count_only_across_prompts() -> None:
+    x = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    np.testing.assert_array_equal(similarity.near_duplicates(x, np.array([0, 0, 1, 2])), [0, 0, 1, 1])
+
+
+def test_direction_is_one_where_pictures_change_as_words_do() -> None:
+    source, words = np.array([[1.0, 0, 0]] * 4), np.array([[0.0, 1, 0]] * 4)
+    asked = np.array([[0.0, 0, 1]] * 4)  # words move by (0, -1, 1)
+    images = np.array([[1.0, -1, 1], [1, 1, -1], [1, 0, 0], [0, 0, 1]])
+    made = images / np.linalg.norm(images, axis=1, keepdims=True)
+    found = similarity.directions(images, source, asked, words)
+    change, wish = made - source, np.array([0, -1, 1]) / np.sqrt(2)
+    expected = [change[i] @ wish / np.linalg.norm(change[i]) for i in (0, 1, 3)]
+    np.testing.assert_allclose(found[[0, 1, 3]], expected, atol=1e-12)
+    assert found[0] > 0.8
+    assert found[0] == pytest.approx(-found[1])
+    assert found[2] == 0  # the untouched picture
+
+
+def test_products_are_row_by_row() -> None:
+    a, b = np.arange(6.0).reshape(3, 2), np.ones((3, 2))
+    np.testing.assert_allclose(similarity.products(a, b), [1, 5, 9])
