@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli_live import app as live_app
 from bench.cli_results import app as results_app
 from bench.records import InputError
 from bench.terminal import HERE, Json, Results, StudyFolderName
@@ -38,6 +39,7 @@ reference_app = typer.Typer(
 )
 app.add_typer(reference_app, name="reference", rich_help_panel="Bring and check")
 app.add_typer(results_app)
+app.add_typer(live_app)
 
 StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")
