@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.live import page
 from bench.live.studio import Asked, Drawn, Studio
-from bench.live.turns import Busy, Turns
+from bench.live.turns import PEOPLE, Busy, Turns
 from bench.prompt_files import LONGEST_TEXT
 from bench.records import InputError
 from bench.reference_pictures import fitted, read_reference
@@ -61,10 +60,17 @@ class Foreign(Exception):
     """A request of another site's page."""
 
 
-def create_app(studio: Studio, *, people: int = 8, clock: Callable[[], float] = time.monotonic) -> FastAPI:
-    """The live page of a studio. The app's `close()` in its state stops the drawing thread."""
+def create_app(studio: Studio) -> FastAPI:
+    """The live page of a studio; `app.state.close()` stops the drawing thread."""
+    app = pictures(studio)
+    page.mount(app, studio)
+    return app
+
+
+def pictures(studio: Studio, *, people: int = PEOPLE) -> FastAPI:
+    """The page's server without the page."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    turns: Turns[Asked, Drawn] = Turns(studio.draw, people=people, clock=clock)
+    turns: Turns[Asked, Drawn] = Turns(studio.draw, people=people)
     references: dict[str, Any] = {}
     app.state.close = turns.close
     ours = APIRouter(prefix="/live", dependencies=[Depends(_same_site)])
@@ -129,7 +135,6 @@ def create_app(studio: Studio, *, people: int = 8, clock: Callable[[], float] = 
         return FileResponse(page.STATIC / name, media_type=page.ASSETS[name])
 
     app.include_router(ours)
-    page.mount(app, studio)
     return app
 
 

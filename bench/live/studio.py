@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -121,11 +122,15 @@ def open_studio(
     weights: str = "pretrained",
 ) -> Studio:
     """Loads one or two contenders. Raises InputError: more, an imported one, or what `pipelines.load` refuses."""
+    import torch
+
     from bench.pipelines import load
 
     if not 1 <= len(names) <= 2:
         raise InputError(f"{len(names)} contenders: a page shows one, or two side by side")
     found = [contender(name, models) for name in names]
+    if device == "cpu":  # one core is left to the server and, on the same machine, the browser
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
     pipelines = {
         name: load(models[name], device=device, dtype=dtype, optimize=optimize, weights=weights)
         for name in dict.fromkeys(who.model for who in found)

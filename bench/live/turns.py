@@ -1,15 +1,15 @@
 """Whose turn it is: one card, several people, the latest text wins.
 
 A person has a seat for each contender on the page. A seat holds one piece of work; newer work takes its place, and
-what it replaces never reaches the card. The card goes round the people, and inside a person round the seats, so
-that nobody waits longer than one turn of everybody else. Memory is bounded: people × seats pieces of work.
+what it replaces never reaches the card. The next turn is that of the person who had one longest ago, and inside a
+person of such a seat, so that nobody waits longer than one turn of everybody else. Memory is bounded: people ×
+seats pieces of work.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -36,15 +36,15 @@ class Busy(Exception):
 @dataclass(slots=True)
 class _Person(Generic[Work, Made]):
     seen: float
-    waiting: OrderedDict[Hashable, tuple[Work, Future[Made | None]]] = field(default_factory=OrderedDict)
-    """Seat → its newest work, the seat that was served longest ago first."""
-    served: list[Hashable] = field(default_factory=list)
-    """Seats in the order of their last turn."""
+    waiting: dict[Hashable, tuple[Work, Future[Made | None]]] = field(default_factory=dict)
+    """Seat → its newest work."""
+    last: dict[Hashable, int] = field(default_factory=dict)
+    """Seat → the turn it last had."""
 
-    def next_seat(self) -> Hashable:
-        """The waiting seat that was served longest ago; one that never was comes first."""
-        order = {seat: number for number, seat in enumerate(self.served)}
-        return min(self.waiting, key=lambda seat: order.get(seat, -1))
+    @property
+    def turn(self) -> int:
+        """The person's last turn; below 0: none yet."""
+        return max(self.last.values(), default=-1)
 
 
 class Turns(Generic[Work, Made]):
@@ -58,8 +58,8 @@ class Turns(Generic[Work, Made]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._draw, self._places, self._clock = draw, people, clock
-        self._people: OrderedDict[str, _Person[Work, Made]] = OrderedDict()
-        """In the order of their next turn."""
+        self._people: dict[str, _Person[Work, Made]] = {}
+        self._turn = 0
         self._change = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="turns", daemon=True)
@@ -137,12 +137,13 @@ class Turns(Generic[Work, Made]):
         """The next piece of work, once there is one; None when closed."""
         with self._change:
             while not self._closed:
-                for name, person in self._people.items():
-                    if person.waiting:
-                        seat = person.next_seat()
-                        person.served = [*(s for s in person.served if s != seat), seat]
-                        self._people.move_to_end(name)
-                        return person.waiting.pop(seat)
+                waiting = [person for person in self._people.values() if person.waiting]
+                if waiting:
+                    person = min(waiting, key=lambda p: p.turn)
+                    seat = min(person.waiting, key=lambda s: person.last.get(s, -1))
+                    person.last[seat] = self._turn
+                    self._turn += 1
+                    return person.waiting.pop(seat)
                 self._change.wait()
         return None
 
