@@ -189,5 +189,5 @@
   addEventListener("pagehide", () => {
     fetch(`live/leave/${person}`, { method: "POST", headers, keepalive: true });
   });
-  window.live = { set, rows, person, ready: () => Boolean(box() && seats().length), keys: () => keys };
+  window.live = { set, rows, person, ready: () => Boolean(box() && seats().length), keys: () => keys, settings: () => ({ ...settings }) };
 })();

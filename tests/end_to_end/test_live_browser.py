@@ -1,0 +1,145 @@
+"""The live page in a real headless Chromium: fast typing, phone, reference, save, busy; and its measurement."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.live import measure as timing
+from bench.live.studio import Asked, open_studio
+from bench.models import MODELS
+from bench.records import FELT_STAGES, FeltPicture, from_dict
+from tests.end_to_end.arena_server import CHROMIUM, Path
+
+pytestmark = pytest.mark.browser
+
+NAMES = ["tiny-turbo@1", "tiny-sdxl@2"]
+SIXTY = "a red circle left of a blue square, on a grey background now"
+WAIT = 120_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    pytest.importorskip("playwright.sync_api")
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed")
+    with timing.browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("TURBO_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    made = open_studio(NAMES, MODELS, device="cpu")
+    yield made
+    made.close()
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def address(studio):
+    with timing.serving(studio) as found:
+        yield found
+
+
+def visit(browser, address, **settings):
+    context = browser.new_context(**settings)
+    page = context.new_page()
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.goto(address)
+    page.wait_for_function("window.live && live.ready()", timeout=WAIT)
+    page.click("#prompt textarea")
+    return page
+
+
+def settled(page, seats=2):
+    """Every seat shows the newest text."""
+    page.wait_for_function(
+        f"live.rows.filter((row) => row.key === live.keys()).length >= {seats}", timeout=WAIT
+    )
+
+
+def shown(page, seat):
+    """The pixels a seat shows, as the browser decoded them."""
+    data = page.evaluate(
+        """async (seat) => {
+        const image = document.querySelector(`figure[data-seat="${seat}"] img`);
+        return [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())];
+    }""",
+        seat,
+    )
+    return np.asarray(Image.open(io.BytesIO(bytes(data))).convert("RGB"))
+
+
+def test_sixty_characters_typed_at_once_end_in_the_last_texts_pictures(browser, address, studio):
+    page = visit(browser, address)
+    page.keyboard.type(SIXTY)
+    settled(page)
+    rows = page.evaluate("live.rows")
+    assert len(SIXTY) == page.evaluate("live.keys()") == 60
+    assert len(rows) < 60  # stale work was dropped before it reached the card
+    for seat, name in enumerate(NAMES):
+        assert [r["key"] for r in rows if r["contender"] == name] == sorted(
+            r["key"] for r in rows if r["contender"] == name
+        )
+        drawn = studio.draw(Asked(contender=studio.contenders[seat], text=SIXTY, seed=1))
+        assert np.array_equal(
+            shown(page, seat), np.asarray(Image.open(io.BytesIO(drawn.data)).convert("RGB"))
+        )
+    page.wait_for_function("document.querySelectorAll('#history img').length >= 2", timeout=WAIT)
+    assert "half within" in page.inner_text("#figures")
+    with page.expect_download() as download:
+        page.click("figure[data-seat='0'] .save")
+    assert download.value.suggested_filename.endswith("_tiny-turbo@1_seed-1.png")
+    about = Image.open(download.value.path()).info["parameters"]
+    assert json.loads(about)["text"] == SIXTY
+    assert page.problems == []
+    page.context.close()
+
+
+def test_on_a_phone_a_reference_starts_the_picture_and_a_bad_one_is_told(browser, address, tmp_path):
+    page = visit(
+        browser, address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True,
+        color_scheme="dark",
+    )  # fmt: skip
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.keyboard.type("a fox")
+    page.click("#steps label:has-text('4')")
+    settled(page)
+    plain = shown(page, 0)
+    page.click("#start button")
+    Image.new("RGB", (80, 60), (250, 10, 10)).save(tmp_path / "red.png")
+    (tmp_path / "bad.png").write_bytes(b"<svg></svg>")
+    page.set_input_files("#reference input[type=file]", str(tmp_path / "red.png"))
+    page.wait_for_function("live.settings().reference", timeout=WAIT)
+    settled(page)
+    assert not np.array_equal(plain, shown(page, 0))
+    page.click("#reference button[aria-label='Clear']")
+    page.wait_for_function("!live.settings().reference", timeout=WAIT)
+    page.set_input_files("#reference input[type=file]", str(tmp_path / "bad.png"))
+    page.wait_for_selector("#figures.alarm", timeout=WAIT)
+    assert "SVG" in page.inner_text("#figures")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.problems == []
+    page.context.close()
+
+
+def test_the_measurement_is_what_the_report_reads(browser, address):
+    rows, typed = timing.type_texts(browser, address, ["a fox", "two cups"], 0.05)
+    assert typed["keystrokes"] == 5 + 8
+    assert typed["pictures"] == len(rows)
+    assert {row.contender for row in rows} == set(NAMES)
+    for row in rows:
+        assert from_dict(FeltPicture, json.loads(json.dumps(row_of(row))), "x") == row
+        assert min(getattr(row, stage) for stage in FELT_STAGES) >= 0
+    assert rows[-1].behind == 0
+
+
+def row_of(row):
+    from dataclasses import asdict
+
+    return asdict(row)
