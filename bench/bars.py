@@ -251,10 +251,11 @@ def felt_bars(
             axes.barh(place, value, left=left, color=(look[row.contender].colour, opacity), hatch=hatch,
                       edgecolor=theme.paper, linewidth=0.5, height=0.68)  # fmt: skip
             left += value
-        axes.plot([row.total.value, row.p95], [place, place], color=theme.ink, linewidth=0.9, zorder=3)
-        axes.plot([row.total.value], [place], marker="|", color=theme.ink, markersize=6, zorder=3)
+        p50 = row.total.value or 0.0
+        axes.plot([p50, row.p95], [place, place], color=theme.ink, linewidth=0.9, zorder=3)
+        axes.plot([p50], [place], marker="|", color=theme.ink, markersize=6, zorder=3)
         axes.plot([row.p95], [place], marker=">", color=theme.ink, markersize=3.2, zorder=3)
-        axes.annotate(f"{row.total.value:.0f} · p95 {row.p95:.0f}", (max(row.p95, left), place), xytext=(5, 0),
+        axes.annotate(f"{p50:.0f} · p95 {row.p95:.0f}", (max(row.p95, left), place), xytext=(5, 0),
                       textcoords="offset points", va="center", fontsize=6.5, color=theme.ink)  # fmt: skip
     longest = max((max(row.p95, sum(row.stages.values())) for row in rows), default=1.0)
     if reference:

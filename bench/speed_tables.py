@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bench.published import PUBLISHED, TURBO_A100, Protocol
 from bench.records import FELT_STAGES, STAGES
 from bench.results import Results, model_of
-from bench.table_forms import DOWN, UP, Cell, Column, Table
+from bench.table_forms import DOWN, UP, Cell, Column, Estimate, Table, decimals
 from bench.timings import dtype_of, felt_of, median, milliseconds, quantile, total_of
 
 
@@ -59,8 +59,8 @@ def latency_table(results: Results) -> Table | None:
             *time_columns,
             Column(head="Images/s", direction=UP, digits=2),
             Column(head="Peak memory", unit="GiB", digits=1),
-            Column(head="Work", unit="TFLOP an image", digits=3),
-            Column(head="Floor", unit="ms an image", digits=1),
+            Column(head="Work", unit="TFLOP an image", digits=_four_digits(rows, 10, most=6)),
+            Column(head="Floor", unit="ms an image", digits=_four_digits(rows, 11, most=3)),
             Column(head="Times the floor", direction=DOWN, digits=1),
             Column(head="dtype", folds=True),
             Column(head="Device", folds=True),
@@ -78,6 +78,12 @@ def latency_table(results: Results) -> Table | None:
 def _time_digits(cells: Sequence[Cell]) -> int:
     smallest = min((cell for cell in cells if isinstance(cell, float) and cell > 0), default=1.0)
     return max(0, min(2, 1 - math.floor(math.log10(smallest))))
+
+
+def _four_digits(rows: Sequence[Sequence[Cell]], index: int, *, most: int) -> int:
+    """Decimals that give the largest number of a column four digits."""
+    values = [Estimate(value=row[index]) for row in rows if isinstance(row[index], int | float)]
+    return decimals(values, most=most)
 
 
 def floor_ms(results: Results, contender: str) -> float | None:
