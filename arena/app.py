@@ -172,7 +172,7 @@ def create_app(
         started = time.perf_counter()
         data = await run_in_threadpool(_image, desk, rater_of(request), token)
         spent = time.perf_counter() - started
-        await asyncio.sleep(DELAY * math.ceil(spent / DELAY) - spent)
+        await asyncio.sleep(rest_of_delay(spent))
         if data is None:
             log.warning("refused image")
             return PlainTextResponse("not found", 404)
@@ -201,6 +201,11 @@ async def _alive(desk: Desk, app: FastAPI) -> AsyncIterator[None]:
     task = asyncio.create_task(tidy())
     yield
     task.cancel()
+
+
+def rest_of_delay(spent: float) -> float:
+    """Seconds to wait after `spent` seconds of work, so that every answer takes a multiple of DELAY."""
+    return DELAY * max(1, math.ceil(spent / DELAY)) - spent
 
 
 def _image(desk: Desk, rater_id: str, token: str) -> bytes | None:

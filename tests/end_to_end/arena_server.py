@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -29,9 +30,12 @@ POST = {"X-Arena": "1"}
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    """A free port below those the system gives to outgoing connections, so that it stays free over a restart."""
+    for port in random.SystemRandom().sample(range(15000, 30000), 100):
+        with socket.socket() as found, suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port")
 
 
 class Server:
@@ -55,7 +59,7 @@ class Server:
         log = (self.folder / f"server-{self.port}.log").open("ab")
         self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         log.close()
-        for _ in range(600):
+        for _ in range(1200):  # a busy machine may take a minute
             try:
                 if httpx.get(self.url + "/healthz", timeout=2).status_code == 200:
                     return
