@@ -2,7 +2,7 @@
 
     python -m tests.end_to_end.arena_pictures FOLDER
 
-`vote-desktop-light.png` is the README's picture. No model made these scenes.
+`vote-desktop-dark.png` is the README's picture. No model made these scenes.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Storm:
         count = len(people)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=count)
         async with httpx.AsyncClient(
-            base_url=self.server.url, headers=POST, timeout=600, limits=limits, cookies=jar
+            base_url=self.server.url, headers=POST, timeout=600, limits=limits, cookies=jar, verify=False
         ) as client:
             votes = asyncio.gather(*(self.vote(client, number, *one) for number, one in enumerate(people)))
             for share in kills:

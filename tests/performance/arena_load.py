@@ -3,13 +3,16 @@
     python -m tests.performance.arena_load [--seconds 300] [--raters 100] [--database postgresql://…]
     python -m tests.performance.arena_load --rows   # choosing a pair with 1k to 1M votes in the tables
 
-Prints errors, and p50/p95/p99 of a vote's answer in milliseconds, as the client saw it.
+Prints errors, p50/p95/p99 of a vote's answer in milliseconds as the client saw it, and the server's CPU time a
+vote, which does not change when other work shares the machine. Client and server share the cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import os
 import random
 import tempfile
 import time
@@ -60,18 +63,36 @@ async def load(url: str, raters: int, seconds: float, pace: float) -> dict[str, 
     return out
 
 
-def report(label: str, out: dict[str, list[float]], seconds: float) -> float:
+def cpu_seconds(process_id: int) -> float:
+    """User and system time of a process so far (Linux)."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(server: Server, raters: int, seconds: float, pace: float) -> dict[str, float]:
+    """One row: the traffic, errors, percentiles in milliseconds, and what a vote costs the server."""
+    assert server.process is not None
+    before, started = cpu_seconds(server.process.pid), time.perf_counter()
+    out = asyncio.run(load(server.url, raters, seconds, pace))
+    wall, spent = time.perf_counter() - started, cpu_seconds(server.process.pid) - before
     p50, p95, p99 = np.percentile(np.array(out["vote"]) * 1000, [50, 95, 99])
-    image = np.percentile(np.array(out["image"]) * 1000, 95)
+    votes = len(out["vote"])
+    row = {
+        "raters": raters, "pace_s": pace, "seconds": wall, "votes": votes, "votes_per_s": votes / wall,
+        "errors": len(out["error"]), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99,
+        "image_p95_ms": float(np.percentile(np.array(out["image"]) * 1000, 95)),
+        "server_cpu_ms_per_vote": 1000 * spent / max(votes, 1), "load_average": os.getloadavg()[0],
+    }  # fmt: skip
     print(
-        f"{label}: {len(out['vote'])} votes ({len(out['vote']) / seconds:.1f}/s), {len(out['error'])} errors, "
-        f"vote p50 {p50:.0f} p95 {p95:.0f} p99 {p99:.0f} ms, image p95 {image:.0f} ms",
+        f"{raters} raters, a vote in {pace:.2f} s: {votes} votes ({votes / wall:.1f}/s), {len(out['error'])} "
+        f"errors, vote p50 {p50:.0f} p95 {p95:.0f} p99 {p99:.0f} ms, image p95 {row['image_p95_ms']:.0f} ms, "
+        f"{row['server_cpu_ms_per_vote']:.1f} ms of server CPU a vote, load {row['load_average']:.1f}",
         flush=True,
     )
-    return float(p95)
+    return {name: round(float(value), 2) for name, value in row.items()}
 
 
-def rows() -> None:
+def rows() -> list[dict[str, float]]:
     """Time to hand out and save one vote while the tables hold more and more votes of 10,000 raters."""
     from sqlalchemy import insert
 
@@ -98,7 +119,7 @@ def rows() -> None:
                 for i in range(10_000)
             ]
             tx.db.execute(insert(schema.raters), [{**r, "simulated": True} for r in made])
-        there = 0
+        there, table = 0, []
         for goal in (1_000, 10_000, 100_000, 1_000_000):
             with ballots.writing() as tx:
                 for first in range(there, goal, 50_000):
@@ -113,17 +134,26 @@ def rows() -> None:
                         ],
                     )  # fmt: skip
                 tx.set_setting("chain", f"{goal}:{'0' * 64}")
-            took = []
+            took, worked = [], []
             rater = raters.admit_simulated(ballots, seed=0, now=time.time())
             for _ in range(300):
-                started = time.perf_counter()
+                started, busy = time.perf_counter(), time.process_time()
                 one = desk.hand(rater).open[0]
                 desk.vote(rater, one.token, "left", None)
                 took.append(time.perf_counter() - started)
+                worked.append(time.process_time() - busy)
             there = goal + 300
             p50, p95 = np.percentile(np.array(took) * 1000, [50, 95])
-            print(f"{goal:>9,} votes: hand out and save p50 {p50:.1f} ms, p95 {p95:.1f} ms", flush=True)
+            c50, c95 = np.percentile(np.array(worked) * 1000, [50, 95])
+            print(
+                f"{goal:>9,} votes: hand out and save p50 {p50:.1f} ms, p95 {p95:.1f} ms; "
+                f"CPU p50 {c50:.1f} ms, p95 {c95:.1f} ms",
+                flush=True,
+            )
+            row = {"votes": goal, "p50_ms": p50, "p95_ms": p95, "cpu_p50_ms": c50, "cpu_p95_ms": c95}
+            table.append({name: round(float(value), 2) for name, value in row.items()})
         ballots.close()
+        return table
 
 
 def _filler(i: int) -> dict[str, object]:
@@ -145,21 +175,29 @@ def main() -> None:
     parser.add_argument("--database")
     parser.add_argument("--rows", action="store_true")
     parser.add_argument("--climb", action="store_true", help="also look for the highest rate that holds")
+    parser.add_argument("--out", type=Path, help="JSON file; what is measured here replaces its part")
     given = parser.parse_args()
     if given.rows:
-        rows()
+        keep(given.out, "rows", rows())
         return
     with tempfile.TemporaryDirectory() as scratch:
         _, folder = make_study(Path(scratch) / "s", prompts=100, size=512, votes_per_pair=10**6)
         with Server(folder.path, given.database) as server:
-            out = asyncio.run(load(server.url, given.raters, given.seconds, 3.0))
-            report(f"{given.raters} raters, a vote in 3 s", out, given.seconds)
+            table = [measured(server, given.raters, given.seconds, 3.0)]
             pace = 3.0
-            while given.climb and pace > 0.3:
+            while given.climb and pace > 0.3 and table[-1]["p95_ms"] < 300 and not table[-1]["errors"]:
                 pace /= 1.4
-                out = asyncio.run(load(server.url, given.raters, 30, pace))
-                if report(f"{given.raters} raters, a vote in {pace:.2f} s", out, 30) > 300 or out["error"]:
-                    break
+                table.append(measured(server, given.raters, 30, pace))
+    keep(given.out, "postgresql" if given.database else "sqlite", table)
+
+
+def keep(path: Path | None, part: str, table: list[dict[str, float]]) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    said = json.loads(path.read_text()) if path.exists() else {}
+    said[part] = {"cores": os.cpu_count(), "table": table}
+    path.write_text(json.dumps(said, indent=1) + "\n")
 
 
 if __name__ == "__main__":
