@@ -49,7 +49,7 @@ Dtype = Annotated[
     str | None, typer.Option(help="float16, bfloat16 or float32; the study's or the model's own if absent.")
 ]
 BatchSize = Annotated[str, typer.Option(help="auto, or images a forward; frozen with the first image.")]
-Optimize = Annotated[str, typer.Option(help="none, or exact: faster, pictures the same up to rounding.")]
+Optimize = Annotated[str, typer.Option(help="none, exact or max: faster, pictures the same up to rounding.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N prompts.")]
 Samples = Annotated[int, typer.Option(min=1, help="Timing samples a contender and batch size, at most.")]
 
@@ -102,19 +102,73 @@ def generate(
     batch_size: BatchSize = "study",
     optimize: Optimize = "none",
     limit: Limit = None,
+    gpus: Annotated[
+        str | None, typer.Option(help="all, or N: a process for each GPU of this machine.")
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Without GPUs: that many processes, which share the CPU's threads."),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray: the nodes of a cluster.")] = "local",
+    address: Annotated[str, typer.Option(help="Of the Ray cluster.")] = "auto",
 ) -> None:
     """Make the images that are not there yet.
 
-    Example: [bold]bench generate my-study.toml --batch-size auto[/bold]
+    Example: [bold]bench generate my-study.toml --gpus all --optimize exact[/bold]. Also under
+    [bold]accelerate launch -m bench generate my-study.toml[/bold], and with [bold]--engine ray[/bold] on a
+    cluster (see [bold]bench slurm[/bold]); --results may be s3://bucket/place. The bytes are the same on all.
     """
-    from bench.run import generate_stage, opened
+    from bench.launch import join_ranks, where_of
+    from bench.run import generate_stage, on_disk_or_not
 
     found = _read(study)
     options = _options(device, dtype, batch_size, optimize, limit)
-    with opened(found, results) as folder, _told() as told:
-        summary = generate_stage(found, folder, options, told)
+    where = where_of(engine, address, gpus, processes)
+    if join_ranks(options):
+        return
+    with on_disk_or_not(found, results) as folder, _told() as told:
+        summary = generate_stage(found, folder, options, told, where)
     _say(summary)
     _leave(summary)
+
+
+@app.command(rich_help_panel="One stage")
+def slurm(
+    study: StudyName,
+    results: Results = HERE,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs a machine: a worker each.")] = 8,
+    cpus: Annotated[int, typer.Option(min=1, help="CPUs a machine: they encode and write.")] = 16,
+    time: Annotated[str, typer.Option(help="Longest run; the job can be sent again to go on.")] = "12:00:00",
+    partition: Annotated[str, typer.Option(help="As the cluster names it.")] = "",
+    account: Annotated[str, typer.Option(help="Whom the hours are charged to.")] = "",
+    optimize: Optimize = "none",
+) -> None:
+    """Print a job script that makes the images on a SLURM allocation.
+
+    Example: [bold]bench slurm turbo-preference --nodes 2 --optimize exact | sbatch[/bold]
+    """
+    from bench.slurm import Job, script
+
+    _read(study)
+    job = Job(nodes=nodes, gpus=gpus, cpus=cpus, time=time, partition=partition, account=account)
+    print(script(study, results, job, optimize), end="")
+
+
+@app.command(rich_help_panel="Bring and check")
+def copy(
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="A study in an object store: s3://bucket/place/study.")
+    ],
+    results: Results = HERE,
+) -> None:
+    """Bring a study from an object store onto this disk, for score, report and arena.
+
+    Example: [bold]bench copy s3://sweeps/my-study[/bold]
+    """
+    from bench.objects import copy as bring_here
+
+    print(bring_here(url, results))
 
 
 @app.command(rich_help_panel="One stage")
@@ -262,15 +316,14 @@ def verify(
 
     Example: [bold]bench verify miniature --mend && bench generate miniature[/bold]
     """
-    from bench.store import open_folder
+    from bench.objects import open_anywhere
 
-    folder = open_folder(study, results)
+    folder = open_anywhere(study, results)
     damaged = folder.damaged()
     for row, fault in damaged:
-        path = folder.image(row.contender, row.prompt_id, row.replicate)
-        print(f"{fault}  {path}")
-        if mend:
-            path.unlink(missing_ok=True)
+        print(f"{fault}  {folder.image(row.contender, row.prompt_id, row.replicate)}")
+        if mend and fault != "missing":
+            folder.remove_image(row)
     print(f"{len(folder.generations())} images, {len(damaged)} missing or damaged")
     raise typer.Exit(1 if damaged else 0)
 

@@ -11,6 +11,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import queue
+import secrets
 import signal
 import threading
 import traceback
@@ -130,7 +131,9 @@ def lead(crew: Crew, source: Source, stop: Stop, alone: Callable[[Any], bool]) -
                     crew.send(member, STOP)
         else:
             _hand_out(crew, source, alone)
-        if not any(member.tasks for member in crew.members):
+        if crew.members and not any(member.tasks for member in crew.members):
+            return
+        if not crew.members and stop():
             return
         for member, message in crew.receive(0.2):
             if message is LOST:
@@ -184,12 +187,16 @@ def _told(task: Any) -> str:
 class Processes:
     """A process a device, each with its own copy of one model at a time."""
 
-    def __init__(self, devices: Sequence[str | None], alone: Callable[[Any], bool]) -> None:
+    def __init__(
+        self, devices: Sequence[str | None], alone: Callable[[Any], bool], joined: Sequence[Any] = ()
+    ) -> None:
+        """joined: connections of workers that somebody else started (`join`)."""
         self.devices = devices
         self.alone = alone
+        self.joined = joined
 
     def run(self, start: Start, source: Source, stop: Stop) -> Iterator[Result]:
-        crew = _Family(start, self.devices)
+        crew = _Family(start, self.devices, self.joined)
         try:
             yield from lead(crew, source, stop, self.alone)
         finally:
@@ -199,7 +206,7 @@ class Processes:
 class _Family:
     """Children of this process, reached through pipes."""
 
-    def __init__(self, start: Start, devices: Sequence[str | None]) -> None:
+    def __init__(self, start: Start, devices: Sequence[str | None], joined: Sequence[Any]) -> None:
         self.start = start
         self.context = multiprocessing.get_context("spawn")
         self.members: list[Member] = []
@@ -208,6 +215,10 @@ class _Family:
         self.born = 0
         for device in devices:
             self._bear(device)
+        for line in joined:
+            self.born += 1
+            line.send(start)
+            self.members.append(Member(f"worker {self.born}", line))
 
     def _bear(self, device: str | None) -> None:
         self.born += 1
@@ -234,8 +245,10 @@ class _Family:
         return found
 
     def replace(self, member: Member) -> None:
-        self.children.pop(member.name).join()
-        self._bear(self.devices[member.name])
+        child = self.children.pop(member.name, None)
+        if child is not None:
+            child.join()
+            self._bear(self.devices[member.name])
 
     def close(self) -> None:
         """Idle children end when their line closes; one that still works is ended, for nobody waits for it."""
@@ -246,6 +259,43 @@ class _Family:
             if child.is_alive():
                 child.kill()
                 child.join()
+
+
+# Processes that `accelerate launch` started
+
+
+def rank() -> tuple[int, int]:
+    """This process's number and how many there are, as a launcher says; (0, 1) without one."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def gather() -> list[Any]:
+    """In rank 0: a connection to each of the others."""
+    _, size = rank()
+    host = os.environ.get("MASTER_ADDR", "127.0.0.1")
+    key = secrets.token_bytes(32)
+    with multiprocessing.connection.Listener((host, 0), authkey=key) as listener:
+        _exchange((listener.address, key))
+        return [listener.accept() for _ in range(size - 1)]
+
+
+def join(device: str | None) -> None:
+    """In every other rank: work for rank 0 until it has nothing left."""
+    address, key = _exchange(None)
+    line = multiprocessing.connection.Client(address, authkey=key)
+    serve(line, line.recv(), device)
+
+
+def _exchange(value: Any) -> Any:
+    """Rank 0's value, in all ranks."""
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
+    state = PartialState(cpu=True)  # gloo: nothing of this belongs on a GPU
+    found = [value]
+    broadcast_object_list(found)
+    state.destroy_process_group()
+    return found[0]
 
 
 def serve(line: Any, start: Start, device: str | None) -> None:
@@ -289,6 +339,7 @@ def serve(line: Any, start: Start, device: str | None) -> None:
 
 def portable(error: BaseException) -> BaseException:
     """The user's errors as they are; a bug with the traceback it had in its process."""
+    error = getattr(error, "cause", None) or error  # Ray wraps what a task raised
     if isinstance(error, InputError):
         error.__cause__ = None
         return error

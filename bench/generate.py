@@ -6,6 +6,7 @@ done somewhere; here the rows are written, by one process alone.
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from functools import partial
 from typing import Any
 
 from bench.engines import Emit, Engine, Here
+from bench.objects import ObjectFolder
 from bench.plan import (
     Census,
     Handout,
     Options,
     Settle,
-    Task,
     begun,
     census,
     forget,
@@ -27,7 +28,7 @@ from bench.plan import (
     size_of,
     units,
 )
-from bench.records import Failure, Generation
+from bench.records import Failure, Generation, InputError
 from bench.store import StudyFolder
 from bench.study import Study
 from bench.worker import Loader, Rows, Settled, ShapeError, Worker
@@ -48,23 +49,25 @@ class Summary:
 
 def generate(
     study: Study,
-    folder: StudyFolder,
+    folder: StudyFolder | ObjectFolder,
     options: Options,
     *,
     load: Loader,
     engine: Engine | None = None,
+    device: str | None = None,
     threads: int | None = None,
     progress: Callable[[str, int, int], None] = lambda contender, done, total: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Make every image of the study that is not there yet. The caller holds the folder's lock.
 
-    threads: torch's in a worker on a CPU; None: as they are. `progress(contender, images done of it, images of
-    it)`; `stop()` is asked between batches. Raises InputError for what the user can mend; a prompt that fails
-    is a row in failures.jsonl.
+    engine: this process if None. device: of its workers; None: as options and this machine say. threads:
+    torch's in a worker on a CPU; None: as they are. `progress(contender, images done of it, images of it)`;
+    `stop()` is asked between batches. Raises InputError for what the user can mend; a prompt that fails is a
+    row in failures.jsonl.
     """
     began = time.perf_counter()
-    device = resolve_device(study, options.device)
+    device = device or resolve_device(study, options.device)
     done = census(study, folder, options.limit)
     summary = Summary(kept=done.counts.total())
 
@@ -73,7 +76,7 @@ def generate(
         return summary.stopped
 
     handout = _handout(study, folder, options, device, done)
-    start = partial(_start, study, folder, options, device, threads, load)
+    start = partial(_start, study, _anywhere(folder), options, device, threads, load)
     try:
         for task, value in (engine or Here()).run(start, handout, halted):
             if isinstance(value, Settled):
@@ -93,12 +96,9 @@ def generate(
     return summary
 
 
-def alone(task: Task) -> bool:
-    """What a worker's shape will be is not known yet: nothing goes out behind it."""
-    return isinstance(task, Settle)
-
-
-def _handout(study: Study, folder: StudyFolder, options: Options, device: str, done: Census) -> Handout:
+def _handout(
+    study: Study, folder: StudyFolder | ObjectFolder, options: Options, device: str, done: Census
+) -> Handout:
     """The work that is left. Raises InputError where the folder was begun with other settings."""
     fresh: list[Settle] = []
     going = []
@@ -117,9 +117,14 @@ def _handout(study: Study, folder: StudyFolder, options: Options, device: str, d
 
 
 def _start(
-    study: Study, folder: StudyFolder, options: Options, device: str, threads: int | None, load: Loader,
+    study: Study, folder: StudyFolder | ObjectFolder, options: Options, device: str, threads: int | None, load: Loader,
     own: str | None, emit: Emit, submit: Any = None,
 ) -> Worker:  # fmt: skip
+    if submit is not None and not folder.has(study.text):  # on a cluster
+        raise InputError(
+            f"node {platform.node()} does not see {folder.where}: the results must lie on a folder that all "
+            f"nodes share, or in an object store (--results s3://…)"
+        )
     return Worker(
         study=study,
         folder=folder,
@@ -132,7 +137,12 @@ def _start(
     )
 
 
-def _record(folder: StudyFolder, rows: Rows, summary: Summary) -> None:
+def _anywhere(folder: StudyFolder | ObjectFolder) -> StudyFolder | ObjectFolder:
+    """The folder as a worker in another working directory finds it."""
+    return StudyFolder(folder.path.absolute()) if isinstance(folder, StudyFolder) else folder
+
+
+def _record(folder: StudyFolder | ObjectFolder, rows: Rows, summary: Summary) -> None:
     made = [row for row in rows if isinstance(row, Generation)]
     failed = [row for row in rows if isinstance(row, Failure)]
     folder.append(folder.generations_file, made)

@@ -13,7 +13,7 @@ from typing import Any
 from bench import reference_pictures
 from bench.models import Model
 from bench.plan import Options, resolve_device, seed_of
-from bench.records import Contender, Timing, settings_hash
+from bench.records import Contender, InputError, Timing, settings_hash
 from bench.store import StudyFolder
 from bench.study import Study
 from bench.worker import Loader
@@ -99,9 +99,10 @@ def measure(
         "threads": _threads(device),
     }
     document = {
-        "protocol": about,
-        "fingerprint": settings_hash(about),
+        "protocol": {**about, "matrix_tflops": matrix_rate(device)},
+        "fingerprint": settings_hash(about),  # without the rate, which no two runs measure alike
         "memory": memory,
+        "tflop": {c.name: work for c in study.contenders if (work := _work(study.models[c.model], c))},
         "rows": [asdict(row) for row in rows],
     }
     folder.write_json("latency.json", document)
@@ -176,6 +177,36 @@ def calls_of(study: Study, folder: StudyFolder, contender: Contender, batch: int
         yield Call(texts=tuple(p.text for p in chosen), start=start)
 
 
+def _work(model: Model, contender: Contender) -> float | None:
+    """TFLOP an image, counted; None where the architecture is not at hand."""
+    from bench.architectures import flops
+
+    if model.kind == "imported":
+        return None
+    try:
+        return flops(model, contender)["total"]
+    except InputError:
+        return None
+
+
+def matrix_rate(device: str, seconds: float = 1.0) -> float:
+    """TFLOP/s of a large square product, the best of many: what the device gives when it does nothing else.
+
+    bfloat16, 8192² on a GPU, where the models run in 16 bits; float32, 1024² on a CPU.
+    """
+    import torch
+
+    side, dtype = (8192, torch.bfloat16) if device.startswith("cuda") else (1024, torch.float32)
+    a, b = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or best == float("inf"):
+        began = _now(device)
+        a @ b
+        best = min(best, _now(device) - began)
+    return 2 * side**3 / best / 1e12
+
+
 def _now(device: str) -> float:
     if device.startswith("cuda"):
         import torch
@@ -189,7 +220,7 @@ def device_name(device: str) -> str:
     if device.startswith("cuda"):
         import torch
 
-        return torch.cuda.get_device_name(device)
+        return torch.cuda.get_device_name(device) if torch.cuda.is_available() else "GPUs of a cluster"
     return f"CPU {platform.machine()}"
 
 

@@ -109,6 +109,8 @@ def settings_of(model: Model, contender: Contender, frozen: Frozen) -> str:
 
 def resolve_device(study: Study, asked: str) -> str:
     """`auto` → `cuda` where there is one, else `cpu`. Raises InputError where the study or user demands a GPU."""
+    if asked == "cpu":
+        return asked
     import torch
 
     here = torch.cuda.is_available()
@@ -267,7 +269,7 @@ def begun(study: Study, folder: Folder, model: Model, device: str, options: Opti
 
 
 def freeze(
-    study: Study, folder: Folder, model: Model, device: str, options: Options, shape: int, threads: int
+    study: Study, folder: Folder, model: Model, device: str, options: Options, shape: int, threads: int | None
 ) -> Frozen:
     """Write a model's settings into the folder, before its first image; later runs are held to them."""
     frozen = _asked(study, model, device, options, shape)
@@ -293,6 +295,11 @@ def forget(folder: Folder, model: str) -> None:
 def size_of(study: Study, options: Options) -> int | str:
     """The batch shape that is asked for: a number, or `auto`."""
     return options.batch_size or study.file.generate.batch_size
+
+
+def alone(task: Task) -> bool:
+    """What a model's shape will be is not known yet: nothing is given to the worker behind this."""
+    return isinstance(task, Settle)
 
 
 def dtype_of(study: Study, options: Options) -> str | None:

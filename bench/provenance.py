@@ -14,6 +14,7 @@ from typing import Any
 import bench.prompts as prompts
 from bench.latency import device_name
 from bench.models import citation_of
+from bench.objects import ObjectFolder
 from bench.records import canonical, settings_hash
 from bench.store import StudyFolder, sha256
 from bench.study import Study
@@ -24,7 +25,7 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def write(study: Study, folder: StudyFolder, *, device: str, began: str) -> dict[str, Any]:
+def write(study: Study, folder: StudyFolder | ObjectFolder, *, device: str, began: str) -> dict[str, Any]:
     """Collect and write run.json; its `fingerprint` covers all that decides pixels and scores, no clock."""
     models = {name: _model(model) for name, model in study.models.items()}
     protocol = {

@@ -12,6 +12,8 @@ from types import FrameType
 from bench import provenance, reference_pictures
 from bench.generate import Summary, generate
 from bench.latency import Protocol, measure
+from bench.launch import Where, engine_for
+from bench.objects import ObjectFolder, folder_at
 from bench.plan import Options, resolve_device
 from bench.records import InputError, Score
 from bench.store import StudyFolder
@@ -31,24 +33,50 @@ class Told:
 @contextmanager
 def opened(study: Study, results: Path) -> Iterator[StudyFolder]:
     """The study's folder, locked and frozen to the study."""
-    folder = StudyFolder(results / study.name)
+    with on_disk_or_not(study, results) as folder:
+        if not isinstance(folder, StudyFolder):
+            raise InputError(
+                f"{folder.where}: only `bench generate` and `bench verify` work in an object store; bring the "
+                f"images here with `bench copy {folder.where}`"
+            )
+        yield folder
+
+
+@contextmanager
+def on_disk_or_not(study: Study, results: Path) -> Iterator[StudyFolder | ObjectFolder]:
+    """As `opened`, and also in an object store."""
+    folder = folder_at(results, study.name)
     with folder.lock():
         folder.freeze(study.text, study.prompts)
         if study.edits:
+            if not isinstance(folder, StudyFolder):
+                raise InputError(f"{folder.where}: an image-to-image study needs a folder on a disk")
             side = max(study.file.display_size, *(c.size for c in study.contenders))
             reference_pictures.keep(study.prompts, study.references, folder, side)
         yield folder
 
 
-def generate_stage(study: Study, folder: StudyFolder, options: Options, told: Told) -> Summary:
+def generate_stage(
+    study: Study, folder: StudyFolder | ObjectFolder, options: Options, told: Told, where: Where | None = None
+) -> Summary:
     """Make the images. Raises InputError where an imported contender has none yet."""
     from bench.pipelines import load
 
     began = provenance.now()
+    where = where or Where()
+    device = (
+        "auto"
+        if where.engine == "ray" and options.device == "auto"
+        else resolve_device(study, options.device)
+    )
     with interruptible() as stop:
-        summary = generate(study, folder, options, load=load, progress=told.images, stop=stop)
+        engine, device, threads = engine_for(where, device)
+        summary = generate(
+            study, folder, options, load=load, engine=engine, device=device, threads=threads,
+            progress=told.images, stop=stop,
+        )  # fmt: skip
     if not summary.stopped:
-        provenance.write(study, folder, device=resolve_device(study, options.device), began=began)
+        provenance.write(study, folder, device=device, began=began)
     return summary
 
 

@@ -98,6 +98,13 @@ class StudyFolder:
         """Atomic and durable."""
         write_bytes(self.image(contender, prompt_id, replicate), data)
 
+    def remove_image(self, row: Generation) -> None:
+        self.image(row.contender, row.prompt_id, row.replicate).unlink(missing_ok=True)
+
+    def has(self, study_text: str) -> bool:
+        """Whether this process sees the folder of that study."""
+        return self.study_file.is_file() and self.study_file.read_text(encoding="utf-8") == study_text
+
     def intact(self) -> Iterator[tuple[Key, bool]]:
         """Of each row, in order, whether a file of its size is there. Memory does not grow with the rows."""
         images = f"{self.path}/images"

@@ -7,6 +7,7 @@ thread, as CUDA graphs demand.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 from bench import reference_pictures
 from bench.models import Model
+from bench.objects import ObjectFolder
 from bench.plan import (
     Batch,
     Frozen,
@@ -81,7 +83,7 @@ class Settled:
     """What a worker found out about a model."""
 
     shape: int
-    threads: int
+    threads: int | None
     """Of torch, on a CPU."""
 
 
@@ -97,7 +99,7 @@ class Worker:
     """Performs tasks. `emit` is called from several threads, once with `last` for each task."""
 
     study: Study
-    folder: StudyFolder
+    folder: StudyFolder | ObjectFolder
     options: Options
     device: str
     threads: int | None
@@ -151,7 +153,6 @@ class Worker:
 
     def _hold(self, name: str, frozen: Frozen | None) -> Maker:
         """The model, loaded; whatever was loaded before it is dropped first."""
-        _set_torch_threads(frozen.threads if frozen else self.threads)
         if self._maker is None or self._maker.model.name != name:
             if self._maker is not None:
                 self.flush()
@@ -163,6 +164,7 @@ class Worker:
             self._maker = Maker(
                 study=self.study, folder=self.folder, model=model, device=self.device, pipeline=pipeline
             )
+        _set_torch_threads(frozen.threads if frozen else self.threads)
         return self._maker
 
     def _launch(self, maker: Maker, task: Unit, unit: Open, batch: Batch, embeddings: dict[str, Any]) -> None:
@@ -226,7 +228,7 @@ class Maker:
     """One loaded pipeline: prompts → pictures at a fixed shape."""
 
     study: Study
-    folder: StudyFolder
+    folder: StudyFolder | ObjectFolder
     model: Model
     device: str
     pipeline: Pipeline
@@ -260,6 +262,7 @@ class Maker:
         seeds = [seed_of(prompt.id, replicate) for prompt in padded]
         start: dict[str, Any] = {}
         if self.study.edits:
+            assert isinstance(self.folder, StudyFolder)
             pictures = reference_pictures.pixels(self.folder, padded, contender.size)
             start = {"references": pictures, "strength": prompts[0].strength}
         latents = self.pipeline.denoise([embeddings[p.id] for p in padded], seeds, contender, **start)
@@ -377,14 +380,13 @@ def _failure(batch: Batch, prompt: Prompt, error: BaseException) -> Failure:
     )
 
 
-def _torch_threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
+def _torch_threads() -> int | None:
+    """None where the pipeline has not loaded torch: nothing depends on them then."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
 
 
 def _set_torch_threads(wanted: int | None) -> None:
-    import torch
-
-    if wanted is not None and torch.get_num_threads() != wanted:
+    torch = sys.modules.get("torch")
+    if torch and wanted is not None and torch.get_num_threads() != wanted:
         torch.set_num_threads(wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,28 +16,25 @@ class NullPipeline:
     size: int = 16
     calls: list[tuple[str, int]] = field(default_factory=list)
     """Each call of `denoise`: contender and batch."""
-    starts: list[tuple[tuple[int, ...], float]] = field(default_factory=list)
-    """Shape and strength of the references of each call that had any."""
     poison: str = ""
     """A prompt with this in it fails alone and takes its batch with it."""
+    fits: int = 0
+    """A batch above this runs out of memory; 0: none does."""
+    pause: float = 0.0
+    """Seconds a batch."""
 
     def encode(self, texts: Sequence[str], contender: Contender) -> list[str]:
         return list(texts)
 
-    def denoise(
-        self,
-        embeddings: list[str],
-        seeds: Sequence[int],
-        contender: Contender,
-        on_step=None,
-        references=None,
-        strength=None,
-    ):
-        if references is not None:
-            self.starts.append((references.shape, strength))
+    def denoise(self, embeddings: list[str], seeds: Sequence[int], contender: Contender, on_step=None):
         self.calls.append((contender.name, len(seeds)))
+        if self.fits and len(seeds) > self.fits:
+            import torch
+
+            raise torch.OutOfMemoryError("CUDA out of memory")
         if self.poison and any(self.poison in text for text in embeddings):
             raise RuntimeError("poisoned\nwith a second line")
+        time.sleep(self.pause)
         for step in range(contender.steps or 0):
             if on_step:
                 on_step(step)
@@ -58,3 +56,8 @@ class NullPipeline:
 
     def close(self) -> None:
         pass
+
+
+def load(model, *, pause: float = 0.0, poison: str = "", **settings) -> NullPipeline:
+    """In the place of `bench.pipelines.load`; can be pickled."""
+    return NullPipeline(pause=pause, poison=poison)
