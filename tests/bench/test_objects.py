@@ -80,12 +80,12 @@ def test_the_bytes_in_a_bucket_are_those_on_a_disk_also_after_a_kill(study, whol
 
 def test_a_second_driver_is_told_who_holds_the_folder(bucket):
     folder = ObjectFolder(f"{bucket}/held")
-    with folder.lock():
-        with (
-            pytest.raises(InputError, match=f"written by another process \\(pid {os.getpid()}"),
-            ObjectFolder(folder.where).lock(),
-        ):
-            pass
+    with (
+        folder.lock(),
+        pytest.raises(InputError, match=f"written by another process \\(pid {os.getpid()}"),
+        ObjectFolder(folder.where).lock(),
+    ):
+        pass
     with folder.lock():
         pass
 
