@@ -59,3 +59,20 @@ def test_both_batch_sizes_are_timed_and_imports_are_not(study, tmp_path):
     assert folder.read_json("latency.json") == {**document, "rows": folder.read_json("latency.json")["rows"]}
     assert {(t.contender, t.batch) for t in folder.timings()} == {("tiny-sdxl@50", 1), ("tiny-sdxl@50", 4)}
     assert document["protocol"]["weights"]["tiny-sdxl"] == "random"
+
+
+def test_work_is_counted_and_the_device_s_rate_measured_beside_the_timings(study, tmp_path):
+    """Oracle: torch's counter over the tiny model, as `tests/bench/test_optimize.py` holds it."""
+    from bench.architectures import flops
+
+    folder = StudyFolder(tmp_path / "out")
+    folder.path.mkdir()
+    protocol = Protocol(samples=1, least=1, forwards=1)
+    documents = [
+        measure(study, folder, Options(device="cpu"), protocol, load=lambda model, **_: NullPipeline())
+        for _ in range(2)
+    ]
+    contender = study.contenders[0]
+    assert documents[0]["tflop"] == {contender.name: flops(study.models[contender.model], contender)["total"]}
+    assert documents[0]["protocol"]["matrix_tflops"] > 0
+    assert documents[0]["fingerprint"] == documents[1]["fingerprint"]
