@@ -62,7 +62,9 @@ def test_lpips_equals_its_equation(trunk: Path) -> None:
     a, b = (torch.stack([found.prepare(picture(seed)) for seed in seeds]) for seeds in ((1, 2), (3, 4)))
     with torch.inference_mode():
         values, _ = found.pairs(a, list(b))
-        lin = torch.load(Path(library.__file__).parent / "lpips_models" / "alex.pth", weights_only=True)
+        lin = torch.load(
+            Path(library.__file__).parent / "lpips_models" / "alex.pth", map_location="cpu", weights_only=True
+        )
         state = torch.load(trunk, weights_only=True)
         expected = [by_hand(state, lin, a[i : i + 1], b[i : i + 1]) for i in range(2)]
     np.testing.assert_allclose(values, expected, rtol=1e-4)
