@@ -12,9 +12,20 @@ from PIL import Image
 
 import bench.references as references
 import bench.study as study_module
-from bench.records import Generation, InputError, Score, from_dict
-from bench.score import score
-from bench.store import StudyFolder, sha256
+from bench.records import (
+    Battle,
+    Generation,
+    ImageScore,
+    InputError,
+    PeopleAgreement,
+    Reference,
+    Score,
+    from_dict,
+    read_rows,
+)
+from bench.score import reference_statistics, score
+from bench.scoreboard import score_rows
+from bench.store import StudyFolder, sha256, write_rows
 from bench.study import Study
 
 NAMES = ("tiny-turbo@1", "tiny-sdxl@50")
@@ -207,3 +218,93 @@ def test_published_statistics_are_checked(tmp_path: Path) -> None:
         np.savez(tmp_path / f"{number}.npz", **arrays)
         with pytest.raises(InputError, match=f"{number}.npz"):
             references.load_statistics(tmp_path / f"{number}.npz")
+
+
+def vote(left: int, winner: str, prompt: str, rater: str) -> Battle:
+    names = (NAMES[left], NAMES[1 - left])
+    return Battle(
+        left=names[0], right=names[1], outcome=winner, question="quality", rater=rater, prompt_id=prompt
+    )
+
+
+def test_votes_bring_agreement_and_what_each_image_got(tmp_path: Path) -> None:
+    folder, study = make(tmp_path, 'names = ["clip_score", "near_duplicates"]')
+    score(folder, study)
+    assert json.loads((folder.path / "scores.json").read_text())["agreement"] == []
+    lines = read_rows(folder.image_scores_file, ImageScore)
+    images = {(line.metric, line.contender, line.prompt_id): line.value for line in lines}
+    assert len(images) == 2 * 2 * 6
+    battles, hits = [], 0.0
+    for i, prompt in enumerate(study.prompts):
+        battles.append(vote(i % 2, "left", prompt.id, f"r{i % 3}"))
+        own, other = (images["clip_score", name, prompt.id] for name in (NAMES[i % 2], NAMES[1 - i % 2]))
+        hits += 0.5 * (1 + np.sign(own - other))  # both below 0 count as 0: alike
+    write_rows(folder.battles_file, battles)
+    rows = score(folder, study)
+    document = json.loads((folder.path / "scores.json").read_text())
+    people = [from_dict(PeopleAgreement, row, "x") for row in document["agreement"]]
+    first = people[0]
+    assert (first.metric, first.question, first.n) == ("clip_score", "quality", 6)
+    assert first.fingerprint == rows[0].fingerprint
+    assert first.accuracy == pytest.approx(hits / 6)
+    assert score_rows(document)[0]["people"].startswith(f"{100 * hits / 6:.0f}%")
+
+
+def test_metrics_of_pictures_from_pictures_need_such_a_study(tmp_path: Path) -> None:
+    folder, study = make(tmp_path, 'names = ["clip_direction"]')
+    with pytest.raises(InputError, match="image-to-image"):
+        score(folder, study)
+    (tmp_path / "b").mkdir()
+    folder, study = make(tmp_path / "b", 'names = ["mlperf_fid"]')
+    with pytest.raises(InputError, match="--protocol mlperf-sdxl"):
+        score(folder, study)
+    with pytest.raises(InputError, match="5,000 captions"):
+        score(folder, study, protocol="mlperf-sdxl")
+    with pytest.raises(InputError, match="did you mean 'mlperf-sdxl'"):
+        score(folder, study, protocol="mlperf-sd")
+
+
+def test_directions_start_from_the_kept_pictures(tmp_path: Path) -> None:
+    folder, study = make(tmp_path, 'names = ["clip_direction"]')
+    task = study.file.model_copy(update={"task": "image-to-image"})
+    prompts = tuple(dataclasses.replace(p, reference="x", reference_text="snow") for p in study.prompts)
+    study = dataclasses.replace(study, file=task, prompts=prompts)
+    with pytest.raises(InputError, match="reference picture of prompt"):
+        score(folder, study)
+    kept = []
+    for number, prompt in enumerate(prompts):
+        # The first contender's own picture is the source: it did not move at all.
+        path = folder.reference(prompt.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(folder.image(NAMES[0], prompt.id, 0).read_bytes())
+        kept.append(
+            Reference(
+                prompt_id=prompt.id, source=str(number), source_sha256="", sha256=sha256(path.read_bytes()),
+                side=64,
+            )
+        )  # fmt: skip
+    write_rows(folder.references_file, kept)
+    rows = score(folder, study)
+    assert rows[0].value == pytest.approx(0, abs=1e-6)
+    assert rows[1].value is not None
+    assert -1 <= rows[1].value <= 1
+    assert rows[1].value != 0
+
+
+def test_a_built_reference_keeps_its_statistics_and_notices_changed_images(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    random = np.random.default_rng(3)
+    for i in range(40):
+        Image.fromarray(random.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(photos / f"{i:02d}.png")
+    built = references.build("forty", photos)
+    found = reference_statistics(built, "tiny-clip", "cpu")
+    assert (found.n, found.mean.shape) == (40, (32,))
+    assert built.cache is not None
+    (kept,) = built.cache.glob("moments-*.npz")
+    np.testing.assert_allclose(references.load_statistics(kept).full(), found.full())
+    again = reference_statistics(references.resolve("forty", tmp_path), "tiny-clip", "cpu")
+    assert again.n == 40
+    (photos / "07.png").write_bytes((photos / "08.png").read_bytes() + b" ")
+    with pytest.raises(InputError, match=r"07\.png was changed.*bench reference build forty"):
+        references.resolve("forty", tmp_path)
