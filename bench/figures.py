@@ -182,6 +182,9 @@ def _ink(axes: Axes, points: Sequence[Point]) -> list[Bbox]:
         if p.quality.low is not None and p.quality.high is not None:
             (_, y0), (_, y1) = axes.transData.transform([(1.0, p.quality.low), (1.0, p.quality.high)])
             boxes.append(Bbox.from_extents(x - 1, min(y0, y1), x + 1, max(y0, y1)))
+        if p.seconds.low is not None and p.seconds.high is not None:
+            (x0, _), (x1, _) = axes.transData.transform([(p.seconds.low, 1.0), (p.seconds.high, 1.0)])
+            boxes.append(Bbox.from_extents(min(x0, x1), y - 2, max(x0, x1), y + 2))
     return boxes
 
 
