@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli_live import app as live_app
+from bench.cli_references import app as reference_app
 from bench.cli_results import app as results_app
 from bench.records import InputError
 from bench.terminal import HERE, Json, Results, StudyFolderName
@@ -34,9 +35,6 @@ prompts_app = typer.Typer(
     no_args_is_help=False, invoke_without_command=True, help="List prompt sets, or add a copy."
 )
 app.add_typer(prompts_app, name="prompts", rich_help_panel="Look")
-reference_app = typer.Typer(
-    no_args_is_help=True, help="What distances compare with: build from a folder, or list what is built."
-)
 app.add_typer(reference_app, name="reference", rich_help_panel="Bring and check")
 app.add_typer(results_app)
 app.add_typer(live_app)
@@ -436,46 +434,6 @@ def prompts_fetch(name: str) -> None:
     if not is_here(name):
         for path in fetch_prompts(name):
             print(path)
-
-
-@reference_app.command("build")
-def reference_build(
-    name: Annotated[str, typer.Argument(help="What studies call it in [metrics] reference.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Every image below it counts.")],
-    extractor: Annotated[
-        str, typer.Option(help="Take its features and statistics now; none: with the first study.")
-    ] = "none",
-    device: Annotated[str, typer.Option(help="cuda, cuda:N or cpu.")] = "cpu",
-) -> None:
-    """Keep a folder of images as a reference, with hashes and recipe.
-
-    Example: [bold]bench reference build coco-2017-val ~/coco/val2017 --extractor inception-tf[/bold]
-    """
-    from bench.references import build
-    from bench.score import reference_statistics
-
-    made = build(name, folder)
-    print(f"{name}  {len(made.files)} images  {made.sha256}")
-    if extractor != "none":
-        with _told() as told:
-            found = reference_statistics(made, extractor, device, told.images)
-        print(f"{extractor}  mean and covariance of {found.n} x {found.mean.size}")
-
-
-@reference_app.command("list")
-def reference_list(as_json: Json = False) -> None:
-    """Every reference built on this machine."""
-    from bench.references import built, resolve
-
-    rows = [
-        {"reference": name, "images": len(found.files), "sha256": found.sha256}
-        for name in built()
-        if (found := resolve(name, HERE))
-    ]
-    if rows or as_json:
-        _table(rows, as_json)
-    else:
-        print("none: `bench reference build NAME DIR` builds one")
 
 
 def _read(study: str) -> Study:

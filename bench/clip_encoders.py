@@ -18,10 +18,14 @@ Array = NDArray[Any]
 class OpenClip:
     """A CLIP through open_clip, with its own transform and tokenizer, float32."""
 
+    transform: Any
+    model: Any
+
     def __init__(self, located: Located, device: str = "cpu") -> None:
         import open_clip
 
         entry, path = located.extractor, located.path
+        model: Any
         try:
             if path.is_dir():
                 name = f"local-dir:{path}"
@@ -75,14 +79,14 @@ class TransformersClip:
         from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
         try:
-            self.model = CLIPModel.from_pretrained(path, local_files_only=True).to(device).eval()
+            model: Any = CLIPModel.from_pretrained(path, local_files_only=True)
             self.processor = CLIPImageProcessor.from_pretrained(path, local_files_only=True)
             self.tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"the model in {path} is not whole ({str(error).splitlines()[0]}): fetch it anew"
             ) from None
-        self.device = device
+        self.model, self.device = model.to(device).eval(), device
         self.window = self.model.config.text_config.max_position_embeddings
 
     def prepare(self, image: Any) -> Any:

@@ -93,7 +93,7 @@ def _inception_network(path: Path) -> Any:
     for module in list(network.modules()):
         if isinstance(module, conv):
             module.conv = fuse_conv_bn_eval(module.conv, module.bn)
-            module.bn = nn.Identity()
+            module.register_module("bn", nn.Identity())
     return network.to(memory_format=torch.channels_last)
 
 

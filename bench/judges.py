@@ -166,8 +166,8 @@ class InstructBlip:
         from transformers import InstructBlipForConditionalGeneration, InstructBlipProcessor
 
         try:
-            model = InstructBlipForConditionalGeneration.from_pretrained(path, local_files_only=True)
-            self.processor = InstructBlipProcessor.from_pretrained(path, local_files_only=True)
+            model: Any = InstructBlipForConditionalGeneration.from_pretrained(path, local_files_only=True)
+            self.processor: Any = InstructBlipProcessor.from_pretrained(path, local_files_only=True)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"the model in {path} is not whole ({reason}): fetch it anew") from None

@@ -22,12 +22,12 @@ class DinoV2:
         from transformers import Dinov2Model
 
         try:
-            self.model = Dinov2Model.from_pretrained(path, local_files_only=True).to(device).eval()
+            model: Any = Dinov2Model.from_pretrained(path, local_files_only=True)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"the model in {path} is not whole ({str(error).splitlines()[0]}): fetch it anew"
             ) from None
-        self.device = device
+        self.model, self.device = model.to(device).eval(), device
 
     def prepare(self, image: Any) -> Any:
         import torch

@@ -10,7 +10,7 @@ from typing import Any
 NOTE = """# Metrics: parity and speed
 
 Each ratio is of two calls in one process, on the same inputs; the machine was shared, so a ratio tells more
-than a rate. Made by `python tests/performance/features_speed.py --out results/speed` and
+than a rate. Memory is the whole process, its libraries included. Made by `python tests/performance/features_speed.py --out results/speed` and
 `python tests/performance/algebra_speed.py --out results/speed`.
 """
 
@@ -21,7 +21,7 @@ def write(folder: Path, part: str, title: str, rows: list[dict[str, Any]]) -> No
     document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     document[part] = {"title": title, "processor": platform.processor() or platform.machine(), "rows": rows}
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     tables = [_table(document[name]) for name in sorted(document)]
     (folder / "metrics.md").write_text("\n".join([NOTE, *tables]), encoding="utf-8")
 
