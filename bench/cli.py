@@ -375,7 +375,7 @@ def metrics(as_json: Json = False) -> None:
         return _table([{"metric": name, **asdict(metric)} for name, metric in METRICS.items()], True)
     rows = [
         {"metric": f"{name} {'↑' if m.higher_is_better else '↓'}", "network": m.extractor, "tells": m.tells,
-         "cannot tell": m.cannot}
+         "cannot tell": f"cannot tell: {m.cannot}"}
         for name, m in METRICS.items()
     ]  # fmt: skip
     _table(rows, False, below=("tells", "cannot tell"))
