@@ -10,7 +10,8 @@ from typing import Any
 NOTE = """# Metrics: parity and speed
 
 Each ratio is of two calls in one process, on the same inputs; the machine was shared, so a ratio tells more
-than a rate. Memory is the whole process, its libraries included. Made by `python tests/performance/features_speed.py --out results/speed` and
+than a rate. Memory is the whole process, its libraries included. Made by
+`python tests/performance/features_speed.py --out results/speed` and
 `python tests/performance/algebra_speed.py --out results/speed`.
 """
 
