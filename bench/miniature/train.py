@@ -19,9 +19,9 @@ STAGES = {  # steps, batch
     "classifier": (2500, 64),
     "clip": (1250, 128),
     "text": (1500, 128),
-    "decoder": (4000, 32),
-    "encoder": (1500, 32),
-    "teacher": (7000, 64),
+    "decoder": (2750, 32),
+    "encoder": (600, 32),
+    "teacher": (5000, 64),
     "lcm": (1000, 32),
     "turbo": (1500, 32),
 }
