@@ -87,6 +87,13 @@ def _direction(inputs: Inputs) -> Estimate:
     return _mean(similarity.directions(inputs.images, sources, texts, words), inputs.prompts)
 
 
+def _attributes(inputs: Inputs, changed: bool) -> Estimate:
+    assert inputs.texts is not None
+    assert inputs.source_texts is not None
+    values = similarity.attribute_shares(inputs.images, inputs.texts, inputs.source_texts, changed=changed)
+    return _mean(values, inputs.prompts)
+
+
 def _spread(value: float, inputs: Inputs, replicates: int, compute: Callable[[], Array]) -> Estimate:
     """The value with 1.96 standard deviations of its resampled values."""
     if len(np.unique(inputs.prompts)) < 2:
@@ -202,6 +209,8 @@ STATISTICS: dict[str, Callable[[Inputs], Estimate]] = {
     "value": _value,
     "source_cosine": _source_cosine,
     "direction": _direction,
+    "changed": functools.partial(_attributes, changed=True),
+    "kept": functools.partial(_attributes, changed=False),
     "frechet": _frechet,
     "frechet_infinity": _frechet_infinity,
     "kernel": _kernel,

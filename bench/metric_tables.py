@@ -26,6 +26,7 @@ LABELS = {
     "cmmd": "CMMD", "hpsv2": "HPSv2.1", "pickscore": "PickScore", "imagereward": "ImageReward",
     "aesthetic": "Aesthetic", "vqascore": "VQAScore", "patch_fid": "Patch FID",
     "fid_clean": "FID (clean)", "fd_clip": "FD-CLIP", "scene_accuracy": "Scene accuracy",
+    "edit_accuracy": "Edit made", "kept_accuracy": "Rest kept",
     "mini_clip_score": "mini-CLIP score", "lpips": "LPIPS", "precision": "Precision", "recall": "Recall",
     "density": "Density", "coverage": "Coverage", "diversity": "Diversity",
 }  # fmt: skip

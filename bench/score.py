@@ -230,7 +230,7 @@ def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> li
 
 
 def _reads_text(plan: Mapping[str, Metric]) -> bool:
-    return any(m.kind == "prompt" or m.statistic == "direction" for m in plan.values())
+    return any(m.kind == "prompt" or m.statistic in ("direction", "changed", "kept") for m in plan.values())
 
 
 def _features(

@@ -50,6 +50,21 @@ def directions(images: Rows, sources: Rows, texts: Rows, source_texts: Rows) -> 
     return found
 
 
+def attribute_shares(images: Rows, texts: Rows, source_texts: Rows, *, changed: bool) -> Array:
+    """(n,) share of the attributes asked for that are seen: of those the edit brings in, or of those that must stay.
+
+    images: 1 where an attribute is seen. texts, source_texts: above 0 where it is asked for, after and before.
+    Raises ValueError: a row asks for no such attribute.
+    """
+    asked, before = np.asarray(texts[:], np.float64), np.asarray(source_texts[:])
+    weights = np.where((before == 0) if changed else (before > 0), asked, 0.0)
+    if not weights.sum(1).all():
+        raise ValueError(
+            f"prompt {int(weights.sum(1).argmin())} asks for nothing {'new' if changed else 'to stay'}"
+        )
+    return (np.asarray(images[:], np.float64) * weights).sum(1) / weights.sum(1)
+
+
 def diversity(features: Rows, groups: Array) -> tuple[Array, Array]:
     """Mean of 1 - cosine over the pairs within each group of two or more: values and their groups."""
     values, names = [], []

@@ -10,6 +10,7 @@ import numpy as np
 from bench.miniature.captions import parse
 from bench.miniature.instruments import WEIGHTS, load_classifier, look, square
 from bench.miniature.world import COLOURS, LAYOUTS, SHAPES, Scene
+from bench.records import InputError
 
 NAMES = ("mini-clip", "mini-features", "mini-scene")
 _SLOT = len(SHAPES) + len(COLOURS)
@@ -98,8 +99,12 @@ class MiniScene(_Pictures):
         return np.stack(rows)
 
     def texts(self, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """A caption outside the grammar asks for nothing that can be seen: ValueError."""
-        return np.stack([_asked(parse(text)) for text in captions]), np.zeros(len(captions), bool)
+        """A caption outside the grammar asks for nothing that can be seen: InputError."""
+        try:
+            asked = [_asked(parse(text)) for text in captions]
+        except ValueError as error:
+            raise InputError(f"mini-scene reads the miniature world's captions alone: {error}") from None
+        return np.stack(asked), np.zeros(len(captions), bool)
 
 
 def _asked(scene: Scene) -> np.ndarray:

@@ -32,6 +32,20 @@ def test_the_captions_differ_in_the_one_thing_the_order_asks_for(prompt):
     assert is_held_out(after)
 
 
+def test_the_reference_scores_nothing_for_the_edit_and_everything_for_the_rest():
+    """Oracle: the drawing program. What the instrument would see of a perfect drawing, before and after."""
+    from bench.miniature.encoders import _asked
+    from bench.similarity import attribute_shares
+
+    prompts = load("miniature-edit")
+    before, after = (np.stack([_asked(parse(t)) for t in texts]) for texts in (
+        [p.reference_text for p in prompts], [p.text for p in prompts]
+    ))  # fmt: skip
+    for seen, brought in ((before > 0, 0), (after > 0, 1)):
+        assert (attribute_shares(seen, after, before, changed=True) == brought).all()
+        np.testing.assert_allclose(attribute_shares(seen, after, before, changed=False), 1)
+
+
 def test_every_cell_has_the_same_number():
     cells = [(p.category, p.strength) for p in load("miniature-edit")]
     assert len(set(cells)) == 4

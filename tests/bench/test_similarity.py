@@ -43,3 +43,20 @@ def test_direction_is_one_where_pictures_change_as_words_do() -> None:
 def test_products_are_row_by_row() -> None:
     a, b = np.arange(6.0).reshape(3, 2), np.ones((3, 2))
     np.testing.assert_allclose(similarity.products(a, b), [1, 5, 9])
+
+
+def test_an_edit_is_judged_by_what_it_brings_in_and_what_it_leaves() -> None:
+    """One object: count, place, red, blue, circle. "Make the red circle blue"."""
+    before, after = np.array([[1.0, 1, 1, 0, 1]]), np.array([[1.0, 1, 0, 1, 1]])
+    for seen, brought, left in (
+        (before, 0.0, 1.0),  # the untouched picture
+        (after, 1.0, 1.0),  # the edit as asked
+        (np.array([[0.0, 0, 0, 1, 0]]), 1.0, 0.0),  # blue, and nothing of the rest
+        (np.array([[1.0, 1, 0, 1, 0]]), 1.0, 2 / 3),  # blue, but no circle
+    ):
+        assert similarity.attribute_shares(seen, after / 4, before / 4, changed=True) == [brought]
+        np.testing.assert_allclose(
+            similarity.attribute_shares(seen, after / 4, before / 4, changed=False), [left]
+        )
+    with pytest.raises(ValueError, match="nothing new"):
+        similarity.attribute_shares(before, before, before, changed=True)
