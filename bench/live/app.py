@@ -34,6 +34,8 @@ class Ask(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     person: Annotated[str, Field(min_length=8, max_length=64)]
+    key: Annotated[int, Field(ge=0)] = 0
+    """Counts the page's requests: a later one wins however it travels."""
     seat: Annotated[int, Field(ge=0, le=1)]
     """Which picture of the page."""
     text: Annotated[str, Field(max_length=LONGEST_TEXT)]
@@ -99,7 +101,7 @@ def pictures(studio: Studio, *, people: int = PEOPLE) -> FastAPI:
         )  # fmt: skip
         if problem := studio.problem(asked):
             raise InputError(problem)
-        drawn = await asyncio.wrap_future(turns.ask(ask.person, (ask.seat, ask.keep), asked))
+        drawn = await asyncio.wrap_future(turns.ask(ask.person, (ask.seat, ask.keep), asked, ask.key))
         if drawn is None:
             return Response(status_code=204)  # newer text has taken its place
         return _picture(drawn, received, turns.people())

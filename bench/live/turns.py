@@ -38,6 +38,8 @@ class _Person(Generic[Work, Made]):
     seen: float
     waiting: dict[Hashable, tuple[Work, Future[Made | None]]] = field(default_factory=dict)
     """Seat → its newest work."""
+    newest: dict[Hashable, int] = field(default_factory=dict)
+    """Seat → the highest number asked with."""
     last: dict[Hashable, int] = field(default_factory=dict)
     """Seat → the turn it last had."""
 
@@ -65,19 +67,24 @@ class Turns(Generic[Work, Made]):
         self._thread = threading.Thread(target=self._work, name="turns", daemon=True)
         self._thread.start()
 
-    def ask(self, person: str, seat: Hashable, work: Work) -> Future[Made | None]:
+    def ask(self, person: str, seat: Hashable, work: Work, number: int = 0) -> Future[Made | None]:
         """What will be made of the work; None once newer work of that seat has taken its place.
 
+        number: counts up with the person's work, for requests may overtake one another on their way.
         Raises Busy where the person has no place and none is free.
         """
         with self._change:
             someone = self._place(person)
             if seat not in someone.waiting and len(someone.waiting) >= SEATS:
                 raise ValueError(f"a person has {SEATS} seats")
-            _, stale = someone.waiting.pop(seat, (None, None))
             made: Future[Made | None] = Future()
-            someone.waiting[seat] = (work, made)
-            self._change.notify()
+            if number < someone.newest.get(seat, number):
+                stale = made
+            else:
+                _, stale = someone.waiting.pop(seat, (None, None))
+                someone.newest[seat] = number
+                someone.waiting[seat] = (work, made)
+                self._change.notify()
         if stale is not None:
             _drop(stale)
         return made

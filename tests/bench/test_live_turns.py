@@ -59,6 +59,16 @@ def test_of_sixty_keys_typed_at_once_the_first_and_the_last_are_drawn(card, turn
     assert card.seen == ["a", text]
 
 
+def test_work_that_was_overtaken_on_its_way_is_not_drawn(card, turns):
+    turns.ask("ann", 0, "drawing", 1)
+    card.reached()
+    newest, late = turns.ask("ann", 0, "newest", 5), turns.ask("ann", 0, "late", 4)
+    card.let(2)
+    assert late.result(10) is None
+    assert newest.result(10) == "picture of newest"
+    assert card.seen == ["drawing", "newest"]
+
+
 def test_nobody_waits_longer_than_one_turn_of_everybody_else(card, turns):
     first = turns.ask("ann", 0, "ann 0")
     card.reached()

@@ -12,6 +12,9 @@
   const rows = []; // what FeltPicture holds, in milliseconds
   const history = [];
   let keys = 0; // keystrokes so far; a picture knows the one it draws
+  const FLYING = 3; // requests of a seat on their way: one drawn, one waiting, and the newer one that replaces it
+  const flying = [0, 0];
+  const held = [null, null];
   let painted = [0, 0]; // the newest keystroke each seat shows
   let retry = null;
   let settle = null;
@@ -27,9 +30,9 @@
     line.classList.toggle("alarm", alarm);
   }
 
-  function body(seat, keep = false) {
+  function body(seat, text, key, keep = false) {
     return JSON.stringify({
-      person, seat, text: box().value, steps: settings.steps, seed: settings.seed,
+      person, seat, key, text, steps: settings.steps, seed: settings.seed,
       strength: settings.reference ? settings.strength : null, keep,
     });
   }
@@ -40,15 +43,31 @@
     clearTimeout(retry);
     clearTimeout(settle);
     if (!box().value.trim()) return;
-    for (const figure of seats()) draw(figure, Number(figure.dataset.seat), keys, began, box().value);
+    for (const figure of seats()) want({ figure, seat: Number(figure.dataset.seat), key: keys, began, text: box().value });
   }
 
-  async function draw(figure, seat, key, began, text) {
+  // A browser opens six connections to a server; what would queue for one is held here, where the newest wins too.
+  function want(wish) {
+    if (flying[wish.seat] < FLYING) draw(wish);
+    else held[wish.seat] = wish;
+  }
+
+  function landed(seat) {
+    flying[seat] -= 1;
+    const wish = held[seat];
+    held[seat] = null;
+    if (wish) want(wish);
+  }
+
+  async function draw({ figure, seat, key, began, text }) {
     let response;
+    flying[seat] += 1;
     try {
-      response = await fetch("live/draw", { method: "POST", headers, body: body(seat) });
+      response = await fetch("live/draw", { method: "POST", headers, body: body(seat, text, key) });
     } catch {
       return again("The server does not answer.", key);
+    } finally {
+      landed(seat);
     }
     if (response.status === 204) return; // newer text has taken its place
     if (!response.ok) return refuse(response, key);
@@ -141,7 +160,7 @@
   }
 
   async function save(figure) {
-    const response = await fetch("live/draw", { method: "POST", headers, body: body(Number(figure.dataset.seat), true) });
+    const response = await fetch("live/draw", { method: "POST", headers, body: body(Number(figure.dataset.seat), box().value, keys, true) });
     if (response.status !== 200) return refuse(response, -1);
     const about = JSON.parse(response.headers.get("X-Picture"));
     const link = document.createElement("a");
@@ -189,5 +208,5 @@
   addEventListener("pagehide", () => {
     fetch(`live/leave/${person}`, { method: "POST", headers, keepalive: true });
   });
-  window.live = { set, rows, person, ready: () => Boolean(box() && seats().length), keys: () => keys, settings: () => ({ ...settings }) };
+  window.live = { set, rows, person, ready: () => Boolean(box() && seats().length), keys: () => keys, settings: () => ({ ...settings }), flying: () => [...flying] };
 })();
