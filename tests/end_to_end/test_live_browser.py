@@ -146,7 +146,7 @@ def test_on_a_phone_a_reference_starts_the_picture_and_a_bad_one_is_told(browser
     page.wait_for_function("live.settings().reference", timeout=WAIT)
     settled(page)
     assert not np.array_equal(plain, shown(page, 0))
-    page.click("#reference button[aria-label='Clear']")
+    page.click("#reference button[aria-label='Remove Image']")
     page.wait_for_function("!live.settings().reference", timeout=WAIT)
     page.set_input_files("#reference input[type=file]", str(tmp_path / "bad.png"))
     page.wait_for_selector("#figures.alarm", timeout=WAIT)
