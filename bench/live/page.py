@@ -36,7 +36,7 @@ def figures(studio: Studio) -> str:
 
 TIMES = """<div id="times"><div id="bar" role="img" aria-label="Where the time of a picture goes"></div>
 <p id="figures" role="status">Type, and the picture follows.</p>
-<table id="stages"><thead></thead><tbody></tbody></table></div>"""
+<table id="stages"><thead><tr><th>ms</th><th>p50</th><th>p95</th></tr></thead><tbody></tbody></table></div>"""
 HISTORY = '<div id="history" role="list" aria-label="Pictures so far"></div>'
 
 

@@ -124,10 +124,8 @@
     const whole = column(total);
     const cells = [...STAGES.map((s) => [s, column((row) => row[s])]), ["total", whole]]
       .map(([name, sorted]) => [name, at(sorted, 0.5), at(sorted, 0.95)]);
-    const line = (name, index) =>
-      `<tr><th>${name}</th>${cells.map((cell) => `<td>${cell[index].toFixed(0)}</td>`).join("")}</tr>`;
-    $("#stages thead").innerHTML = `<tr><th>ms</th>${cells.map((cell) => `<th data-stage="${cell[0]}">${cell[0]}</th>`).join("")}</tr>`;
-    $("#stages tbody").innerHTML = line("p50", 1) + line("p95", 2);
+    $("#stages tbody").innerHTML = cells.map(([name, half, most]) =>
+      `<tr data-stage="${name}"><th scope="row">${name}</th><td>${half.toFixed(0)}</td><td>${most.toFixed(0)}</td></tr>`).join("");
     $("#bar").innerHTML = cells.slice(0, -1)
       .map((cell) => `<i data-stage="${cell[0]}" style="flex-grow:${Math.max(cell[1], 0).toFixed(2)}" title="${cell[0]}"></i>`).join("");
     const others = about.people > 1 ? `, ${about.people} people share the card` : "";
