@@ -180,9 +180,9 @@ def read(study: str | Path) -> Study:
     path = find(str(study))
     text, parsed = _parse(path)
     chosen = choose_prompts(parsed.prompts, path.parent)
-    study = _resolve(parsed, text, path.parent, where=path, chosen=chosen)
+    found = _resolve(parsed, text, path.parent, where=path, chosen=chosen)
     start = prompts.OWN if parsed.prompts.set else (path.parent / str(parsed.prompts.file)).parent
-    return replace(study, references=start)
+    return replace(found, references=start)
 
 
 def open_study(folder: StudyFolder) -> Study:
