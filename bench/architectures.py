@@ -194,11 +194,11 @@ def flops(model: Model, contender: Contender, size: int | None = None) -> dict[s
     unet = parts["unet"]
     with torch.device("meta"):
         encode = sum(
-            counted(lambda part=parts[name]: part(torch.zeros((1, 77), dtype=torch.long)))
+            counted(lambda part=parts[name]: part(torch.zeros((1, _tokens(part)), dtype=torch.long)))
             for name in ("text_encoder", "text_encoder_2")
             if name in parts
         )
-        forward = counted(lambda: unet(**_unet_inputs(unet, side)))
+        forward = counted(lambda: unet(**_unet_inputs(unet, side, _tokens(parts["text_encoder"]))))
         decode = counted(lambda: parts["vae"].decode(torch.zeros(1, unet.config.in_channels, side, side)))
     guided = (contender.guidance or 0.0) > 1 and unet.config.time_cond_proj_dim is None
     denoise = forward * (contender.steps or 0) * (2 if guided else 1)
@@ -211,14 +211,19 @@ def flops(model: Model, contender: Contender, size: int | None = None) -> dict[s
     }
 
 
-def _unet_inputs(unet: Any, side: int) -> dict[str, Any]:
+def _tokens(part: Any) -> int:
+    """Tokens a text encoder is given: 77 of the CLIPs, 32 of the miniature family."""
+    return part.config.max_position_embeddings
+
+
+def _unet_inputs(unet: Any, side: int, tokens: int) -> dict[str, Any]:
     import torch
 
     config = unet.config
     inputs: dict[str, Any] = {
         "sample": torch.zeros(1, config.in_channels, side, side),
         "timestep": torch.zeros(1),
-        "encoder_hidden_states": torch.zeros(1, 77, config.cross_attention_dim),
+        "encoder_hidden_states": torch.zeros(1, tokens, config.cross_attention_dim),
     }
     if config.addition_embed_type == "text_time":
         pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim

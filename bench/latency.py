@@ -102,7 +102,12 @@ def measure(
         "protocol": {**about, "matrix_tflops": matrix_rate(device)},
         "fingerprint": settings_hash(about),  # without the rate, which no two runs measure alike
         "memory": memory,
-        "tflop": {c.name: work for c in study.contenders if (work := _work(study.models[c.model], c))},
+        # an edit takes part of its steps and encodes a picture: another count
+        "tflop": {
+            c.name: work
+            for c in study.contenders
+            if not study.edits and (work := _work(study.models[c.model], c))
+        },
         "rows": [asdict(row) for row in rows],
     }
     folder.write_json("latency.json", document)

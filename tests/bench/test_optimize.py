@@ -169,3 +169,11 @@ def test_tiny_folders_are_made_once_by_any_number_of_askers(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [paths[0].name]
     with pytest.raises(InputError, match="did you mean 'sdxl'"):
         tiny.folder("sdlx", tmp_path)
+
+
+def test_the_miniature_family_is_counted_with_its_own_length_of_text():
+    one, fifty = (
+        flops(MODELS[n.partition("@")[0]], contender(n, MODELS)) for n in ("mini-turbo@1", "mini-sdxl@50")
+    )
+    assert fifty["denoise"] == pytest.approx(100 * one["denoise"])  # fifty steps, guidance doubles each
+    assert 0 < one["encode"] < one["total"]
