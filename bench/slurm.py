@@ -55,7 +55,7 @@ TEMPLATE = """\
 cd {here}                           # a folder every machine sees, as --results must be (or s3://...)
 
 port=6379
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+read -r head < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 address=$(srun --nodes=1 --ntasks=1 -w "$head" hostname --ip-address | awk '{{print $1}}')
 
 # The head node first, then the others; --block keeps each alive until the job ends.

@@ -16,6 +16,8 @@ class NullPipeline:
     size: int = 16
     calls: list[tuple[str, int]] = field(default_factory=list)
     """Each call of `denoise`: contender and batch."""
+    starts: list[tuple[tuple[int, ...], float]] = field(default_factory=list)
+    """Of pictures from pictures: the references' shape and the strength of each call."""
     poison: str = ""
     """A prompt with this in it fails alone and takes its batch with it."""
     fits: int = 0
@@ -26,8 +28,13 @@ class NullPipeline:
     def encode(self, texts: Sequence[str], contender: Contender) -> list[str]:
         return list(texts)
 
-    def denoise(self, embeddings: list[str], seeds: Sequence[int], contender: Contender, on_step=None):
+    def denoise(
+        self, embeddings: list[str], seeds: Sequence[int], contender: Contender, on_step=None,
+        references=None, strength=None,
+    ):  # fmt: skip
         self.calls.append((contender.name, len(seeds)))
+        if references is not None:
+            self.starts.append((references.shape, strength))
         if self.fits and len(seeds) > self.fits:
             import torch
 
