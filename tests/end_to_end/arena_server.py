@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -95,18 +96,15 @@ def postgres_programs() -> Path | None:
 class Postgres:
     """A PostgreSQL on loopback, run by a user that is not root."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         programs = postgres_programs()
         assert programs is not None
-        self.programs, self.data, self.port = programs, folder / "data", free_port()
+        # Not below pytest's folder: every session that starts closes that to other users again.
+        self.folder = Path(tempfile.mkdtemp(prefix="arena-postgres-"))
+        self.programs, self.data, self.port = programs, self.folder / "data", free_port()
         self.user = "postgres" if os.geteuid() == 0 else None
-        folder.mkdir(parents=True)
         if self.user:
-            shutil.chown(folder, self.user)
-            for parent in folder.parents:  # pytest's folders are closed to other users
-                mode = parent.stat().st_mode
-                if parent.stat().st_uid == 0 and not mode & 0o1:
-                    parent.chmod(mode | 0o11)
+            shutil.chown(self.folder, self.user)
         self._run("initdb", "-D", str(self.data), "-U", "arena", "-A", "trust", "--no-sync")
         self.url = f"postgresql://arena@127.0.0.1:{self.port}/postgres"
 
@@ -125,15 +123,16 @@ class Postgres:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[Postgres]:
-    server = Postgres(folder)
-    server.start()
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
     try:
+        server.start()
         yield server
     finally:
         if (server.data / "postmaster.pid").exists():
             with suppress(subprocess.CalledProcessError):  # it may have ended between the look and the call
                 server.stop()
+        shutil.rmtree(server.folder, ignore_errors=True)
 
 
 class Rater:

@@ -41,13 +41,13 @@ def study(tmp_path):
 
 
 @pytest.fixture
-def database(request, tmp_path):
+def database(request):
     if request.param == "sqlite":
         yield None
         return
     if postgres_programs() is None:
         pytest.skip("PostgreSQL is not installed")
-    with postgres(tmp_path / "pg") as server:
+    with postgres() as server:
         yield server
 
 
