@@ -239,7 +239,7 @@ class _Family:
         found: list[tuple[Member, Any]] = []
         for line in multiprocessing.connection.wait(list(by_line), seconds):
             try:
-                found.append((by_line[line], line.recv()))  # pyright: ignore[reportAttributeAccessIssue]
+                found.append((by_line[line], line.recv()))  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
             except (EOFError, ConnectionResetError):
                 found.append((by_line[line], LOST))
         return found

@@ -145,8 +145,8 @@ def _anywhere(folder: StudyFolder | ObjectFolder) -> StudyFolder | ObjectFolder:
 def _record(folder: StudyFolder | ObjectFolder, rows: Rows, summary: Summary) -> None:
     made = [row for row in rows if isinstance(row, Generation)]
     failed = [row for row in rows if isinstance(row, Failure)]
-    folder.append(folder.generations_file, made)
-    folder.append(folder.failures_file, failed)
+    folder.append(folder.generations_file, made)  # pyright: ignore[reportArgumentType]
+    folder.append(folder.failures_file, failed)  # pyright: ignore[reportArgumentType]
     summary.made += len(made)
     summary.failed += len(failed)
     summary.black += sum(row.black for row in made)

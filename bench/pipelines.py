@@ -76,7 +76,7 @@ class Pipeline:
         batch = self.family.encode(self.pipe, texts, self.model.options)
         for number, stage in enumerate(self.stages):
             if getattr(stage, "text_encoder", None) is not None:
-                embeds, _ = stage.encode_prompt(texts, stage._execution_device, 1, False)
+                embeds, _ = stage.encode_prompt(texts, stage._execution_device, 1, False)  # pyright: ignore[reportGeneralTypeIssues]
                 batch[f"stage{number}"] = embeds
         return [{name: rows[i] for name, rows in batch.items()} for i in range(len(texts))]
 

@@ -82,7 +82,7 @@ def _time_digits(cells: Sequence[Cell]) -> int:
 
 def _four_digits(rows: Sequence[Sequence[Cell]], index: int, *, most: int) -> int:
     """Decimals that give the largest number of a column four digits."""
-    values = [Estimate(value=row[index]) for row in rows if isinstance(row[index], int | float)]
+    values = [Estimate(value=cell) for row in rows if isinstance(cell := row[index], int | float)]
     return decimals(values, most=most)
 
 
