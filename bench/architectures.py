@@ -76,17 +76,18 @@ def meta_parts(model: Model) -> dict[str, Any]:
     """
     import torch
 
-    with torch.device("meta"):
-        if model.name in ARCHITECTURES:
-            return _built(ARCHITECTURES[model.name])
-        from bench.weights import own_folder
+    from bench.weights import own_folder
 
-        folder = own_folder(model.repository)
-        if folder is None or model.pipeline not in ("StableDiffusionXLPipeline", "StableDiffusionPipeline"):
-            raise InputError(
-                f"model '{model.name}': its architecture is not written in the suite; random weights and "
-                f"counted work are to be had for: {', '.join(ARCHITECTURES)}"
-            )
+    if model.name in ARCHITECTURES:
+        with torch.device("meta"):
+            return _built(ARCHITECTURES[model.name])
+    folder = own_folder(model.repository)  # a tiny one may be made here, and needs storage
+    if folder is None or model.pipeline not in ("StableDiffusionXLPipeline", "StableDiffusionPipeline"):
+        raise InputError(
+            f"model '{model.name}': its architecture is not written in the suite; random weights and "
+            f"counted work are to be had for: {', '.join(ARCHITECTURES)}"
+        )
+    with torch.device("meta"):
         return _from_configs(model, folder)
 
 
