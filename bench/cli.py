@@ -107,7 +107,9 @@ def generate(
         int | None,
         typer.Option(min=1, help="Without GPUs: that many processes, which share the CPU's threads."),
     ] = None,
-    engine: Annotated[str, typer.Option(help="local, or ray: the nodes of a cluster.")] = "local",
+    engine: Annotated[
+        str, typer.Option(help="local, or ray (not yet proven): the nodes of a cluster.")
+    ] = "local",
     address: Annotated[str, typer.Option(help="Of the Ray cluster.")] = "auto",
 ) -> None:
     """Make the images that are not there yet.
