@@ -216,7 +216,7 @@ def score(
 
     Example: [bold]bench score miniature[/bold]
     """
-    from bench.mlperf import verdict_rows
+    from bench.metrics.mlperf import verdict_rows
     from bench.plan import resolve_device
     from bench.run import opened, score_stage
     from bench.scoreboard import score_rows
@@ -264,7 +264,7 @@ def import_(
     from bench.run import opened
 
     if name is None or images is None:
-        from bench.package import unpack
+        from bench.report.package import unpack
 
         if name or images or not Path(study).is_dir():
             raise InputError(
@@ -288,9 +288,9 @@ def fetch(study: StudyName) -> None:
 
     Example: [bold]bench fetch turbo-preference[/bold] on a machine with a network that shares the cache.
     """
+    from bench.models.weights import fetch as fetch_weights
     from bench.score import fetch as fetch_extractors
     from bench.study import prompt_set_of
-    from bench.weights import fetch as fetch_weights
 
     needed = prompt_set_of(study)
     if needed:
@@ -337,7 +337,7 @@ def doctor(study: StudyName, results: Results = HERE, as_json: Json = False) -> 
     from dataclasses import asdict
 
     from bench.doctor import examine
-    from bench.weights import is_cached
+    from bench.models.weights import is_cached
 
     findings = examine(_read(study), results, cached=is_cached)
     _table([asdict(f) for f in findings], as_json)
@@ -347,8 +347,8 @@ def doctor(study: StudyName, results: Results = HERE, as_json: Json = False) -> 
 @app.command(rich_help_panel="Look")
 def models(as_json: Json = False) -> None:
     """Every model, with licence, source and whether its weights are here."""
-    from bench.models import MODELS
-    from bench.weights import is_cached
+    from bench.models.table import MODELS
+    from bench.models.weights import is_cached
 
     rows = [
         {
@@ -371,7 +371,7 @@ def metrics(as_json: Json = False) -> None:
     """Every metric: best direction, network, what it tells and what it cannot; with --json its source too."""
     from dataclasses import asdict
 
-    from bench.metrics import METRICS
+    from bench.metrics.table import METRICS
 
     if as_json:
         return _table([{"metric": name, **asdict(metric)} for name, metric in METRICS.items()], True)

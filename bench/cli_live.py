@@ -14,7 +14,7 @@ from bench.terminal import HERE, Json, Results
 from bench.terminal import print_rows as _table
 
 if TYPE_CHECKING:
-    from bench.models import Model
+    from bench.models.table import Model
     from bench.study import Study
 
 app = typer.Typer()
@@ -73,7 +73,7 @@ def live(
 
 def _meant(names: list[str]) -> tuple[Study | None, list[str], Mapping[str, Model]]:
     """The study, if one is named; contenders and the models they are of."""
-    from bench import models
+    from bench.models import table as models
     from bench.study import read
 
     if len(names) > 1 or names[0].partition("@")[0] in models.MODELS:

@@ -27,7 +27,7 @@ def build(
 
     Example: [bold]bench reference build coco-2017-val ~/coco/val2017 --extractor inception-tf[/bold]
     """
-    from bench.references import build as keep
+    from bench.metrics.references import build as keep
     from bench.score import reference_statistics
 
     made = keep(name, folder)
@@ -41,7 +41,7 @@ def build(
 @app.command("list")
 def list_built(as_json: Json = False) -> None:
     """Every reference built on this machine."""
-    from bench.references import built, resolve
+    from bench.metrics.references import built, resolve
 
     rows = [
         {"reference": name, "images": len(found.files), "sha256": found.sha256}

@@ -42,7 +42,7 @@ def export(
 
     Example: [bold]bench export miniature --to package/[/bold]; `bench import package/` gives the same report.
     """
-    from bench.package import pack
+    from bench.report.package import pack
     from bench.store import open_folder
 
     print(pack(open_folder(study, results), to))
@@ -60,10 +60,10 @@ def compare(
 
     Example: [bold]bench compare miniature other/results/miniature[/bold]. Exits 1 if nothing is comparable.
     """
-    from bench.comparison import side_by_side
-    from bench.results import read_results
+    from bench.report.comparison import side_by_side
+    from bench.report.results import read_results
+    from bench.report.table_forms import plain
     from bench.store import open_folder
-    from bench.table_forms import plain
 
     if len(studies) < 2:
         raise InputError("give two studies or more: bench compare STUDY STUDY")
@@ -103,10 +103,10 @@ def diff(
     """
     from dataclasses import asdict
 
-    from bench.comparison import changes
-    from bench.results import read_results
+    from bench.report.comparison import changes
+    from bench.report.results import read_results
+    from bench.report.table_forms import decimals, plain
     from bench.store import open_folder
-    from bench.table_forms import decimals, plain
 
     found, refused = changes(read_results(open_folder(old, results)), read_results(open_folder(new, results)))
     worse = [change for change in found if change.verdict == "worse"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.models import Model
+from bench.models.table import Model
 from bench.records import InputError
 from bench.reference_pictures import read_reference
 from bench.study import Study

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from bench import reference_pictures
-from bench.models import Model
+from bench.models.table import Model
 from bench.plan import Options, resolve_device, seed_of
 from bench.records import Contender, InputError, Timing, settings_hash
 from bench.store import StudyFolder
@@ -184,7 +184,7 @@ def calls_of(study: Study, folder: StudyFolder, contender: Contender, batch: int
 
 def _work(model: Model, contender: Contender) -> float | None:
     """TFLOP an image, counted; None where the architecture is not at hand."""
-    from bench.architectures import flops
+    from bench.models.architectures import flops
 
     if model.kind == "imported":
         return None

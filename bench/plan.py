@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
-from bench.models import Model
+from bench.models.table import Model
 from bench.records import Contender, InputError, Prompt, settings_hash
 from bench.store import Key
 from bench.study import Study

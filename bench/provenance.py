@@ -13,7 +13,7 @@ from typing import Any
 
 import bench.prompts as prompts
 from bench.latency import device_name
-from bench.models import citation_of
+from bench.models.table import citation_of
 from bench.objects import ObjectFolder
 from bench.records import canonical, settings_hash
 from bench.store import StudyFolder, sha256

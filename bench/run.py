@@ -60,7 +60,7 @@ def generate_stage(
     study: Study, folder: StudyFolder | ObjectFolder, options: Options, told: Told, where: Where | None = None
 ) -> Summary:
     """Make the images. Raises InputError where an imported contender has none yet."""
-    from bench.pipelines import load
+    from bench.models.pipelines import load
 
     began = provenance.now()
     where = where or Where()
@@ -83,7 +83,7 @@ def generate_stage(
 def latency_stage(
     study: Study, folder: StudyFolder, options: Options, protocol: Protocol, weights: str, told: Told
 ) -> None:
-    from bench.pipelines import load
+    from bench.models.pipelines import load
 
     measure(study, folder, options, protocol, load=load, weights=weights, progress=told.step)
 
@@ -105,7 +105,7 @@ def score_stage(
 
 
 def report_stage(folder: StudyFolder, columns: str, told: Told) -> Path:
-    from bench.report import build
+    from bench.report.build import build
 
     told.step("writing the report")
     return build(folder, columns=columns)

@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 
-import bench.encoders as encoders
-import bench.extractors as extractors
-import bench.features as features
-import bench.mlperf as mlperf
-import bench.references as references
-from bench.agreement import Judged, agreements
-from bench.census import Found, Key, census, common_keys, counted
-from bench.estimates import STATISTICS, Estimate, Inputs
-from bench.extractor_files import Located, locate
-from bench.extractor_files import fetch as fetch_weights
-from bench.frechet import Moments
-from bench.metrics import METRICS, Metric
+import bench.metrics.encoders as encoders
+import bench.metrics.extractors as extractors
+import bench.metrics.features as features
+import bench.metrics.mlperf as mlperf
+import bench.metrics.references as references
+from bench.metrics.agreement import Judged, agreements
+from bench.metrics.census import Found, Key, census, common_keys, counted
+from bench.metrics.estimates import STATISTICS, Estimate, Inputs
+from bench.metrics.extractor_files import Located, locate
+from bench.metrics.extractor_files import fetch as fetch_weights
+from bench.metrics.frechet import Moments
+from bench.metrics.rows import Array, Rows
+from bench.metrics.table import METRICS, Metric
 from bench.records import (
     Battle,
     ImageScore,
@@ -34,7 +35,6 @@ from bench.records import (
     unknown,
 )
 from bench.records import Reference as KeptReference
-from bench.rows import Array, Rows
 from bench.store import StudyFolder, write_rows
 from bench.study import Study
 

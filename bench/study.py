@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-import bench.models as models
+import bench.models.table as models
 import bench.prompts as prompts
-from bench.own_models import model_from_entry
+from bench.models.own_models import model_from_entry
 from bench.records import Contender, InputError, Prompt, unknown
 from bench.store import StudyFolder
 

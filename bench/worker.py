@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bench import reference_pictures
-from bench.models import Model
+from bench.models.table import Model
 from bench.objects import ObjectFolder
 from bench.plan import (
     Batch,
@@ -43,7 +43,7 @@ BACKLOG = 3
 
 
 class Pipeline(Protocol):
-    """What generation needs of `bench.pipelines.Pipeline`."""
+    """What generation needs of `bench.models.pipelines.Pipeline`."""
 
     def encode(self, texts: Sequence[str], contender: Contender) -> list[Any]: ...
     def denoise(

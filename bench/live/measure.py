@@ -17,7 +17,7 @@ from typing import Any
 from bench.latency import device_name
 from bench.live.app import create_app
 from bench.live.studio import Studio, open_studio
-from bench.models import Model
+from bench.models.table import Model
 from bench.records import FELT_STAGES, FeltPicture, InputError, settings_hash
 
 PACE = 0.15

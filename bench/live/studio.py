@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.models import Model, contender, strength_problem
-from bench.pipelines import Pipeline
+from bench.models.pipelines import Pipeline
+from bench.models.table import Model, contender, strength_problem
 from bench.records import Contender, InputError
 
 STEPS = (1, 2, 4)
@@ -124,7 +124,7 @@ def open_studio(
     """Loads one or two contenders. Raises InputError: more, an imported one, or what `pipelines.load` refuses."""
     import torch
 
-    from bench.pipelines import load
+    from bench.models.pipelines import load
 
     if not 1 <= len(names) <= 2:
         raise InputError(f"{len(names)} contenders: a page shows one, or two side by side")

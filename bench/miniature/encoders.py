@@ -1,4 +1,4 @@
-"""The instruments as the extractors of `bench.features`: pictures and captions to rows of numbers."""
+"""The instruments as the extractors of `bench.metrics.features`: pictures and captions to rows of numbers."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def weights_path() -> Path | None:
 
 
 def encoder(name: str, device: str = "cpu"):
-    """An instrument as an extractor of `bench.features`; see bench.miniature.encoders."""
+    """An instrument as an extractor of `bench.metrics.features`; see bench.miniature.encoders."""
     from bench.miniature import encoders
 
     return encoders.encoder(name, device)

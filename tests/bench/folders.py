@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bench import tiny
+from bench.models import tiny
 
 T5_LETTERS = "▁abcdefghijklmnopqrstuvwxyz0123456789.,"
 

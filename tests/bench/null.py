@@ -66,5 +66,5 @@ class NullPipeline:
 
 
 def load(model, *, pause: float = 0.0, poison: str = "", **settings) -> NullPipeline:
-    """In the place of `bench.pipelines.load`; can be pickled."""
+    """In the place of `bench.models.pipelines.load`; can be pickled."""
     return NullPipeline(pause=pause, poison=poison)

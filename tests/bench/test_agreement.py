@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-import bench.agreement as agreement
-from bench.agreement import Judged, agreements
+import bench.metrics.agreement as agreement
+from bench.metrics.agreement import Judged, agreements
 from bench.records import Battle
 
 NAMES = ("a", "b", "c", "d")

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.comparison import changes, side_by_side
 from bench.records import ImageScore, InputError
-from bench.results import Results, read_results
+from bench.report.comparison import changes, side_by_side
+from bench.report.results import Results, read_results
 from tests.report_study import make_study
 
 

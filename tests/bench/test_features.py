@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import bench.features as features
-import bench.frechet as frechet
-import bench.kernels as kernels
-import bench.similarity as similarity
-from bench.clip_encoders import OpenClip, TransformersClip
-from bench.encoders import load
-from bench.extractor_files import Located, locate
-from bench.extractors import EXTRACTORS, Extractor, clip_name
-from bench.inception import Inception, tensorflow_resize
-from bench.perceptual import DinoV2
+import bench.metrics.features as features
+import bench.metrics.frechet as frechet
+import bench.metrics.kernels as kernels
+import bench.metrics.similarity as similarity
+from bench.metrics.clip_encoders import OpenClip, TransformersClip
+from bench.metrics.encoders import load
+from bench.metrics.extractor_files import Located, locate
+from bench.metrics.extractors import EXTRACTORS, Extractor, clip_name
+from bench.metrics.inception import Inception, tensorflow_resize
+from bench.metrics.perceptual import DinoV2
 from bench.records import InputError
 
 SHARED = (
@@ -263,7 +263,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
 
 
 def test_patch_of_a_small_image_is_refused(tmp_path: Path) -> None:
-    from bench.inception import centre_patch
+    from bench.metrics.inception import centre_patch
 
     with pytest.raises(InputError, match="at least 299"):
         centre_patch(Image.new("RGB", (200, 400)))
@@ -295,7 +295,7 @@ def test_pickscore_folder_gives_the_logits_of_the_model(tmp_path: Path) -> None:
     import torch
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-    from bench.tiny import CLIP_TEXT, clip_tokenizer, special_tokens
+    from bench.models.tiny import CLIP_TEXT, clip_tokenizer, special_tokens
 
     vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = CLIPConfig(

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import bars, drawing, figures
-from bench.drawing import LIGHT
-from bench.figures import Point
-from bench.table_forms import Estimate
-from bench.timings import Felt, Stages
+from bench.report import bars, drawing, figures
+from bench.report.drawing import LIGHT
+from bench.report.figures import Point
+from bench.report.table_forms import Estimate
+from bench.report.timings import Felt, Stages
 
 
 def point(seconds: float, quality: float, name: str = "a@1") -> Point:

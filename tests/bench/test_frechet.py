@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-import bench.frechet as frechet
-from bench.frechet import Moments
-from bench.intervals import bootstrap_means, resamples
+import bench.metrics.frechet as frechet
+from bench.metrics.frechet import Moments
+from bench.metrics.intervals import bootstrap_means, resamples
 from bench.records import InputError
 
 

@@ -179,7 +179,7 @@ def test_no_gpu_is_one_line(study):
 
 def test_bytes_do_not_depend_on_how_many_share_a_padded_batch(tmp_path, cache):
     """Real (tiny) pipelines of the real classes: one, three and four prompts padded to four."""
-    from bench.pipelines import load
+    from bench.models.pipelines import load
 
     (tmp_path / "prompts.txt").write_text(
         "a fox\na heron on a post\nthree cups\nfog over a harbour at night\n"

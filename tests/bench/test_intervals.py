@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-import bench.intervals as intervals
+import bench.metrics.intervals as intervals
 
 
 def test_bootstrap_interval_covers_a_clustered_mean() -> None:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-import bench.features as features
-from bench.encoders import load
-from bench.extractor_files import locate
-from bench.judges import ImageReward, InstructBlip
+import bench.metrics.features as features
+from bench.metrics.encoders import load
+from bench.metrics.extractor_files import locate
+from bench.metrics.judges import ImageReward, InstructBlip
 from bench.records import InputError
 from tests.bench.folders import T5_LETTERS
 

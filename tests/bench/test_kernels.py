@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import polynomial_kernel as sklearn_kernel
 
-import bench.kernels as kernels
-from bench.intervals import bootstrap_means, resamples
+import bench.metrics.kernels as kernels
+from bench.metrics.intervals import bootstrap_means, resamples
 from bench.records import InputError
 
 

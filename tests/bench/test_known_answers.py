@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from bench import estimates, frechet
-from bench.estimates import STATISTICS, Inputs
+from bench.metrics import estimates, frechet
+from bench.metrics.estimates import STATISTICS, Inputs
 from bench.miniature import captions, instruments, prompt_set, world
 
 N = 64
@@ -150,8 +150,8 @@ def test_the_direction_of_an_edit_is_the_words(networks: dict[str, Any]) -> None
 
 def test_the_teacher_stands_between_the_world_and_itself_in_one_step(networks: dict[str, Any]) -> None:
     """Scene accuracy and distance both rank drawn scenes, twelve steps of the teacher, then one step."""
-    from bench.models import MODELS
-    from bench.pipelines import load
+    from bench.models.pipelines import load
+    from bench.models.table import MODELS
     from bench.records import Contender
 
     found = [line.split("\t")[1] for line in prompt_set.lines()[1:]]

@@ -63,7 +63,7 @@ def test_both_batch_sizes_are_timed_and_imports_are_not(study, tmp_path):
 
 def test_work_is_counted_and_the_device_s_rate_measured_beside_the_timings(study, tmp_path):
     """Oracle: torch's counter over the tiny model, as `tests/bench/test_optimize.py` holds it."""
-    from bench.architectures import flops
+    from bench.models.architectures import flops
 
     folder = StudyFolder(tmp_path / "out")
     folder.path.mkdir()

@@ -10,8 +10,8 @@ from PIL import Image
 
 from bench.live import app as live
 from bench.live.studio import Asked, open_studio
-from bench.models import MODELS, contender
-from bench.pipelines import load
+from bench.models.pipelines import load
+from bench.models.table import MODELS, contender
 from bench.records import InputError
 
 OURS = {"X-Live": "1"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.estimates import STATISTICS
-from bench.extractors import EXTRACTORS
-from bench.metrics import METRICS
+from bench.metrics.estimates import STATISTICS
+from bench.metrics.extractors import EXTRACTORS
+from bench.metrics.table import METRICS
 
 
 def test_every_metric_has_a_statistic_and_says_what_it_cannot_tell() -> None:

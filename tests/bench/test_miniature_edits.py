@@ -34,8 +34,8 @@ def test_the_captions_differ_in_the_one_thing_the_order_asks_for(prompt):
 
 def test_the_reference_scores_nothing_for_the_edit_and_everything_for_the_rest():
     """Oracle: the drawing program. What the instrument would see of a perfect drawing, before and after."""
+    from bench.metrics.similarity import attribute_shares
     from bench.miniature.encoders import _asked
-    from bench.similarity import attribute_shares
 
     prompts = load("miniature-edit")
     before, after = (np.stack([_asked(parse(t)) for t in texts]) for texts in (

@@ -32,7 +32,7 @@ def blurred(images):
 
 
 def frechet(a, b):
-    """By eigenvalues of the product of the covariances; independent of bench.metrics."""
+    """By eigenvalues of the product of the covariances; independent of bench.metrics.table."""
     product = np.linalg.eigvals(np.cov(a.T) @ np.cov(b.T))
     roots = np.sqrt(np.clip(product.real, 0, None)).sum()
     return ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(np.cov(a.T)) + np.trace(np.cov(b.T)) - 2 * roots

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import bench.mlperf as mlperf
+import bench.metrics.mlperf as mlperf
 import bench.study as study_module
-from bench.metrics import METRICS
+from bench.metrics.table import METRICS
 from bench.records import InputError, Prompt, Score
 from bench.study import Study
 
@@ -77,7 +77,7 @@ def test_the_resize_is_pytorch_fids() -> None:
     """clean-fid ships pytorch-fid's network, whose first layer is this resize."""
     import torch
 
-    from bench.inception import torch_resize
+    from bench.metrics.inception import torch_resize
 
     image = torch.randint(
         0, 256, (400, 333, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)

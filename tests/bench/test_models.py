@@ -6,16 +6,16 @@ import re
 
 import pytest
 
-from bench.catalogue import CITATIONS
-from bench.families import FAMILIES
-from bench.models import (
+from bench.models.catalogue import CITATIONS
+from bench.models.families import FAMILIES
+from bench.models.own_models import ModelEntry, model_from_entry
+from bench.models.table import (
     MODELS,
     citation_of,
     contender,
     contender_names,
     strength_problem,
 )
-from bench.own_models import ModelEntry, model_from_entry
 from bench.records import InputError, settings_hash
 
 DIFFUSION = [m for m in MODELS.values() if m.kind == "diffusion"]
@@ -156,7 +156,7 @@ def test_a_wrong_entry_is_told_in_one_line(name, entry, told):
 def test_a_users_entry_has_no_field_that_a_model_has_not():
     from dataclasses import fields
 
-    from bench.entries import Model
+    from bench.models.entries import Model
 
     assert set(ModelEntry.model_fields) <= {f.name for f in fields(Model)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import bench.neighbours as neighbours
+import bench.metrics.neighbours as neighbours
 from bench.records import InputError
 
 

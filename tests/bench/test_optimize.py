@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench import tiny
-from bench.architectures import fill, flops, meta_parts, random_pipeline
-from bench.models import MODELS, contender
-from bench.optimize import make_half_safe
-from bench.pipelines import Pipeline, load
+from bench.models import tiny
+from bench.models.architectures import fill, flops, meta_parts, random_pipeline
+from bench.models.optimize import make_half_safe
+from bench.models.pipelines import Pipeline, load
+from bench.models.table import MODELS, contender
 from bench.records import InputError
 
 
@@ -126,7 +126,7 @@ def test_random_weights_make_finite_pictures_of_the_real_classes(monkeypatch):
         "text_encoder": {**tiny.CLIP_TEXT, **tiny.special_tokens()},
         "text_encoder_2": {**tiny.CLIP_TEXT, **tiny.special_tokens()},
     }  # fmt: skip
-    monkeypatch.setattr("bench.architectures.ARCHITECTURES", {"tiny": figures})
+    monkeypatch.setattr("bench.models.architectures.ARCHITECTURES", {"tiny": figures})
     model = MODELS["lcm-xl"].__class__(
         **{f: getattr(MODELS["lcm-xl"], f) for f in MODELS["lcm-xl"].__slots__} | {"name": "tiny", "size": 64}
     )

@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from bench.package import check, pack, unpack
 from bench.records import InputError
-from bench.report import build
+from bench.report.build import build
+from bench.report.package import check, pack, unpack
 from bench.store import StudyFolder
 from tests.report_study import make_study
 

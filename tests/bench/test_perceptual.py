@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from bench.encoders import load
-from bench.extractor_files import locate
-from bench.perceptual import Lpips
+from bench.metrics.encoders import load
+from bench.metrics.extractor_files import locate
+from bench.metrics.perceptual import Lpips
 from bench.records import InputError
 
 

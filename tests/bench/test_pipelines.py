@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.models import MODELS, Model, Recipe, Weights, contender
-from bench.pipelines import Pipeline, load
+from bench.models.pipelines import Pipeline, load
+from bench.models.table import MODELS, Model, Recipe, Weights, contender
+from bench.models.weights import own_folder
 from bench.records import Contender, InputError
-from bench.weights import own_folder
 from tests.bench import folders
 
 TEXTS = ["a red dog on a table", "a blue cat"]
@@ -177,7 +177,7 @@ def test_the_first_two_if_stages_are_the_librarys(loaded):
 
 def test_instaflow_walks_a_straight_line(loaded):
     """Oracle by hand: with a constant velocity, one step and four steps end at the same point, x + v."""
-    from bench.families import rectified_flow
+    from bench.models.families import rectified_flow
 
     class Constant:
         def unet(self, latents, time, encoder_hidden_states):
@@ -398,7 +398,7 @@ def test_a_swap_that_is_absent_or_foreign_is_told(tmp_path, shared_cache):
 
 
 def test_an_unknown_scheduler_or_setting_is_told(shared_cache):
-    from bench.models import Scheduler
+    from bench.models.table import Scheduler
 
     for scheduler, told in (
         ("EulerScheduler", "no scheduler 'EulerScheduler'"),

@@ -17,18 +17,18 @@ from bs4 import BeautifulSoup
 from PIL import Image, ImageChops
 from scipy.stats import norm
 
-from bench import pictures
-from bench.bibliography import PAPERS, bibtex
-from bench.findings import findings
-from bench.honesty import banners
-from bench.method import command_without_folders, method
-from bench.metrics import METRICS
+from bench.metrics.table import METRICS
 from bench.prompts import PROMPT_SETS
-from bench.published import PUBLISHED
 from bench.records import InputError
-from bench.report import build
-from bench.results import read_results
-from bench.speed_tables import felt_table, latency_table
+from bench.report import pictures
+from bench.report.bibliography import PAPERS, bibtex
+from bench.report.build import build
+from bench.report.findings import findings
+from bench.report.honesty import banners
+from bench.report.method import command_without_folders, method
+from bench.report.published import PUBLISHED
+from bench.report.results import read_results
+from bench.report.speed_tables import felt_table, latency_table
 from bench.store import StudyFolder, write_bytes
 from tests.report_study import TURBO, make_study, picture
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import bench.references as references
+import bench.metrics.references as references
 import bench.study as study_module
 from bench.records import (
     Battle,
@@ -111,7 +111,7 @@ def test_a_second_scoring_gives_the_same_rows_without_a_network(
     def refuse(*_: object) -> None:
         raise AssertionError("the features are there")
 
-    monkeypatch.setattr("bench.encoders.load", refuse)
+    monkeypatch.setattr("bench.metrics.encoders.load", refuse)
     assert score(folder, study) == first
 
 
@@ -166,7 +166,7 @@ def test_clip_score_is_the_mean_of_cosines_by_hand(tmp_path: Path) -> None:
     import open_clip
     import torch
 
-    from bench.extractor_files import locate
+    from bench.metrics.extractor_files import locate
 
     folder, study = make(tmp_path, 'names = ["clip_score"]')
     row = score(folder, study)[0]

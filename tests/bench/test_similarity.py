@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import bench.similarity as similarity
+import bench.metrics.similarity as similarity
 
 
 def test_cosine_score_is_one_hundred_for_parallel_and_zero_for_opposite() -> None:

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from bench import metric_tables, speed_tables, tables, timings, vote_tables
-from bench.published import PUBLISHED
 from bench.records import Failure, Score
-from bench.results import Preference, Rating, WinRate, model_of, read_results
-from bench.table_forms import Column, Estimate, Table, decimals, latex, to_csv, to_latex, to_markdown
+from bench.report import metric_tables, speed_tables, tables, timings, vote_tables
+from bench.report.published import PUBLISHED
+from bench.report.results import Preference, Rating, WinRate, model_of, read_results
+from bench.report.table_forms import Column, Estimate, Table, decimals, latex, to_csv, to_latex, to_markdown
 from tests.report_study import make_study
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from bench.records import ImageScore
-from bench.results import Results, Tally, read_results
-from bench.verdicts import certain, clearest, closest, disputed
+from bench.report.results import Results, Tally, read_results
+from bench.report.verdicts import certain, clearest, closest, disputed
 from tests.report_study import TURBO, make_study
 
 

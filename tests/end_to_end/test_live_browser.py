@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.live import measure as timing
 from bench.live.studio import Asked, Drawn, Studio, _encoded
-from bench.models import MODELS, contender
+from bench.models.table import MODELS, contender
 from bench.records import FELT_STAGES, FeltPicture, from_dict
 from tests.end_to_end.arena_server import CHROMIUM, Path
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import build
+from bench.report.build import build
 from tests.report_study import make_study
 
 pytestmark = pytest.mark.browser

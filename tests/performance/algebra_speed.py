@@ -19,9 +19,9 @@ import numpy as np
 import scipy.linalg
 from PIL import Image
 
-from bench import estimates, features, frechet
-from bench.extractor_files import Located
-from bench.extractors import Extractor
+from bench.metrics import estimates, features, frechet
+from bench.metrics.extractor_files import Located
+from bench.metrics.extractors import Extractor
 from tests.performance.metrics_table import write
 
 

@@ -31,8 +31,8 @@ def fidelity(device: str) -> Any:
 def speed(images: int, batch: int, rounds: int, device: str) -> list[dict[str, Any]]:
     import torch
 
-    from bench.features import open_image
-    from bench.inception import Inception
+    from bench.metrics.features import open_image
+    from bench.metrics.inception import Inception
 
     pictures = [open_image(path, 512) for path in sorted((SHARED / "photos").glob("*.jpg"))]
     pictures = (pictures * (images // len(pictures) + 1))[:images]
@@ -145,9 +145,9 @@ def compare(
     fid: Callable[[], float],
     kid: Callable[[], float],
 ) -> dict[str, Any]:
-    from bench import frechet, kernels
-    from bench.features import open_image
-    from bench.inception import Inception
+    from bench.metrics import frechet, kernels
+    from bench.metrics.features import open_image
+    from bench.metrics.inception import Inception
 
     network = Inception(WEIGHTS, mode=mode)
     ours = np.concatenate([network.images(network.prepare(open_image(path))[None]) for path in paths])

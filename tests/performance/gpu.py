@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.architectures import flops
-from bench.models import MODELS, contender
-from bench.optimize import LEVELS
-from bench.pipelines import Pipeline, load
+from bench.models.architectures import flops
+from bench.models.optimize import LEVELS
+from bench.models.pipelines import Pipeline, load
+from bench.models.table import MODELS, contender
 from bench.records import Contender
 
 PROMPT = "a photograph of an astronaut riding a horse on a beach at sunset"

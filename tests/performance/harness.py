@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from bench.generate import generate
-from bench.pipelines import load
+from bench.models.pipelines import load
 from bench.plan import Frozen, Options, seed_of
 from bench.store import StudyFolder
 from bench.study import Study, read

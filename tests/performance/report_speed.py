@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.pictures import shown_prompts, side_for
 from bench.records import Battle, Generation, ImageScore, Prompt, to_json
-from bench.results import read_results
+from bench.report.pictures import shown_prompts, side_for
+from bench.report.results import read_results
 from bench.store import StudyFolder, write_bytes
 from tests.report_study import latency_document, ratings_document, run_document, score_rows
 

@@ -1,0 +1,65 @@
+"""A located extractor to a network that is ready: an image, a caption or a pair in, a row of numbers out."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from bench.metrics.extractor_files import Located
+
+Array = NDArray[Any]
+
+
+class Encoder(Protocol):
+    """A loaded extractor of images and captions apart."""
+
+    def prepare(self, image: Any) -> Any:
+        """A PIL RGB image to a float tensor (3, h, w), all of one size; runs in threads."""
+        ...
+
+    def images(self, batch: Any) -> Array:
+        """(n, 3, h, w) to (n, d) float32."""
+        ...
+
+    def texts(self, captions: Sequence[str]) -> tuple[Array, Array]:
+        """(n, d) float32 and (n,) bool: longer than the text tower, cut on the right, end token kept."""
+        ...
+
+
+class Judge(Protocol):
+    """A loaded extractor that reads an image together with something else (`Extractor.joint`)."""
+
+    def prepare(self, image: Any) -> Any:
+        """As of `Encoder`."""
+        ...
+
+    def pairs(self, batch: Any, partners: Sequence[Any]) -> tuple[Array, Array]:
+        """(n, 3, h, w) and n captions or prepared images to (n,) float32 and (n,) bool: caption cut."""
+        ...
+
+
+def load(located: Located, device: str = "cpu") -> Any:
+    """The network, ready on a device: an `Encoder`, or a `Judge` where the extractor is joint."""
+    from bench.metrics import clip_encoders, inception, judges, perceptual
+
+    kind, path = located.extractor.kind, located.path
+    if kind == "inception":
+        return inception.Inception(path, mode=located.extractor.resize.partition(":")[0], device=device)
+    if kind in ("open_clip", "tiny-clip"):
+        return clip_encoders.OpenClip(located, device)
+    if kind == "transformers-clip":
+        return clip_encoders.TransformersClip(path, device)
+    if kind == "aesthetic":
+        return clip_encoders.Aesthetic(located, device)
+    if kind == "dinov2":
+        return perceptual.DinoV2(path, device)
+    if kind == "lpips":
+        return perceptual.Lpips(path, device)
+    if kind == "image-reward":
+        return judges.ImageReward(path, device)
+    if kind == "instructblip":
+        return judges.InstructBlip(path, located.extractor.captions, device)
+    return importlib.import_module("bench.miniature.instruments").encoder(located.name, device)

@@ -1,0 +1,223 @@
+"""Images and captions to feature arrays, computed once and kept on disk.
+
+The cache goes by the content of the image file and by everything that decides the numbers, so nothing stale
+is ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.metrics.encoders import Encoder, Judge
+from bench.metrics.extractor_files import Located
+from bench.metrics.rows import StoredRows, blocks
+from bench.records import InputError, settings_hash
+from bench.store import write_bytes
+
+Array = NDArray[Any]
+Progress = Callable[[str, int, int], None]
+"""what, done, total"""
+
+DISPLAY_RESIZE = "Lanczos, PIL, 8 bit"
+
+
+def open_image(path: Path, size: int | None = None) -> Any:
+    """A PIL RGB image, resized to size x size (Lanczos) where that is not its size already.
+
+    Raises InputError naming a file that is not an image.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as file:
+            image = file.convert("RGB")
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read as an image ({error}): restore it, or generate it again"
+        ) from None
+    if size is not None and image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
+    return image
+
+
+class FeatureStore:
+    """Rows of float32 in one file, their keys (content hashes) in another; appended block by block.
+
+    The keys are written after the rows are on disk: what a killed process leaves half-written is cut off.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder = folder / settings_hash(settings)
+        self.settings = settings
+        self.rows_file = self.folder / "rows.f32"
+        self.keys_file = self.folder / "keys.txt"
+        self.dimension = 0
+        self.index: dict[str, int] = {}
+        about = self.folder / "about.json"
+        if about.exists():
+            self.dimension = int(json.loads(about.read_text(encoding="utf-8"))["dimension"])
+            self._read_keys()
+
+    def _read_keys(self) -> None:
+        if not (self.keys_file.exists() and self.rows_file.exists()):
+            return
+        lines = self.keys_file.read_bytes().splitlines(keepends=True)
+        keys = [line[:-1].decode() for line in lines if line.endswith(b"\n")]
+        whole = self.rows_file.stat().st_size // (4 * self.dimension)
+        self.index = {key: number for number, key in enumerate(keys[:whole])}
+
+    def append(self, keys: Sequence[str], rows: Array) -> None:
+        """rows: (n, d), n >= 1."""
+        if not self.dimension:
+            self.dimension = rows.shape[1]
+            about = {"dimension": self.dimension, "settings": self.settings}
+            write_bytes(self.folder / "about.json", json.dumps(about, indent=1).encode())
+        kept = len(self.index)
+        _append(self.rows_file, 4 * self.dimension * kept, np.ascontiguousarray(rows, dtype="<f4").tobytes())
+        _append(self.keys_file, 65 * kept, "".join(f"{key}\n" for key in keys).encode())
+        for key in keys:
+            self.index[key] = len(self.index)
+
+    def rows(self, keys: Sequence[str], columns: slice = slice(None)) -> StoredRows:
+        """(n, d) float32 in the order of keys, which must all be there; read only when asked for."""
+        order = np.fromiter((self.index[key] for key in keys), dtype=np.int64, count=len(keys))
+        return StoredRows(self.rows_file, self.dimension, order, columns)
+
+
+def _append(path: Path, end: int, data: bytes) -> None:
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        file.truncate(end)
+        file.seek(end)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def image_features(
+    files: Sequence[tuple[str, Path]],
+    located: Located,
+    encoder: Callable[[], Encoder],
+    cache: Path,
+    *,
+    size: int | None,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> StoredRows:
+    """(n, d) float32 features of image files, from the cache where they are there.
+
+    files: sha256 of each file's bytes, and its path. encoder: called only if something is to be computed.
+    size: the display size, pixels; None or an extractor with `native`: as the file is. Images stream: at most
+    a few batches are in memory.
+    """
+    size = None if located.extractor.native else size
+    store = FeatureStore(cache, located.protocol() | {"display_size": size, "of": "images"})
+    missing = list({key: path for key, path in files if key not in store.index}.items())
+    done = 0
+    if missing:
+        network = encoder()
+        for block, prepared in _prepared(missing, network.prepare, size, batch):
+            store.append([key for key, _ in block], _finite(network.images(prepared), located.name))
+            done += len(block)
+            if progress:
+                progress(f"features {located.name}", done, len(missing))
+    return store.rows([key for key, _ in files])
+
+
+def pair_values(
+    files: Sequence[tuple[str, Path]],
+    partners: Sequence[str] | Sequence[tuple[str, Path]],
+    located: Located,
+    judge: Callable[[], Judge],
+    cache: Path,
+    *,
+    size: int | None,
+    batch: int = 16,
+    progress: Progress | None = None,
+) -> tuple[StoredRows, Array]:
+    """(n, 1) float32 what a joint extractor gives each image with its partner, and (n,) bool: caption cut.
+
+    partners: captions, or image files as `files` has them. Cached by the content of both. Else as
+    `image_features`.
+    """
+    size = None if located.extractor.native else size
+    store = FeatureStore(cache, located.protocol() | {"display_size": size, "of": "pairs"})
+    keys = [_pair_key(key, other) for (key, _), other in zip(files, partners, strict=True)]
+    pairs = zip(keys, files, partners, strict=True)
+    missing = list({k: (path, other) for k, (_, path), other in pairs if k not in store.index}.items())
+    done = 0
+    if missing:
+        network = judge()
+        todo = [(key, path) for key, (path, _) in missing]
+        others = dict(missing)
+        for block, prepared in _prepared(todo, network.prepare, size, batch):
+            found = [others[key][1] for key, _ in block]
+            with_ = [o if isinstance(o, str) else network.prepare(open_image(o[1], size)) for o in found]
+            values, cut = network.pairs(prepared, with_)
+            rows = _finite(np.column_stack([values, cut]), located.name)
+            store.append([key for key, _ in block], rows)
+            done += len(block)
+            if progress:
+                progress(f"features {located.name}", done, len(missing))
+    return store.rows(keys, slice(0, 1)), _flags(store.rows(keys, slice(1, 2)))
+
+
+def _pair_key(image: str, other: str | tuple[str, Path]) -> str:
+    text = other if isinstance(other, str) else other[0]
+    return hashlib.sha256(f"{image}\n{text}".encode()).hexdigest()
+
+
+def _prepared(
+    files: Sequence[tuple[str, Path]], prepare: Callable[[Any], Any], size: int | None, batch: int
+) -> Iterator[tuple[Sequence[tuple[str, Path]], Any]]:
+    """Batches of decoded and resized images; the next one is made while the network has this one."""
+    import torch
+
+    def one(path: Path) -> Any:
+        return prepare(open_image(path, size))
+
+    parts = [files[start : start + batch] for start in range(0, len(files), batch)]
+    with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:
+        ahead = [pool.submit(one, path) for _, path in parts[0]]
+        for now, then in zip(parts, [*parts[1:], []], strict=True):
+            ready, ahead = ahead, [pool.submit(one, path) for _, path in then]
+            yield now, torch.stack([future.result() for future in ready])
+
+
+def text_features(
+    captions: Sequence[str], located: Located, encoder: Callable[[], Encoder], cache: Path, batch: int = 64
+) -> tuple[StoredRows, Array]:
+    """(n, d) float32 and (n,) bool truncated; each distinct caption is encoded once and kept."""
+    store = FeatureStore(cache, located.protocol() | {"of": "captions"})
+    keys = {text: hashlib.sha256(text.encode()).hexdigest() for text in captions}
+    missing = [text for text, key in keys.items() if key not in store.index]
+    for start in range(0, len(missing), batch):
+        part = missing[start : start + batch]
+        rows, cut = encoder().texts(part)
+        store.append([keys[text] for text in part], np.column_stack([rows, cut]))
+    order = [keys[text] for text in captions]
+    return store.rows(order, slice(0, -1)), _flags(store.rows(order, slice(-1, None)))
+
+
+def _flags(column: StoredRows) -> Array:
+    """(n,) bool of an (n, 1) column."""
+    found = np.zeros(len(column), dtype=bool)
+    for part, rows in blocks(column, 65536):
+        found[part] = rows[:, 0] > 0
+    return found
+
+
+def _finite(rows: Array, name: str) -> Array:
+    if not np.isfinite(rows).all():
+        raise InputError(
+            f"extractor '{name}' gave a value that is not finite: its weights are damaged; fetch them anew"
+        )
+    return rows

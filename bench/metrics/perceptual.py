@@ -1,0 +1,89 @@
+"""Networks that compare pictures with pictures: DINOv2's class token, and LPIPS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.metrics.inception import clean_resize
+from bench.records import InputError
+
+Array = NDArray[Any]
+
+
+class DinoV2:
+    """Class token of a DINOv2 folder in hub layout, 224 px, ImageNet colours."""
+
+    def __init__(self, path: Path, device: str = "cpu") -> None:
+        from transformers import Dinov2Model
+
+        try:
+            model: Any = Dinov2Model.from_pretrained(path, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"the model in {path} is not whole ({str(error).splitlines()[0]}): fetch it anew"
+            ) from None
+        self.model, self.device = model.to(device).eval(), device
+
+    def prepare(self, image: Any) -> Any:
+        import torch
+
+        array = clean_resize(image, 224) / 255
+        array = (array - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+        return torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)
+
+    def images(self, batch: Any) -> Array:
+        import torch
+
+        with torch.inference_mode():
+            return (
+                self.model(pixel_values=batch.to(self.device)).last_hidden_state[:, 0].float().cpu().numpy()
+            )
+
+    def texts(self, captions: Sequence[str]) -> tuple[Array, Array]:
+        raise InputError("DINOv2 has no text tower")
+
+
+class Lpips:
+    """LPIPS v0.1 on AlexNet: torchmetrics' network and linear weights, torchvision's trunk from a file.
+
+    torchmetrics' own constructor fetches the trunk from the network; here it comes from `path`, a state
+    dict in torchvision's layout.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu") -> None:
+        import torch
+        from torchmetrics.functional.image.lpips import _NoTrainLpips
+
+        self.network = _NoTrainLpips(net="alex", pnet_rand=True)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            for part in (getattr(self.network.net, f"slice{i}") for i in range(1, 6)):
+                for number, layer in part.named_children():
+                    weights = {n: state[f"features.{number}.{n}"] for n, _ in layer.named_parameters()}
+                    layer.load_state_dict(weights)
+        except (RuntimeError, OSError, EOFError, KeyError, AttributeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{path} is not torchvision's AlexNet ({reason}): remove it and run `bench fetch`"
+            ) from None
+        self.network.to(device)
+        self.device = device
+
+    def prepare(self, image: Any) -> Any:
+        import torch
+
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1
+
+    def pairs(self, batch: Any, partners: Sequence[Any]) -> tuple[Array, Array]:
+        """batch: (n, 3, h, w). partners: n prepared pictures of the same size."""
+        import torch
+
+        with torch.inference_mode():
+            others = torch.stack(list(partners)).to(self.device)
+            values = self.network(batch.to(self.device), others).flatten().float().cpu().numpy()
+        return values, np.zeros(len(values), dtype=bool)

@@ -1,0 +1,158 @@
+"""What images are compared with: a folder, a built reference, another contender, or published statistics."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.metrics.frechet import Moments, moments
+from bench.metrics.rows import StoredRows
+from bench.records import InputError, cache_folder, settings_hash, unknown
+from bench.store import sha256, write_bytes
+
+IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+BUILT_FOLDER = "references"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    name: str
+    files: tuple[tuple[str, Path], ...]
+    """sha256 of the bytes, and path; empty for published statistics."""
+    cache: Path | None
+    """Where its features are kept; None: with the study's."""
+    statistics: Moments | None
+    """Published mean and covariance of Inception features, instead of images."""
+    sha256: str
+
+    def protocol(self) -> dict[str, Any]:
+        n = self.statistics.n if self.statistics else len(self.files)
+        return {"reference": self.name, "reference_n": n, "reference_sha256": self.sha256}
+
+
+def from_folder(name: str, folder: Path, cache: Path | None = None) -> Reference:
+    """Every image below a folder, in the order of its path. Raises InputError where there is none."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_TYPES and p.is_file())
+    if not paths:
+        raise InputError(f"reference folder {folder} holds no image ({', '.join(IMAGE_TYPES)})")
+    return from_files(name, [(sha256(path.read_bytes()), path) for path in paths], cache)
+
+
+def from_files(name: str, files: Sequence[tuple[str, Path]], cache: Path | None = None) -> Reference:
+    content = settings_hash(sorted(key for key, _ in files))
+    return Reference(name=name, files=tuple(files), cache=cache, statistics=None, sha256=content)
+
+
+def build(name: str, folder: Path) -> Reference:
+    """Keeps a folder of images as reference `name`: its files' hashes and its recipe, in the cache.
+
+    Features and statistics are added to it by the first study that needs them, or by the command that
+    builds it. Raises InputError: a bad name, no image.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
+        raise InputError(f"reference name '{name}': use lower-case letters, digits, '.', '_' and '-'")
+    place = cache_folder() / BUILT_FOLDER / name
+    reference = from_folder(name, folder.resolve(), place)
+    recipe = {
+        "name": name,
+        "folder": str(folder.resolve()),
+        "recipe": "every image below the folder, sorted by path",
+        "n": len(reference.files),
+        "sha256": reference.sha256,
+        "files": [[key, str(path), *_stamp(path)] for key, path in reference.files],
+    }
+    write_bytes(place / "reference.json", (json.dumps(recipe, indent=1) + "\n").encode())
+    return reference
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _read_recipe(name: str, place: Path) -> Reference:
+    """Raises InputError: an image was changed since the reference was built."""
+    recipe = json.loads((place / "reference.json").read_text(encoding="utf-8"))
+    for _, file, *stamp in recipe["files"]:
+        path = Path(file)
+        if path.exists() and _stamp(path) != stamp:
+            raise InputError(
+                f"{path} was changed since reference '{name}' was built: "
+                f"`bench reference build {name} {recipe['folder']}` builds it again"
+            )
+    return from_files(name, [(key, Path(path)) for key, path, *_ in recipe["files"]], place)
+
+
+def statistics_of(reference: Reference, rows: StoredRows, settings: dict[str, Any], cache: Path) -> Moments:
+    """Mean and covariance of a reference's features, kept in `cache` under the hash of all that decides them.
+
+    settings: the extractor's protocol and the size the images were taken at.
+    """
+    recipe = {**settings, "sha256": reference.sha256, "n": len(rows)}
+    path = cache / f"moments-{settings_hash(recipe)}.npz"
+    if path.exists():
+        return load_statistics(path)
+    found = moments(rows)
+    if found.covariance is not None:
+        data = io.BytesIO()
+        np.savez(data, mu=found.mean, sigma=found.covariance, n=found.n, recipe=json.dumps(recipe))
+        write_bytes(path, data.getvalue())
+    return found
+
+
+def built() -> list[str]:
+    """Names of the references that have been built on this machine."""
+    return sorted(path.parent.name for path in (cache_folder() / BUILT_FOLDER).glob("*/reference.json"))
+
+
+def resolve(reference: str, base: Path) -> Reference:
+    """A built name, an .npz of published statistics, or a folder; paths start from base.
+
+    Raises InputError with the nearest built name.
+    """
+    place = cache_folder() / BUILT_FOLDER / reference
+    if (place / "reference.json").is_file():
+        return _read_recipe(reference, place)
+    path = base / Path(reference).expanduser()
+    if path.is_dir():
+        return from_folder(path.name, path)
+    if path.suffix == ".npz" and path.is_file():
+        return Reference(
+            name=path.stem,
+            files=(),
+            cache=None,
+            statistics=load_statistics(path),
+            sha256=sha256(path.read_bytes()),
+        )
+    raise InputError(
+        f"{unknown('reference', reference, built())}; or a folder of images, or a contender of the study. "
+        "`bench reference build NAME DIR` builds one"
+    )
+
+
+def load_statistics(path: Path) -> Moments:
+    """Published statistics: arrays `mu` (d,) and `sigma` (d, d), as pytorch-fid and clean-fid write them;
+    `n` where the file has it.
+
+    Raises InputError: an array missing, of the wrong shape, not finite, or sigma not symmetric.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            mean, covariance = (np.asarray(file[key], dtype=np.float64) for key in ("mu", "sigma"))
+            n = int(file["n"]) if "n" in file else 0
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a file of statistics with 'mu' and 'sigma' ({error})") from None
+    if mean.ndim != 1 or covariance.shape != (mean.size, mean.size):
+        raise InputError(f"{path}: mu {mean.shape} and sigma {covariance.shape} do not belong together")
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise InputError(f"{path} holds a value that is not finite: fetch it again")
+    if not np.allclose(covariance, covariance.T, rtol=1e-6, atol=1e-8):
+        raise InputError(f"{path}: sigma is not symmetric: fetch it again")
+    return Moments(mean=mean, covariance=covariance, factor=None, n=n)

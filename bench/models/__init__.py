@@ -1,0 +1,1 @@
+"""Models: what each is (`table`), where its files are, and how they become pipelines of encode, denoise, decode."""

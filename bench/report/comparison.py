@@ -1,0 +1,309 @@
+"""Studies against each other: which of their numbers may be compared, side by side, and what became worse.
+
+Two numbers are comparable where their protocol is the same to the letter; where it is not, the difference is
+named and the pair is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist, fmean, stdev
+from typing import Any
+
+from bench.records import InputError, settings_hash
+from bench.report.metric_tables import label
+from bench.report.results import Results
+from bench.report.table_forms import DOWN, UP, Cell, Column, Estimate, Table, decimals
+from bench.report.timings import dtype_of, felt_of, total_of
+
+Z = 1.959964
+SLACK = 0.05
+"""Share of a time that runs differ by for reasons their samples do not show: other load, other clocks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One number of one study, with all that another must share to be compared with it."""
+
+    what: str
+    contender: str
+    estimate: Estimate
+    up: bool
+    """Higher is better."""
+    protocol: Mapping[str, Any]
+    by_prompt: Mapping[str, float]
+    """Prompt → mean over its images, where the number is the mean of these; else empty."""
+    exact: bool = False
+    """A count: it has no interval and needs none."""
+    slack: float = 0.0
+    """Share of the old value that a change must exceed."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.what, self.contender
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One number, old against new."""
+
+    what: str
+    contender: str
+    old: Estimate
+    new: Estimate
+    difference: Estimate
+    """New minus old, with an interval that holds for all the compared numbers together."""
+    verdict: str
+    """`worse`, `better` or `same`: no difference beyond the interval."""
+    how: str
+    """`paired by prompt`, `independent` or `counted`."""
+
+
+def measures(results: Results) -> list[Measure]:
+    """Metrics, latency at each batch, time to picture, ratings, missing images and failures of a study."""
+    return [*_metrics(results), *_latency(results), *_felt(results), *_ratings(results), *_counts(results)]
+
+
+def _metrics(results: Results) -> list[Measure]:
+    values: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    for row in results.image_scores:
+        mine = values.setdefault((row.metric, row.fingerprint, row.contender), {})
+        mine.setdefault(row.prompt_id, []).append(row.value)
+    found = []
+    for s in results.scores:
+        by_prompt = {p: fmean(v) for p, v in values.get((s.metric, s.fingerprint, s.contender), {}).items()}
+        if by_prompt and not math.isclose(
+            fmean(by_prompt.values()), s.value or 0.0, rel_tol=1e-4, abs_tol=1e-9
+        ):
+            by_prompt = {}
+        found.append(
+            Measure(
+                what=label(s.metric),
+                contender=s.contender,
+                estimate=Estimate(value=s.value, low=s.low, high=s.high, n=s.n),
+                up=s.higher_is_better,
+                protocol={**s.protocol, "prompts": _prompts(results)},
+                by_prompt=by_prompt,
+            )
+        )
+    return found
+
+
+def _latency(results: Results) -> list[Measure]:
+    about = results.timing_protocol
+    found = []
+    for timing in results.timings:
+        total = total_of(timing) if timing.stage == "total" else None
+        if total is None:
+            continue
+        found.append(
+            Measure(
+                what=f"Latency at batch {timing.batch} (ms a call)",
+                contender=timing.contender,
+                estimate=total,
+                up=False,
+                protocol={
+                    "device": results.device,
+                    "dtype": dtype_of(results, timing.contender),
+                    **{key: about.get(key) for key in ("optimize", "threads", "window")},
+                },
+                by_prompt={},
+                slack=SLACK,
+            )
+        )
+    return found
+
+
+def _felt(results: Results) -> list[Measure]:
+    return [
+        Measure(
+            what="Time to picture (ms)", contender=name, estimate=felt.total, up=False,
+            protocol=results.felt_protocol, by_prompt={}, slack=SLACK,
+        )
+        for name, felt in felt_of(results).items()
+    ]  # fmt: skip
+
+
+def _ratings(results: Results) -> list[Measure]:
+    """Comparable only on the same prompts, among the same contenders, from the same kind of votes."""
+    headline = results.headline
+    if headline is None:
+        return []
+    protocol = {
+        "prompts": _prompts(results),
+        "contenders": sorted(row.contender for row in headline.ratings),
+        "questions": list(results.questions),
+        "display_size": results.display_size,
+        "simulated": results.simulated_votes,
+        "anchor": (results.votes_method.get("options") or {}).get("anchor"),
+    }
+    return [
+        Measure(
+            what="Rating", contender=row.contender, up=True, protocol=protocol, by_prompt={},
+            estimate=Estimate(value=row.rating, low=row.low, high=row.high, n=row.n),
+        )
+        for row in headline.ratings
+    ]  # fmt: skip
+
+
+def _counts(results: Results) -> list[Measure]:
+    protocol = {"prompts": _prompts(results), "images_per_prompt": results.images_per_prompt}
+    asked = len(results.prompts) * results.images_per_prompt
+    found = []
+    for name in results.contenders:
+        made = results.present(name)
+        for what, count in (
+            ("Images missing", asked - len(made)),
+            ("Images black", sum(row.black for row in made)),
+            ("Failures", sum(failure.contender == name for failure in results.failures)),
+        ):
+            found.append(
+                Measure(
+                    what=what, contender=name, estimate=Estimate(value=count, n=asked), up=False,
+                    protocol=protocol, by_prompt={}, exact=True,
+                )
+            )  # fmt: skip
+    return found
+
+
+def _prompts(results: Results) -> str:
+    return settings_hash([(prompt.id, prompt.text) for prompt in results.prompts])
+
+
+def changes(old: Results, new: Results) -> tuple[list[Change], list[str]]:
+    """What of `new` may be compared with `old`, judged; and what may not, with the reason.
+
+    The intervals are widened (Bonferroni) so that they hold for all numbers together: a gate that looks at
+    forty numbers must not fall shut by chance. Raises InputError where nothing can be compared.
+    """
+    before = {measure.key: measure for measure in measures(old)}
+    after = {measure.key: measure for measure in measures(new)}
+    pairs: list[tuple[Measure, Measure]] = []
+    refused = [_only(key, "new") for key in after if key not in before]
+    for key, first in before.items():
+        second = after.get(key)
+        if second is None:
+            refused.append(_only(key, "old"))
+        elif reason := _reason(first, second):
+            refused.append(f"{key[0]}, {key[1]}: {reason}")
+        else:
+            pairs.append((first, second))
+    if not pairs:
+        raise InputError(
+            f"nothing to compare in {old.folder.path} and {new.folder.path}: {'; '.join(refused[:6])}"
+        )
+    judged = sum(not first.exact for first, _ in pairs)
+    widen = NormalDist().inv_cdf(1 - 0.025 / max(judged, 1)) / Z
+    return [_change(first, second, widen) for first, second in pairs], refused
+
+
+def _only(key: tuple[str, str], where: str) -> str:
+    return f"{key[0]}, {key[1]}: only in the {where} study"
+
+
+def _reason(first: Measure, second: Measure) -> str:
+    """Why two numbers of one name may not be compared; empty: they may."""
+    keys = sorted({*first.protocol, *second.protocol})
+    apart = [key for key in keys if first.protocol.get(key) != second.protocol.get(key)]
+    if apart:
+        told = [
+            f"{key} ({_short(first.protocol.get(key))} against {_short(second.protocol.get(key))})"
+            for key in apart
+        ]
+        return f"protocols differ in {', '.join(told)}"
+    for measure in (first, second):
+        if measure.estimate.value is None:
+            return "it could not be computed in one of them"
+        if not measure.exact and (measure.estimate.low is None or measure.estimate.high is None):
+            return "it has no interval in one of them (a median needs six samples, a mean two prompts)"
+    return ""
+
+
+def _short(value: Any, most: int = 40) -> str:
+    text = str(value)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _change(old: Measure, new: Measure, widen: float) -> Change:
+    if old.exact:
+        gap = Estimate(value=(new.estimate.value or 0.0) - (old.estimate.value or 0.0))
+        low = high = gap.value or 0.0
+        how = "counted"
+    else:
+        gap = _paired(old, new, widen) or _independent(old.estimate, new.estimate, widen)
+        how = "paired by prompt" if set(old.by_prompt) == set(new.by_prompt) != set() else "independent"
+        assert gap.low is not None
+        assert gap.high is not None
+        low, high = gap.low, gap.high
+    slack = old.slack * abs(old.estimate.value or 0.0)
+    below, above = high < -slack, low > slack
+    worse, better = (below, above) if old.up else (above, below)
+    return Change(
+        what=old.what, contender=old.contender, old=old.estimate, new=new.estimate, difference=gap,
+        verdict="worse" if worse else "better" if better else "same", how=how,
+    )  # fmt: skip
+
+
+def _paired(old: Measure, new: Measure, widen: float) -> Estimate | None:
+    """Mean difference over prompts that both have, by the normal interval; None: not the same prompts."""
+    if set(old.by_prompt) != set(new.by_prompt) or len(old.by_prompt) < 2:
+        return None
+    gaps = [new.by_prompt[prompt] - value for prompt, value in old.by_prompt.items()]
+    middle, half = fmean(gaps), widen * Z * stdev(gaps) / math.sqrt(len(gaps))
+    return Estimate(value=middle, low=middle - half, high=middle + half, n=len(gaps))
+
+
+def _independent(old: Estimate, new: Estimate, widen: float) -> Estimate:
+    """Interval of a difference from two intervals, which need not be symmetric (Zou and Donner 2008, eq. 3)."""
+    assert old.value is not None
+    assert old.low is not None
+    assert old.high is not None
+    assert new.value is not None
+    assert new.low is not None
+    assert new.high is not None
+    gap = new.value - old.value
+    down = widen * math.hypot(new.value - new.low, old.high - old.value)
+    up = widen * math.hypot(new.high - new.value, old.value - old.low)
+    return Estimate(value=gap, low=gap - down, high=gap + up)
+
+
+def side_by_side(studies: Mapping[str, Results]) -> tuple[list[Table], list[str]]:
+    """A table a measure, a column a study; what cannot stand in its column is left out and named.
+
+    studies: by the name to show. The first study that has a number sets the protocol of its row.
+    """
+    found = {name: {m.key: m for m in measures(results)} for name, results in studies.items()}
+    keys = list(dict.fromkeys(key for mine in found.values() for key in mine))
+    cells: dict[tuple[str, str], dict[str, Estimate]] = {}
+    refused: list[str] = []
+    ups: dict[str, bool] = {}
+    for key in keys:
+        holders = [(name, mine[key]) for name, mine in found.items() if key in mine]
+        first_name, first = holders[0]
+        ups[key[0]] = first.up
+        cells[key] = {first_name: first.estimate}
+        for name, measure in holders[1:]:
+            reason = _reason(replace(first, exact=True), replace(measure, exact=True))
+            if reason:
+                refused.append(f"{key[0]}, {key[1]}, {name} beside {first_name}: {reason}")
+            else:
+                cells[key][name] = measure.estimate
+    tables = []
+    for what in dict.fromkeys(what for what, _ in keys):
+        rows = {contender: there for (w, contender), there in cells.items() if w == what}
+        if any(len(there) > 1 for there in rows.values()):
+            tables.append(_beside(what, rows, list(studies), up=ups[what]))
+    return tables, refused
+
+
+def _beside(
+    what: str, rows: Mapping[str, Mapping[str, Estimate]], names: Sequence[str], *, up: bool
+) -> Table:
+    digits = decimals([estimate for there in rows.values() for estimate in there.values()])
+    columns = [Column(head=name, direction=UP if up else DOWN, digits=digits) for name in names]
+    table: list[tuple[Cell, ...]] = [(c, *(there.get(name) for name in names)) for c, there in rows.items()]
+    return Table(
+        name=settings_hash(what), title=what, columns=(Column(head="Contender"), *columns), rows=tuple(table)
+    )
