@@ -10,7 +10,7 @@ from bench.models.entries import Model, Weights
 from bench.records import InputError, cache_folder
 
 _CONFIGS = ("config.json", "tokenizer_config.json", "scheduler_config.json", "preprocessor_config.json")
-_MINIATURE = Path(__file__).parent / "miniature" / "weights"
+_MINIATURE = Path(__file__).resolve().parent.parent / "miniature" / "weights"
 
 
 def own_folder(repository: str) -> Path | None:
