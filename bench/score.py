@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 
-import bench.metrics.encoders as encoders
 import bench.metrics.extractors as extractors
 import bench.metrics.features as features
 import bench.metrics.mlperf as mlperf
+import bench.metrics.networks.loading as networks
 import bench.metrics.references as references
 from bench.metrics.agreement import Judged, agreements
 from bench.metrics.census import Found, Key, census, common_keys, counted
 from bench.metrics.estimates import STATISTICS, Estimate, Inputs
-from bench.metrics.extractor_files import Located, locate
-from bench.metrics.extractor_files import fetch as fetch_weights
 from bench.metrics.frechet import Moments
 from bench.metrics.rows import Array, Rows
 from bench.metrics.table import METRICS, Metric
+from bench.metrics.weights import Located, locate
+from bench.metrics.weights import fetch as fetch_weights
 from bench.records import (
     Battle,
     ImageScore,
@@ -161,7 +161,7 @@ def reference_statistics(
     assert cache is not None
     if located.extractor.joint:
         raise InputError(f"extractor '{extractor}' has no features of images alone: no statistics of it")
-    network = functools.cache(lambda: encoders.load(located, device))
+    network = functools.cache(lambda: networks.load(located, device))
     rows = features.image_features(reference.files, located, network, cache, size=None, progress=progress)
     settings = {**located.protocol(), "display_size": None}
     return references.statistics_of(reference, rows, settings, cache)
@@ -195,7 +195,7 @@ def _named(
 
 def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> list[Scored]:
     """All rows of the metrics that share one extractor; the network is loaded once, or not at all."""
-    network = functools.cache(lambda: encoders.load(located, job.device))
+    network = functools.cache(lambda: networks.load(located, job.device))
     kinds = {metric.kind for metric in plan.values()}
     texts = source_texts = sources = None
     cut = np.zeros(len(job.keys), dtype=bool)

@@ -180,6 +180,10 @@ EXTRACTORS: dict[str, Extractor] = {
     "mini-features": Extractor(kind="miniature", resize="none", weights="miniature", licence="Apache-2.0"),
     "mini-scene": Extractor(kind="miniature", resize="none", weights="miniature", licence="Apache-2.0"),
 }
+AESTHETIC_TOWER = Extractor(kind="open_clip", resize=CLIP_RESIZE, architecture="ViT-L-14", weights="openai")
+"""The CLIP under the aesthetic predictor."""
+BERT = "google-bert/bert-base-uncased"
+"""Whose vocabulary ImageReward reads captions with."""
 DEFAULT_CLIP = "clip-vit-g-14"
 """The reference study's."""
 

@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.metrics.encoders import Encoder, Judge
-from bench.metrics.extractor_files import Located
-from bench.metrics.rows import StoredRows, blocks
+from bench.metrics.networks.loading import Encoder, Judge
+from bench.metrics.rows import Array, StoredRows, blocks
+from bench.metrics.weights import Located
 from bench.records import InputError, settings_hash
 from bench.store import write_bytes
 
-Array = NDArray[Any]
 Progress = Callable[[str, int, int], None]
 """what, done, total"""
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.metrics import references
-from bench.metrics.extractor_files import find_file
 from bench.metrics.table import METRICS
+from bench.metrics.weights import find_file
 from bench.models.table import MODELS
 from bench.records import InputError, Score, cache_folder
 from bench.study import Study

@@ -15,12 +15,12 @@ import bench.metrics.features as features
 import bench.metrics.frechet as frechet
 import bench.metrics.kernels as kernels
 import bench.metrics.similarity as similarity
-from bench.metrics.clip_encoders import OpenClip, TransformersClip
-from bench.metrics.encoders import load
-from bench.metrics.extractor_files import Located, locate
 from bench.metrics.extractors import EXTRACTORS, Extractor, clip_name
-from bench.metrics.inception import Inception, tensorflow_resize
-from bench.metrics.perceptual import DinoV2
+from bench.metrics.networks.clip import OpenClip, TransformersClip
+from bench.metrics.networks.inception import Inception, tensorflow_resize
+from bench.metrics.networks.loading import load
+from bench.metrics.networks.perceptual import DinoV2
+from bench.metrics.weights import Located, locate
 from bench.records import InputError
 
 SHARED = (
@@ -263,7 +263,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
 
 
 def test_patch_of_a_small_image_is_refused(tmp_path: Path) -> None:
-    from bench.metrics.inception import centre_patch
+    from bench.metrics.networks.inception import centre_patch
 
     with pytest.raises(InputError, match="at least 299"):
         centre_patch(Image.new("RGB", (200, 400)))

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 import bench.metrics.features as features
-from bench.metrics.encoders import load
-from bench.metrics.extractor_files import locate
-from bench.metrics.judges import ImageReward, InstructBlip
+from bench.metrics.networks.judges import ImageReward, InstructBlip
+from bench.metrics.networks.loading import load
+from bench.metrics.weights import locate
 from bench.records import InputError
 from tests.bench.folders import T5_LETTERS
 

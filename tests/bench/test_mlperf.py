@@ -77,7 +77,7 @@ def test_the_resize_is_pytorch_fids() -> None:
     """clean-fid ships pytorch-fid's network, whose first layer is this resize."""
     import torch
 
-    from bench.metrics.inception import torch_resize
+    from bench.metrics.networks.inception import torch_resize
 
     image = torch.randint(
         0, 256, (400, 333, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)

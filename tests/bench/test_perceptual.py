@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from bench.metrics.encoders import load
-from bench.metrics.extractor_files import locate
-from bench.metrics.perceptual import Lpips
+from bench.metrics.networks.loading import load
+from bench.metrics.networks.perceptual import Lpips
+from bench.metrics.weights import locate
 from bench.records import InputError
 
 

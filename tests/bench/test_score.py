@@ -111,7 +111,7 @@ def test_a_second_scoring_gives_the_same_rows_without_a_network(
     def refuse(*_: object) -> None:
         raise AssertionError("the features are there")
 
-    monkeypatch.setattr("bench.metrics.encoders.load", refuse)
+    monkeypatch.setattr("bench.metrics.networks.loading.load", refuse)
     assert score(folder, study) == first
 
 
@@ -166,7 +166,7 @@ def test_clip_score_is_the_mean_of_cosines_by_hand(tmp_path: Path) -> None:
     import open_clip
     import torch
 
-    from bench.metrics.extractor_files import locate
+    from bench.metrics.weights import locate
 
     folder, study = make(tmp_path, 'names = ["clip_score"]')
     row = score(folder, study)[0]

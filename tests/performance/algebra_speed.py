@@ -20,8 +20,8 @@ import scipy.linalg
 from PIL import Image
 
 from bench.metrics import estimates, features, frechet
-from bench.metrics.extractor_files import Located
 from bench.metrics.extractors import Extractor
+from bench.metrics.weights import Located
 from tests.performance.metrics_table import write
 
 

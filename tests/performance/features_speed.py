@@ -32,7 +32,7 @@ def speed(images: int, batch: int, rounds: int, device: str) -> list[dict[str, A
     import torch
 
     from bench.metrics.features import open_image
-    from bench.metrics.inception import Inception
+    from bench.metrics.networks.inception import Inception
 
     pictures = [open_image(path, 512) for path in sorted((SHARED / "photos").glob("*.jpg"))]
     pictures = (pictures * (images // len(pictures) + 1))[:images]
@@ -147,7 +147,7 @@ def compare(
 ) -> dict[str, Any]:
     from bench.metrics import frechet, kernels
     from bench.metrics.features import open_image
-    from bench.metrics.inception import Inception
+    from bench.metrics.networks.inception import Inception
 
     network = Inception(WEIGHTS, mode=mode)
     ours = np.concatenate([network.images(network.prepare(open_image(path))[None]) for path in paths])

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.metrics.rows import Array
 from bench.records import InputError
-
-Array = NDArray[Any]
 
 
 class Inception:

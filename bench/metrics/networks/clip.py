@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.metrics.extractor_files import AESTHETIC_TOWER, Located, find_open_clip
+from bench.metrics.extractors import AESTHETIC_TOWER
+from bench.metrics.rows import Array
+from bench.metrics.weights import Located, find_open_clip
 from bench.records import InputError
-
-Array = NDArray[Any]
 
 
 class OpenClip:

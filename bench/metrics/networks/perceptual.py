@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.metrics.inception import clean_resize
+from bench.metrics.networks.inception import clean_resize
+from bench.metrics.rows import Array
 from bench.records import InputError
-
-Array = NDArray[Any]
 
 
 class DinoV2:

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.metrics.clip_encoders import linear_head
+from bench.metrics.networks.clip import linear_head
+from bench.metrics.rows import Array
 from bench.records import InputError
-
-Array = NDArray[Any]
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -36,7 +34,7 @@ class ImageReward:
         import torch
         from transformers import BertTokenizer
 
-        from bench.metrics.extractor_files import bert_folder
+        from bench.metrics.weights import bert_folder
 
         tokenizer = bert_folder()
         if tokenizer is None:

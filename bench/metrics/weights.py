@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.metrics.extractors import CLIP_RESIZE, EXTRACTORS, INCEPTION_FILES, Extractor
+from bench.metrics.extractors import (
+    AESTHETIC_TOWER,
+    BERT,
+    CLIP_RESIZE,
+    EXTRACTORS,
+    INCEPTION_FILES,
+    Extractor,
+)
+from bench.metrics.networks import tiny_clip
 from bench.records import InputError, cache_folder, unknown
 
 
@@ -112,7 +120,7 @@ def find_open_clip(entry: Extractor) -> Path | None:
 
 
 def _find_tiny(entry: Extractor) -> Path | None:
-    return tiny_clip_folder(cache_folder() / "tiny")
+    return tiny_clip.folder(cache_folder() / "tiny")
 
 
 def _find_hub_folder(entry: Extractor) -> Path | None:
@@ -150,8 +158,6 @@ def _find_named(entry: Extractor) -> Path | None:
     return find_file(entry.weights)
 
 
-AESTHETIC_TOWER = Extractor(kind="open_clip", resize=CLIP_RESIZE, architecture="ViT-L-14", weights="openai")
-BERT = "google-bert/bert-base-uncased"
 _FINDERS: dict[str, Callable[[Extractor], Path | None]] = {
     "inception": _find_inception,
     "open_clip": find_open_clip,
@@ -258,54 +264,3 @@ def _cached(repository: str, file: str) -> Path | None:
         return None
     found = try_to_load_from_cache(repository, file)
     return Path(found) if isinstance(found, str) else None
-
-
-def tiny_clip_folder(root: Path) -> Path:
-    """An open_clip folder with seeded random weights, written on first use."""
-    import shutil
-    import tempfile
-
-    path = root / "clip-1"
-    if path.is_dir():
-        return path
-    root.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".clip-", dir=root))
-    try:
-        _write_tiny_clip(made)
-        made.chmod(0o755)
-        made.rename(path)
-    except OSError as error:
-        if not path.is_dir():
-            raise InputError(f"cannot write the tiny CLIP into {root}: {error.strerror}") from None
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return path
-
-
-def _write_tiny_clip(folder: Path) -> None:
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
-    from bench.models.tiny import filled
-
-    config = {
-        "model_cfg": {
-            "embed_dim": 32,
-            "vision_cfg": {"image_size": 64, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
-            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
-        },
-        "preprocess_cfg": {
-            "mean": list(open_clip.OPENAI_DATASET_MEAN),
-            "std": list(open_clip.OPENAI_DATASET_STD),
-            "interpolation": "bicubic",
-            "resize_mode": "shortest",
-        },
-    }
-    model = open_clip.CLIP(**config["model_cfg"])
-    # `filled` draws arrays; CLIP's scale is a scalar.
-    model.logit_scale = torch.nn.Parameter(torch.zeros(1))
-    tensors = {name: value.contiguous() for name, value in filled(model, seed=11).state_dict().items()}
-    tensors["logit_scale"] = tensors["logit_scale"].reshape(())
-    save_file(tensors, folder / "open_clip_model.safetensors")
-    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")

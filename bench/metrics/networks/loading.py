@@ -6,11 +6,8 @@ import importlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
-from bench.metrics.extractor_files import Located
-
-Array = NDArray[Any]
+from bench.metrics.rows import Array
+from bench.metrics.weights import Located
 
 
 class Encoder(Protocol):
@@ -43,17 +40,17 @@ class Judge(Protocol):
 
 def load(located: Located, device: str = "cpu") -> Any:
     """The network, ready on a device: an `Encoder`, or a `Judge` where the extractor is joint."""
-    from bench.metrics import clip_encoders, inception, judges, perceptual
+    from bench.metrics.networks import clip, inception, judges, perceptual
 
     kind, path = located.extractor.kind, located.path
     if kind == "inception":
         return inception.Inception(path, mode=located.extractor.resize.partition(":")[0], device=device)
     if kind in ("open_clip", "tiny-clip"):
-        return clip_encoders.OpenClip(located, device)
+        return clip.OpenClip(located, device)
     if kind == "transformers-clip":
-        return clip_encoders.TransformersClip(path, device)
+        return clip.TransformersClip(path, device)
     if kind == "aesthetic":
-        return clip_encoders.Aesthetic(located, device)
+        return clip.Aesthetic(located, device)
     if kind == "dinov2":
         return perceptual.DinoV2(path, device)
     if kind == "lpips":
