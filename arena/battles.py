@@ -3,7 +3,7 @@ of anybody's file in `arena.votes_file`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -57,6 +57,15 @@ class VoteTable:
 
     def __len__(self) -> int:
         return len(self.left)
+
+
+BLOCK = 1 << 18
+"""Votes worked on at once: what is made of them stays in the cache, so time grows with their number alone."""
+
+
+def blocks(votes: int) -> Iterator[slice]:
+    """Slices of at most BLOCK that cover 0..votes."""
+    return (slice(start, min(start + BLOCK, votes)) for start in range(0, votes, BLOCK))
 
 
 def select(table: VoteTable, mask: NDArray[np.bool_]) -> VoteTable:

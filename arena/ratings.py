@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.battles import TIE, VoteTable
+from arena.battles import TIE, VoteTable, blocks
 from bench.records import InputError
 
 Floats = NDArray[np.float64]
@@ -57,8 +57,11 @@ class Fit:
 def count_votes(table: VoteTable) -> Floats:
     """(m, m, 4) weighted votes by left, right and outcome."""
     m = len(table.contenders)
-    cell = (table.left.astype(np.int64) * m + table.right) * 4 + table.outcome
-    return np.asarray(np.bincount(cell, table.weight, m * m * 4), np.float64).reshape(m, m, 4)
+    counts = np.zeros(m * m * 4)
+    for part in blocks(len(table)):
+        cell = (table.left[part].astype(np.int64) * m + table.right[part]) * 4 + table.outcome[part]
+        np.add.at(counts, cell, table.weight[part])
+    return counts.reshape(m, m, 4)
 
 
 def davidson(

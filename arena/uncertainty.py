@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.battles import BOTH_BAD, VoteTable, select
+from arena.battles import BOTH_BAD, VoteTable, blocks, select
 from arena.ratings import Fit, assemble, probabilities
 from bench.records import InputError, unknown
 
@@ -69,23 +69,21 @@ def covariance(fit: Fit, table: VoteTable, kind: str | None = None) -> Covarianc
     decided = table.outcome != BOTH_BAD
     votes = table if decided.all() else select(table, decided)
     bread = bread_of(fit)
-    scores = _vote_scores(fit, votes)
     meat, clusters = np.zeros_like(bread), {}
     for name, labels in _dimensions(votes, kind):
         if labels is None:
-            part, groups = _vote_meat(fit, votes.weight**2, votes), len(votes)
+            part, groups = _vote_meat(fit, votes), len(votes)
         elif name == "rater and prompt":
-            part, groups = _intersection_meat(fit, scores, labels, votes)
+            part, groups = _intersection_meat(fit, labels, votes)
         else:
-            compact, groups = compacted(labels)
-            sums = _cluster_sums(fit, scores, compact, groups, votes)
-            part = sums.T @ sums
+            sums = _cluster_sums(fit, labels, votes)
+            part, groups = sums.T @ sums, len(sums)
         sign = -1.0 if name == "rater and prompt" else 1.0
         meat += sign * groups / max(groups - 1, 1) * part
         clusters[name] = groups
     full, mended = bread @ meat @ bread, False
     if kind == "two-way":
-        plain = bread @ _vote_meat(fit, votes.weight**2, votes) @ bread
+        plain = bread @ _vote_meat(fit, votes) @ bread
         excess, mended = _positive_part(full - plain)
         full = plain + excess
     sides = [clusters[name] for name in ("rater", "prompt") if name in clusters]
@@ -104,8 +102,14 @@ def _distinct(labels: NDArray[np.int32]) -> int:
 
 
 def compacted(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
+    """Labels renumbered without gaps, and how many there are."""
+    place, groups = _places(labels)
+    return place[labels], groups
+
+
+def _places(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
     present = np.bincount(labels) > 0
-    return (np.cumsum(present) - 1)[labels], int(present.sum())
+    return np.cumsum(present) - 1, int(present.sum())
 
 
 def _dimensions(table: VoteTable, kind: str) -> Iterator[tuple[str, NDArray[np.int64] | None]]:
@@ -148,37 +152,44 @@ def score_tables(fit: Fit) -> tuple[Floats, Floats]:
     return d, np.array([0.0, 0.0, 1.0]) - third[..., None]
 
 
-def _vote_scores(fit: Fit, table: VoteTable) -> tuple[Floats, Floats | None]:
+def _vote_scores(
+    fit: Fit, table: VoteTable, chosen: slice | NDArray[np.intp]
+) -> tuple[Floats, Floats | None]:
+    """Weighted scores of the chosen votes in d, and in the tie parameter where it is modelled."""
     d, t = score_tables(fit)
-    cell = (table.left.astype(np.int64) * fit.size + table.right) * 3 + table.outcome
-    return d.ravel()[cell] * table.weight, None if fit.tie is None else t.ravel()[cell] * table.weight
+    left, right, outcome = table.left[chosen], table.right[chosen], table.outcome[chosen]
+    cell, weight = (left.astype(np.int64) * fit.size + right) * 3 + outcome, table.weight[chosen]
+    return d.ravel()[cell] * weight, None if fit.tie is None else t.ravel()[cell] * weight
 
 
-def _cluster_sums(
-    fit: Fit,
-    scores: tuple[Floats, Floats | None],
-    labels: NDArray[np.int64],
-    groups: int,
-    table: VoteTable,
-) -> Floats:
-    """(groups, p) score sums of each cluster."""
-    m, (d, t) = fit.size, scores
-    sums = np.empty((groups, fit.information.shape[0]))
-    base = labels * m
-    theta = np.bincount(base + table.left, d, groups * m) - np.bincount(base + table.right, d, groups * m)
-    sums[:, :m] = theta.reshape(groups, m)
-    if fit.position is not None:
-        sums[:, m] = np.bincount(labels, d, groups)
-    if t is not None:
-        sums[:, -1] = np.bincount(labels, t, groups)
-    return sums
+def _cluster_sums(fit: Fit, labels: NDArray[np.int32], table: VoteTable) -> Floats:
+    """(groups, p) score sums of each cluster that has votes."""
+    m, p = fit.size, fit.information.shape[0]
+    place, groups = _places(labels)
+    sums = np.zeros(groups * p)
+    for part in blocks(len(table)):
+        d, t = _vote_scores(fit, table, part)
+        base = place[labels[part]] * p
+        np.add.at(sums, base + table.left[part], d)
+        np.subtract.at(sums, base + table.right[part], d)
+        if fit.position is not None:
+            np.add.at(sums, base + m, d)
+        if t is not None:
+            np.add.at(sums, base + (p - 1), t)
+    return sums.reshape(groups, p)
 
 
-def _vote_meat(fit: Fit, squared_weight: Floats, table: VoteTable) -> Floats:
-    """Sum over votes of score scoreᵀ, from counts of cells alone."""
+def _vote_meat(fit: Fit, table: VoteTable, without: NDArray[np.intp] | None = None) -> Floats:
+    """Sum over votes (but those at `without`) of score scoreᵀ, from counts of cells alone."""
     m = fit.size
-    cell = (table.left.astype(np.int64) * m + table.right) * 3 + table.outcome
-    counts = np.bincount(cell, squared_weight, m * m * 3).reshape(1, m, m, 3)
+    counts = np.zeros(m * m * 3)
+    parts: list[tuple[slice | NDArray[np.intp], float]] = [(part, 1.0) for part in blocks(len(table))]
+    if without is not None:
+        parts += [(without[part], -1.0) for part in blocks(len(without))]
+    for part, sign in parts:
+        cell = (table.left[part].astype(np.int64) * m + table.right[part]) * 3 + table.outcome[part]
+        np.add.at(counts, cell, sign * table.weight[part] ** 2)
+    counts = counts.reshape(1, m, m, 3)
     d, t = score_tables(fit)
     dd = (counts * d**2).sum(axis=-1)
     if fit.tie is None:
@@ -187,32 +198,32 @@ def _vote_meat(fit: Fit, squared_weight: Floats, table: VoteTable) -> Floats:
     return assemble(dd, dt, tt, position=fit.position is not None)[0]
 
 
-def _intersection_meat(
-    fit: Fit, scores: tuple[Floats, Floats | None], cells: NDArray[np.int64], table: VoteTable
-) -> tuple[Floats, int]:
+def _intersection_meat(fit: Fit, cells: NDArray[np.int64], table: VoteTable) -> tuple[Floats, int]:
     """Meat of the rater × prompt cells. Cells of one vote, the usual case, go by counts."""
     from scipy.sparse import csr_array
 
-    ordered = np.sort(cells)
-    again = ordered[1:] == ordered[:-1]
-    groups = len(cells) - int(again.sum())
-    shared = np.unique(ordered[1:][again])
-    place = np.minimum(np.searchsorted(shared, cells), max(len(shared) - 1, 0))
-    several = shared[place] == cells if len(shared) else np.zeros(len(cells), bool)
-    meat = _vote_meat(fit, np.where(several, 0.0, table.weight**2), table)
-    if several.any():
-        chosen = np.flatnonzero(several)
-        rows = place[chosen]
-        d, t = scores
+    order = np.argsort(cells)
+    ordered = cells[order]
+    opens = np.ones(len(cells), bool)  # in this order: the first vote of a cell
+    np.not_equal(ordered[1:], ordered[:-1], out=opens[1:])
+    groups = int(np.count_nonzero(opens))
+    alone = opens.copy()
+    alone[:-1] &= opens[1:]
+    chosen = order[~alone]
+    meat = _vote_meat(fit, table, without=chosen)
+    if len(chosen):
+        rows = np.cumsum(opens[~alone]) - 1
+        shared = int(rows[-1]) + 1
+        d, t = _vote_scores(fit, table, chosen)
         m, p = fit.size, meat.shape[0]
-        row, column, value = [rows, rows], [table.left[chosen], table.right[chosen]], [d[chosen], -d[chosen]]
+        row, column, value = [rows, rows], [table.left[chosen], table.right[chosen]], [d, -d]
         if fit.position is not None:
-            row, column, value = [*row, rows], [*column, np.full(len(rows), m)], [*value, d[chosen]]
+            row, column, value = [*row, rows], [*column, np.full(len(rows), m)], [*value, d]
         if t is not None:
-            row, column, value = [*row, rows], [*column, np.full(len(rows), p - 1)], [*value, t[chosen]]
+            row, column, value = [*row, rows], [*column, np.full(len(rows), p - 1)], [*value, t]
         sums = csr_array(
             (np.concatenate(value), (np.concatenate(row), np.concatenate(column))),
-            shape=(len(shared), p),
+            shape=(shared, p),
         )
         meat += (sums.T @ sums).toarray()
     return meat, groups
