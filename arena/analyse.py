@@ -13,6 +13,7 @@ from arena.arguments import DEFAULT_RESULTS, AsJson, Database, Results, open_bal
 from bench.records import InputError
 
 if TYPE_CHECKING:
+    from arena.battles import VoteTable
     from bench.study import Study
 
 
@@ -127,12 +128,10 @@ def rate_votes(
 
     Example: arena rate --votes battles.csv --anchor gpt-image --out ratings.json
     """
-    from arena.battles import code_battles
     from arena.document import to_dict
     from arena.rate import Options, rate, stages
     from arena.show import rating, show_ratings
     from arena.votes_file import read_votes
-    from bench.records import to_json
     from bench.store import write_bytes
 
     if (study is None) == (votes is None):
@@ -149,13 +148,9 @@ def rate_votes(
     if votes is not None:
         name, table = votes.stem, read_votes(votes)
     else:
-        from arena.exchange import collect
-
-        opened, folder, ballots, _ = open_ballots(str(study), results, database)
-        rows, _ = collect(ballots, {p.id: p for p in opened.prompts})
-        write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
+        opened, table, folder = _study_votes(str(study), weights, results, database)
         options = replace(options, anchor=anchor or opened.file.report.anchor)
-        name, table, out = opened.name, code_battles(rows), out or folder.path / "ratings.json"
+        name, out = opened.name, out or folder / "ratings.json"
     with rating(stages(table)) as stage:
         document = to_dict(rate(table, study=name, options=options, stage=stage))
     if out is not None:
@@ -166,3 +161,24 @@ def rate_votes(
     show_ratings(document)
     if out is not None:
         print(f"all of it: {out}")
+
+
+def _study_votes(
+    name: str, weights: str, results: Path, database: str | None
+) -> tuple[Study, VoteTable, Path]:
+    """A study, its votes, which are also written to its battles.jsonl, and its folder."""
+    from arena.battles import code_battles
+    from arena.exchange import collect
+    from bench.records import to_json
+    from bench.store import write_bytes
+
+    opened, folder, ballots, _ = open_ballots(name, results, database)
+    pairing = opened.file.arena.pairing
+    if weights == "propensity" and pairing != "active":
+        raise InputError(
+            f"weights 'propensity' undo an active choice of pairs; study '{opened.name}' chose its pairs "
+            f"'{pairing}', which is even by design: use weights 'votes'"
+        )
+    rows, _ = collect(ballots, {p.id: p for p in opened.prompts})
+    write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
+    return opened, code_battles(rows), folder.path

@@ -193,15 +193,7 @@ def plan(
     studies. Seconds to a minute. Raises InputError for values outside their ranges.
     """
     alone = independent_votes(rate, power=power)
-    if contenders < 2 or votes_per_rater < 1 or prompts < 2 or repeats < 20:
-        raise InputError(
-            f"contenders {contenders}, votes per rater {votes_per_rater}, prompts {prompts}, "
-            f"repeats {repeats}: at least 2, 1, 2 and 20"
-        )
-    if votes_per_pair is not None and votes_per_pair < 1:
-        raise InputError(f"votes per pair {votes_per_pair}: at least 1")
-    if not 0 <= ties < 1 or rater_sd < 0 or prompt_sd < 0:
-        raise InputError(f"ties {ties} must lie in [0, 1); rater and prompt SD must not be negative")
+    _check_plan(contenders, votes_per_rater, prompts, repeats, votes_per_pair, ties, rater_sd, prompt_sd)
     tie = math.log(2 * ties / (1 - ties)) if ties else -math.inf
     base = Design(
         strengths=(0.0,) * contenders,
@@ -226,15 +218,9 @@ def plan(
     if votes_per_pair is not None:
         asked = max(2, math.ceil(votes_per_pair * pairs / votes_per_rater))
         reaches(asked)
-    most = max(3, MOST_VOTES // votes_per_rater)
-    # Two raters have one degree of freedom: hopeless, so the search starts above them.
-    low, high = 2, min(most, max(3, round(alone * pairs / votes_per_rater)))
-    while not reaches(high) and high < most:
-        low, high = high, min(most, high * 2)
-    found = reaches(high)
-    while found and high - low > max(1, high // 12):
-        middle = (low + high) // 2
-        low, high = (low, middle) if reaches(middle) else (middle, high)
+    high, found = _fewest(
+        reaches, guess=round(alone * pairs / votes_per_rater), most=max(3, MOST_VOTES // votes_per_rater)
+    )
     votes = high * votes_per_rater if found else None
     note = "" if found else _why_not(points[high], prompts, prompt_sd)
     return Plan(
@@ -294,6 +280,41 @@ def _times(inflation: float | None) -> str:
         if inflation is None
         else f"the plan is {inflation:.1f} times that"
     )
+
+
+def _check_plan(
+    contenders: int,
+    votes_per_rater: int,
+    prompts: int,
+    repeats: int,
+    votes_per_pair: int | None,
+    ties: float,
+    rater_sd: float,
+    prompt_sd: float,
+) -> None:
+    """Raises InputError for what `plan` cannot simulate."""
+    if contenders < 2 or votes_per_rater < 1 or prompts < 2 or repeats < 20:
+        raise InputError(
+            f"contenders {contenders}, votes per rater {votes_per_rater}, prompts {prompts}, "
+            f"repeats {repeats}: at least 2, 1, 2 and 20"
+        )
+    if votes_per_pair is not None and votes_per_pair < 1:
+        raise InputError(f"votes per pair {votes_per_pair}: at least 1")
+    if not 0 <= ties < 1 or rater_sd < 0 or prompt_sd < 0:
+        raise InputError(f"ties {ties} must lie in [0, 1); rater and prompt SD must not be negative")
+
+
+def _fewest(reaches: Callable[[int], bool], *, guess: int, most: int) -> tuple[int, bool]:
+    """The fewest raters that reach the power, to about a twelfth, and whether `most` of them do at all."""
+    # Two raters have one degree of freedom: hopeless, so the search starts above them.
+    low, high = 2, min(most, max(3, guess))
+    while not reaches(high) and high < most:
+        low, high = high, min(most, high * 2)
+    found = reaches(high)
+    while found and high - low > max(1, high // 12):
+        middle = (low + high) // 2
+        low, high = (low, middle) if reaches(middle) else (middle, high)
+    return high, found
 
 
 def _why_not(last: PlanPoint, prompts: int, prompt_sd: float) -> str:

@@ -99,6 +99,13 @@ def test_a_study_leaves_its_ratings_and_the_votes_they_stand_on(tmp_path):
     assert document["n_votes"] == sum(row.kind == "vote" and not row.excluded for row in rows)
 
 
+def test_an_even_design_is_not_reweighted_by_chances(tmp_path):
+    _, folder = make_study(tmp_path / "s", votes_per_pair=12)
+    arena("simulate", folder.path, "--raters", 4, "--json")
+    with pytest.raises(InputError, match="'balanced', which is even by design: use weights 'votes'"):
+        arena("rate", folder.path, "--weights", "propensity", *QUICK)
+
+
 @pytest.mark.parametrize("wrong", [("--contenders", 0), ("--prompts", 0), ("--votes-per-pair", 0)])
 def test_nothing_is_not_read_as_the_default(wrong):
     with pytest.raises(InputError, match="at least"):
