@@ -15,7 +15,7 @@ import pytest
 
 from bench.records import read_rows
 from bench.store import StudyFolder
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SHARED
 
 STUDY = """name = "{name}"
 contenders = ["tiny-turbo@1", "tiny-turbo@4", "tiny-sdxl@50", "tiny-lcm@4"]
@@ -38,7 +38,13 @@ def command(*words: str | Path, cache: Path) -> subprocess.CompletedProcess[str]
 
 
 def environment(cache: Path) -> dict[str, str]:
-    return {**os.environ, "TURBO_BENCH_CACHE": str(cache), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return {
+        **os.environ,
+        "TURBO_BENCH_CACHE": str(cache),
+        "BENCH_SHARED": str(SHARED),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 def hashes(folder: StudyFolder) -> dict:
@@ -161,12 +167,14 @@ def test_verify_finds_and_mends_what_was_damaged_on_disk(whole, parti):
 
 
 def test_two_imported_models_of_different_native_sizes(shared, shared_cache, tmp_path):
-    """The six real pairs: SDXL at 1024 px, SDXL Turbo at 512 px, judged at 512."""
+    """The six real pairs: SDXL at 1024 px, SDXL Turbo at 512 px, judged and scored at 512 with the real
+    Inception weights against real photographs."""
     source = shared / "real-study"
     prompts = source / "prompts.tsv"
     (tmp_path / "study.toml").write_text(
         'name = "real"\ncontenders = ["theirs-sdxl", "theirs-turbo"]\ndisplay_size = 512\n'
         f'[prompts]\nfile = "{prompts}"\n'
+        f'[metrics]\nnames = ["fid", "kid"]\nreference = "{shared / "photos"}"\n'
         '[models.theirs-sdxl]\nkind = "imported"\nsize = 1024\n[models.theirs-turbo]\nkind = "imported"\nsize = 512\n'
     )
     early = command("run", tmp_path / "study.toml", "--results", tmp_path, cache=shared_cache)
@@ -186,6 +194,11 @@ def test_two_imported_models_of_different_native_sizes(shared, shared_cache, tmp
     folder = StudyFolder(tmp_path / "real")
     sizes = {row.contender: row.width for row in folder.generations().values()}
     assert sizes == {"theirs-sdxl": 1024, "theirs-turbo": 512}
+    scores = folder.read_json("scores.json")["rows"]
+    assert [(row["metric"], row["contender"], row["n"]) for row in scores] == [
+        (metric, name, 6) for metric in ("fid", "kid") for name in ("theirs-sdxl", "theirs-turbo")
+    ]
+    assert all(row["low"] < row["value"] < row["high"] for row in scores)
     assert (folder.report / "index.html").stat().st_size > 10_000
 
 
