@@ -13,7 +13,7 @@ from arena.arguments import DEFAULT_RESULTS, AsJson, Database, Results, open_bal
 from bench.records import InputError
 
 if TYPE_CHECKING:
-    from arena.battles import VoteTable
+    from arena.ratings.battles import VoteTable
     from bench.study import Study
 
 
@@ -47,7 +47,7 @@ def plan(
 
     Example: arena plan --rate 0.515 --contenders 2 --prompts 1632
     """
-    from arena.planning import plan as planned
+    from arena.ratings.planning import plan as planned
     from arena.show import planning, show_plan
 
     asked = None if study is None else _study(study, results)
@@ -128,10 +128,10 @@ def rate_votes(
 
     Example: arena rate --votes battles.csv --anchor gpt-image --out ratings.json
     """
-    from arena.document import to_dict
-    from arena.rate import Options, rate, stages
+    from arena.ratings.document import to_dict
+    from arena.ratings.rate import Options, rate, stages
     from arena.show import rating, show_ratings
-    from arena.votes_file import read_votes
+    from arena.ratings.votes_file import read_votes
     from bench.store import write_bytes
 
     if (study is None) == (votes is None):
@@ -167,7 +167,7 @@ def _study_votes(
     name: str, weights: str, results: Path, database: str | None
 ) -> tuple[Study, VoteTable, Path]:
     """A study, its votes, which are also written to its battles.jsonl, and its folder."""
-    from arena.battles import code_battles
+    from arena.ratings.battles import code_battles
     from arena.exchange import collect
     from bench.records import to_json
     from bench.store import write_bytes

@@ -18,7 +18,7 @@ from arena.raters import Trust
 from bench.records import Battle, InputError
 
 if TYPE_CHECKING:
-    from arena.document import RatingRow
+    from arena.ratings.document import RatingRow
 
 STYLE = """
 .arena { font-size: 15px; line-height: 1.5; }
@@ -103,8 +103,8 @@ def _met(rows: Sequence[Row[Any]], a: str, b: str) -> str:
 
 def leaderboard(desk: Desk, rows: Sequence[Battle]) -> str:
     """Ratings with their 95% intervals, as numbers and as lines on one scale a question."""
-    from arena.battles import code_battles
-    from arena.rate import Options, rate
+    from arena.ratings.battles import code_battles
+    from arena.ratings.rate import Options, rate
 
     options = Options(anchor=desk.study.file.report.anchor, bootstrap=0, shuffles=1)
     try:

@@ -275,7 +275,7 @@ class Desk:
         """Ask no more about pairs whose better contender is known; how many are newly so.
 
         For studies with `stopping = "decided"`; looks again once there are 2% more votes. The sequences of
-        `arena.stopping` hold at every look, so it may be called as often as one likes.
+        `arena.ratings.stopping` hold at every look, so it may be called as often as one likes.
         """
         if self.settings.stopping != "decided":
             return 0
@@ -310,10 +310,10 @@ def asked_of(pair: Row[Any]) -> int:
 
 
 def decided_pairs(ballots: Ballots, prompts: Mapping[str, Prompt]) -> set[tuple[str, str, str]]:
-    """Question, first and second of every pair whose better contender is known (`arena.stopping`)."""
-    from arena.battles import code_battles
+    """Question, first and second of every pair whose better contender is known (`arena.ratings.stopping`)."""
+    from arena.ratings.battles import code_battles
     from arena.exchange import collect
-    from arena.stopping import stopping
+    from arena.ratings.stopping import stopping
 
     with ballots.reading() as tx:
         asked = Counter(pair.question for pair in tx.pairs())

@@ -178,7 +178,7 @@ def in_order(one: str, other: str) -> tuple[str, str]:
 
 def fitted_gains(rows: Sequence[Row[Any]]) -> dict[int, float]:
     """pair id → expected information, each question fitted alone with a standard normal prior."""
-    from arena.ratings import newton, score_and_information
+    from arena.ratings.fits import newton, score_and_information
 
     gains: dict[int, float] = {}
     for question in sorted({p.question for p in rows}):

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from arena.planning import Plan, PlanPoint, sentences
+from arena.ratings.planning import Plan, PlanPoint, sentences
 
 SHOWN = 12
 """Pairs of a question printed at most; the file holds all."""
@@ -25,7 +25,7 @@ SHOWN = 12
 
 @contextmanager
 def rating(stages: int) -> Iterator[Callable[[str], None]]:
-    """A bar on stderr that moves with each stage of `arena.rate.rate`."""
+    """A bar on stderr that moves with each stage of `arena.ratings.rate.rate`."""
     columns = (
         SpinnerColumn(),
         BarColumn(20),
@@ -74,7 +74,7 @@ def show_plan(found: Plan, *, questions: int) -> None:
 
 
 def show_ratings(document: dict[str, Any]) -> None:
-    """Of a document as JSON has it (`arena.document.to_dict`)."""
+    """Of a document as JSON has it (`arena.ratings.document.to_dict`)."""
     console = Console()
     if document["simulated"]:
         console.print("SIMULATED VOTES: these ratings say nothing about the models", style="bold red")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from arena.battles import VoteTable, code_battles
+from arena.ratings.battles import VoteTable, code_battles
 from bench.records import OUTCOMES, Battle
 
 

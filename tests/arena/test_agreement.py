@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arena.agreement import agreement, krippendorff_alpha, rater_consistency, unit_counts
-from arena.battles import code_battles
-from arena.planning import Design, simulate_votes
-from arena.rate import Options, rate
-from arena.ratings import bradley_terry, count_votes, davidson
-from arena.uncertainty import covariance, marginal_errors
+from arena.ratings.agreement import agreement, krippendorff_alpha, rater_consistency, unit_counts
+from arena.ratings.battles import code_battles
+from arena.ratings.planning import Design, simulate_votes
+from arena.ratings.rate import Options, rate
+from arena.ratings.fits import bradley_terry, count_votes, davidson
+from arena.ratings.uncertainty import covariance, marginal_errors
 from bench.records import Battle
 
 # Krippendorff 2011, section C: four observers, twelve units, nominal; None: not judged. α = 0.743.

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from arena.cli import app
-from arena.planning import Design, simulate_votes
+from arena.ratings.planning import Design, simulate_votes
 from bench.records import Battle, InputError, iterate_rows
 from tests.arena.study import make_study
 

@@ -319,7 +319,7 @@ def test_exports_of_all_kinds_hold_the_same_votes(tmp_path, desk):
 
     import pyarrow.parquet as pq
 
-    from arena.votes_file import read_votes
+    from arena.ratings.votes_file import read_votes
 
     vote_all(desk, arrive(desk), "tie", 4)
     out = {kind: exchange.exported(desk.ballots, desk.prompts, kind) for kind in exchange.FORMATS}

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arena import planning
-from arena.planning import (
+from arena.ratings import planning
+from arena.ratings.planning import (
     Design,
     expected_chances,
     gap_for_rate,
@@ -18,7 +18,7 @@ from arena.planning import (
     population_fit,
     simulate_votes,
 )
-from arena.ratings import count_votes, davidson
+from arena.ratings.fits import count_votes, davidson
 from bench.records import InputError
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arena.battles import code_battles, select
-from arena.document import to_dict
-from arena.planning import Design, simulate_votes
-from arena.rate import Options, rate
-from arena.ratings import SCALE
+from arena.ratings.battles import code_battles, select
+from arena.ratings.document import to_dict
+from arena.ratings.planning import Design, simulate_votes
+from arena.ratings.rate import Options, rate
+from arena.ratings.fits import SCALE
 from bench.records import Battle, InputError
 
 QUICK = Options(bootstrap=50, shuffles=20)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.elo import elo, elo_add
-from arena.planning import Design, simulate_votes
-from arena.ratings import (
+from arena.ratings.elo import elo, elo_add
+from arena.ratings.planning import Design, simulate_votes
+from arena.ratings.fits import (
     SCALE,
     SeparationError,
     bradley_terry,
@@ -26,7 +26,7 @@ from arena.ratings import (
     score_and_information,
     to_ratings,
 )
-from arena.uncertainty import bread_of, marginal_errors
+from arena.ratings.uncertainty import bread_of, marginal_errors
 from bench.records import InputError
 
 

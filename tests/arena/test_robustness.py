@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from arena.planning import Design, simulate_votes
-from arena.ratings import count_votes, davidson
-from arena.robustness import condorcet_cycles, consistency_quartiles, few_votes, flipping_raters
-from arena.winrates import pair_rates
+from arena.ratings.planning import Design, simulate_votes
+from arena.ratings.fits import count_votes, davidson
+from arena.ratings.robustness import condorcet_cycles, consistency_quartiles, few_votes, flipping_raters
+from arena.ratings.winrates import pair_rates
 
 DESIGN = Design(strengths=(0.5, 0.1, -0.1, -0.5), raters=25, votes_per_rater=60, prompts=30, position=0.2)
 

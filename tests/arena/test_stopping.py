@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from arena.battles import select
-from arena.planning import Design, simulate_votes
-from arena.stopping import best_precision, holm, mixture_boundary, mixture_log_e, stopping
-from arena.winrates import pair_rates
+from arena.ratings.battles import select
+from arena.ratings.planning import Design, simulate_votes
+from arena.ratings.stopping import best_precision, holm, mixture_boundary, mixture_log_e, stopping
+from arena.ratings.winrates import pair_rates
 from bench.records import InputError
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arena.battles import select
-from arena.bootstrap import cluster_bootstrap
-from arena.planning import Design, population_fit, simulate_votes
-from arena.ratings import count_votes, davidson, log_likelihood
-from arena.uncertainty import (
+from arena.ratings.battles import select
+from arena.ratings.bootstrap import cluster_bootstrap
+from arena.ratings.planning import Design, population_fit, simulate_votes
+from arena.ratings.fits import count_votes, davidson, log_likelihood
+from arena.ratings.uncertainty import (
     bread_of,
     covariance,
     marginal_errors,
@@ -199,7 +199,7 @@ def test_bootstrap_by_rater_agrees_with_the_sandwich_and_does_not_depend_on_work
 
 def test_bootstrap_counts_are_the_weighted_votes(fit, table):
     """The two-stage product against one loop over votes, with the same multiplicities."""
-    from arena.bootstrap import _multiplicities, _Resampler
+    from arena.ratings.bootstrap import _multiplicities, _Resampler
 
     votes = select(table, table.outcome != 3)
     resample = _Resampler(votes, fit.size, "two-way")

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arena.battles import select
-from arena.planning import Design, expected_chances, gap_for_rate, simulate_votes
-from arena.uncertainty import t_quantile
-from arena.winrates import average_win_rates, both_bad_rates, detectable, equivalences, pair_rates, wilson
+from arena.ratings.battles import select
+from arena.ratings.planning import Design, expected_chances, gap_for_rate, simulate_votes
+from arena.ratings.uncertainty import t_quantile
+from arena.ratings.winrates import average_win_rates, both_bad_rates, detectable, equivalences, pair_rates, wilson
 
 DESIGN = Design(strengths=(0.5, 0.1, -0.1, -0.5), raters=25, votes_per_rater=60, prompts=30, position=0.2)
 

@@ -23,13 +23,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from arena.battles import VoteTable
-from arena.bootstrap import cluster_bootstrap
-from arena.elo import elo_add
-from arena.planning import Design, simulate_votes
-from arena.ratings import bradley_terry, count_votes, davidson
-from arena.uncertainty import covariance, rank_sets, simultaneous_differences
-from arena.votes_file import read_votes
+from arena.ratings.battles import VoteTable
+from arena.ratings.bootstrap import cluster_bootstrap
+from arena.ratings.elo import elo_add
+from arena.ratings.planning import Design, simulate_votes
+from arena.ratings.fits import bradley_terry, count_votes, davidson
+from arena.ratings.uncertainty import covariance, rank_sets, simultaneous_differences
+from arena.ratings.votes_file import read_votes
 
 
 def timed(call: Callable[[], Any]) -> tuple[dict[str, float], Any]:

@@ -3,7 +3,7 @@
 One vote between left l and right r, with d = strength_l − strength_r + position, has the probabilities
 left : right : tie = exp(d/2) : exp(−d/2) : exp(tie). Sources: Davidson 1970, JASA 65(329); position effect
 after Davidson and Beaver 1977, Biometrics 33(4). `both_bad` is no point on this scale: it is left out here
-and reported as a rate of its own (`arena.winrates`). Counts, not votes, enter: ten million cost as ten do.
+and reported as a rate of its own (`arena.ratings.winrates`). Counts, not votes, enter: ten million cost as ten do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.battles import TIE, VoteTable, blocks
+from arena.ratings.battles import TIE, VoteTable, blocks
 from bench.records import InputError
 
 Floats = NDArray[np.float64]

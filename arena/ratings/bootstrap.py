@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.battles import BOTH_BAD, VoteTable, select
-from arena.ratings import Fit, newton
-from arena.uncertainty import cluster_kind, compacted
+from arena.ratings.battles import BOTH_BAD, VoteTable, select
+from arena.ratings.fits import Fit, newton
+from arena.ratings.uncertainty import cluster_kind, compacted
 
 Floats = NDArray[np.float64]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.battles import BOTH_BAD, VoteTable, select
-from arena.ratings import count_votes
-from arena.uncertainty import cluster_kind, t_quantile, t_quantiles
+from arena.ratings.battles import BOTH_BAD, VoteTable, select
+from arena.ratings.fits import count_votes
+from arena.ratings.uncertainty import cluster_kind, t_quantile, t_quantiles
 
 Floats = NDArray[np.float64]
 
@@ -170,7 +170,7 @@ def group_variances(
     table: VoteTable, group: NDArray[np.integer], influence: Floats, groups: int, copies: int = 1
 ) -> tuple[Floats, Floats]:
     """(groups,) clustered variance of each group's sum of influences, two-way never below vote-level (see
-    `arena.uncertainty`); and the clusters behind it, of the dimension with fewer. A dimension is passed over
+    `arena.ratings.uncertainty`); and the clusters behind it, of the dimension with fewer. A dimension is passed over
     for a group that saw one cluster of it, or whose every vote is a cluster; infinite: none was left.
 
     The clusters of the group and not of the table: with 40 raters of whom 5 judged a pair, Student's t of 39

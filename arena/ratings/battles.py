@@ -1,5 +1,5 @@
 """A votes table in integers: what every fit, interval and bootstrap reads; made of the arena's battles here,
-of anybody's file in `arena.votes_file`."""
+of anybody's file in `arena.ratings.votes_file`."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.battles import BOTH_BAD, VoteTable, blocks, select
-from arena.ratings import Fit, assemble, probabilities
+from arena.ratings.battles import BOTH_BAD, VoteTable, blocks, select
+from arena.ratings.fits import Fit, assemble, probabilities
 from bench.records import InputError, unknown
 
 Floats = NDArray[np.float64]

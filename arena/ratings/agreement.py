@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.battles import VoteTable, select
-from arena.winrates import clustered_rates
+from arena.ratings.battles import VoteTable, select
+from arena.ratings.winrates import clustered_rates
 
 Floats = NDArray[np.float64]
 

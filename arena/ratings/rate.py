@@ -1,4 +1,4 @@
-"""Votes → the ratings document (`arena.document`): estimates, intervals and checks of each question."""
+"""Votes → the ratings document (`arena.ratings.document`): estimates, intervals and checks of each question."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.agreement import agreement
-from arena.battles import BOTH_BAD, VoteTable, ratable, reweighted, select
-from arena.bootstrap import cluster_bootstrap
-from arena.document import (
+from arena.ratings.agreement import agreement
+from arena.ratings.battles import BOTH_BAD, VoteTable, ratable, reweighted, select
+from arena.ratings.bootstrap import cluster_bootstrap
+from arena.ratings.document import (
     BootstrapBlock,
     Interval,
     PlainRating,
@@ -23,10 +23,10 @@ from arena.document import (
     Robustness,
     Slice,
 )
-from arena.elo import EloAdd, elo_add
-from arena.ratings import CENTRE, SCALE, Fit, bradley_terry, count_votes, davidson, to_ratings
-from arena.robustness import condorcet_cycles, consistency_quartiles, few_votes, flipping_raters
-from arena.rows import (
+from arena.ratings.elo import EloAdd, elo_add
+from arena.ratings.fits import CENTRE, SCALE, Fit, bradley_terry, count_votes, davidson, to_ratings
+from arena.ratings.robustness import condorcet_cycles, consistency_quartiles, few_votes, flipping_raters
+from arena.ratings.rows import (
     average_rows,
     difference_rows,
     elo_rows,
@@ -36,9 +36,9 @@ from arena.rows import (
     rating_rows,
     win_rate_rows,
 )
-from arena.stopping import stopping
-from arena.uncertainty import Covariance, cluster_kind, covariance, simultaneous_differences
-from arena.winrates import PairRates, pair_rates
+from arena.ratings.stopping import stopping
+from arena.ratings.uncertainty import Covariance, cluster_kind, covariance, simultaneous_differences
+from arena.ratings.winrates import PairRates, pair_rates
 from bench.records import InputError, unknown
 
 Stage = Callable[[str], None]
@@ -63,7 +63,7 @@ class Options:
     anchor: str | None = None
     """Contender that stands at 1000; None: the mean of all."""
     weights: str = "votes"
-    """`votes`, `raters` or `propensity`: see `arena.battles.reweighted`."""
+    """`votes`, `raters` or `propensity`: see `arena.ratings.battles.reweighted`."""
     penalty: float = 0.0
     """Above 0: a normal prior of that precision on the strengths keeps separated votes finite."""
     position: bool = True

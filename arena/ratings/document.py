@@ -20,7 +20,7 @@
     bootstrap:     {kind, replicates, unbounded, intervals: [{contender, low, high}]} or null
     by_category, by_challenge, by_rater_group: {level: {n, note, ratings, win_rates, average_win_rates}}
     robustness:    {few_votes, flipping_raters, condorcet, consistency_quartiles}
-    agreement:     see arena.agreement.Agreement}}}
+    agreement:     see arena.ratings.agreement.Agreement}}}
 ```
 
 Ratings, differences and their intervals are in points (400 points: odds of 10 to 1); rates are shares in
@@ -34,9 +34,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from arena.agreement import Agreement
-from arena.robustness import Cycles, FewVotes
-from arena.stopping import PairDecision
+from arena.ratings.agreement import Agreement
+from arena.ratings.robustness import Cycles, FewVotes
+from arena.ratings.stopping import PairDecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.agreement import rater_consistency
-from arena.battles import BOTH_BAD, VoteTable, select
-from arena.ratings import Fit, count_votes, davidson
-from arena.uncertainty import bread_of, score_tables
-from arena.winrates import PairRates
+from arena.ratings.agreement import rater_consistency
+from arena.ratings.battles import BOTH_BAD, VoteTable, select
+from arena.ratings.fits import Fit, count_votes, davidson
+from arena.ratings.uncertainty import bread_of, score_tables
+from arena.ratings.winrates import PairRates
 from bench.records import InputError
 
 Floats = NDArray[np.float64]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.battles import BOTH_BAD, VoteTable, select
-from arena.winrates import PairRates, pair_rates
+from arena.ratings.battles import BOTH_BAD, VoteTable, select
+from arena.ratings.winrates import PairRates, pair_rates
 from bench.records import InputError, unknown
 
 Floats = NDArray[np.float64]

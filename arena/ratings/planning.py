@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.battles import VoteTable
-from arena.ratings import Fit, count_votes, davidson
-from arena.uncertainty import covariance, simultaneous_differences, t_quantile
-from arena.winrates import wilson
+from arena.ratings.battles import VoteTable
+from arena.ratings.fits import Fit, count_votes, davidson
+from arena.ratings.uncertainty import covariance, simultaneous_differences, t_quantile
+from arena.ratings.winrates import wilson
 from bench.records import InputError
 
 Floats = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Arrays → rows of the ratings document (`arena.document`): logits to points, codes to names, nan to None."""
+"""Arrays → rows of the ratings document (`arena.ratings.document`): logits to points, codes to names, nan to None."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.battles import VoteTable
-from arena.document import (
+from arena.ratings.battles import VoteTable
+from arena.ratings.document import (
     AverageRow,
     DifferenceRow,
     EloRow,
@@ -19,10 +19,10 @@ from arena.document import (
     RatingRow,
     WinRateRow,
 )
-from arena.elo import EloAdd
-from arena.ratings import SCALE, Fit, to_ratings
-from arena.uncertainty import Covariance, Differences, marginal_errors, rank_sets, t_quantile
-from arena.winrates import PairRates, average_win_rates, both_bad_rates, detectable, equivalences, left_rate
+from arena.ratings.elo import EloAdd
+from arena.ratings.fits import SCALE, Fit, to_ratings
+from arena.ratings.uncertainty import Covariance, Differences, marginal_errors, rank_sets, t_quantile
+from arena.ratings.winrates import PairRates, average_win_rates, both_bad_rates, detectable, equivalences, left_rate
 
 Floats = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.battles import BOTH_BAD, VoteTable, select
+from arena.ratings.battles import BOTH_BAD, VoteTable, select
 from bench.records import InputError
 
 Floats = NDArray[np.float64]
