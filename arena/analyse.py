@@ -130,8 +130,8 @@ def rate_votes(
     """
     from arena.ratings.document import to_dict
     from arena.ratings.rate import Options, rate, stages
-    from arena.show import rating, show_ratings
     from arena.ratings.votes_file import read_votes
+    from arena.show import rating, show_ratings
     from bench.store import write_bytes
 
     if (study is None) == (votes is None):
@@ -167,8 +167,8 @@ def _study_votes(
     name: str, weights: str, results: Path, database: str | None
 ) -> tuple[Study, VoteTable, Path]:
     """A study, its votes, which are also written to its battles.jsonl, and its folder."""
-    from arena.ratings.battles import code_battles
     from arena.exchange import collect
+    from arena.ratings.battles import code_battles
     from bench.records import to_json
     from bench.store import write_bytes
 

@@ -311,8 +311,8 @@ def asked_of(pair: Row[Any]) -> int:
 
 def decided_pairs(ballots: Ballots, prompts: Mapping[str, Prompt]) -> set[tuple[str, str, str]]:
     """Question, first and second of every pair whose better contender is known (`arena.ratings.stopping`)."""
-    from arena.ratings.battles import code_battles
     from arena.exchange import collect
+    from arena.ratings.battles import code_battles
     from arena.ratings.stopping import stopping
 
     with ballots.reading() as tx:

@@ -22,7 +22,14 @@ from arena.ratings.document import (
 from arena.ratings.elo import EloAdd
 from arena.ratings.fits import SCALE, Fit, to_ratings
 from arena.ratings.uncertainty import Covariance, Differences, marginal_errors, rank_sets, t_quantile
-from arena.ratings.winrates import PairRates, average_win_rates, both_bad_rates, detectable, equivalences, left_rate
+from arena.ratings.winrates import (
+    PairRates,
+    average_win_rates,
+    both_bad_rates,
+    detectable,
+    equivalences,
+    left_rate,
+)
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.ratings.battles import BOTH_BAD, KINDS, LEFT, RIGHT, TIE, VoteTable, code_battles, coded_table, encoded
+from arena.ratings.battles import (
+    BOTH_BAD,
+    KINDS,
+    LEFT,
+    RIGHT,
+    TIE,
+    VoteTable,
+    code_battles,
+    coded_table,
+    encoded,
+)
 from bench.records import Battle, InputError, iterate_rows, unknown
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import pytest
 
 from arena.ratings.agreement import agreement, krippendorff_alpha, rater_consistency, unit_counts
 from arena.ratings.battles import code_battles
+from arena.ratings.fits import bradley_terry, count_votes, davidson
 from arena.ratings.planning import Design, simulate_votes
 from arena.ratings.rate import Options, rate
-from arena.ratings.fits import bradley_terry, count_votes, davidson
 from arena.ratings.uncertainty import covariance, marginal_errors
 from bench.records import Battle
 

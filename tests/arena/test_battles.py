@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.ratings.battles import code_battles, ratable, reweighted, select
 from arena.exchange import _csv, _parquet
+from arena.ratings.battles import code_battles, ratable, reweighted, select
 from arena.ratings.votes_file import read_votes
 from bench.records import Battle, InputError, to_json
 

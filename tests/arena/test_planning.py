@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from arena.ratings import planning
+from arena.ratings.fits import count_votes, davidson
 from arena.ratings.planning import (
     Design,
     expected_chances,
@@ -18,7 +19,6 @@ from arena.ratings.planning import (
     population_fit,
     simulate_votes,
 )
-from arena.ratings.fits import count_votes, davidson
 from bench.records import InputError
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from arena.ratings.battles import code_battles, select
 from arena.ratings.document import to_dict
+from arena.ratings.fits import SCALE
 from arena.ratings.planning import Design, simulate_votes
 from arena.ratings.rate import Options, rate
-from arena.ratings.fits import SCALE
 from bench.records import Battle, InputError
 
 QUICK = Options(bootstrap=50, shuffles=20)

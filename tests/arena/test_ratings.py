@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arena.ratings.elo import elo, elo_add
-from arena.ratings.planning import Design, simulate_votes
 from arena.ratings.fits import (
     SCALE,
     SeparationError,
@@ -26,6 +25,7 @@ from arena.ratings.fits import (
     score_and_information,
     to_ratings,
 )
+from arena.ratings.planning import Design, simulate_votes
 from arena.ratings.uncertainty import bread_of, marginal_errors
 from bench.records import InputError
 

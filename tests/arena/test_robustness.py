@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from arena.ratings.planning import Design, simulate_votes
 from arena.ratings.fits import count_votes, davidson
+from arena.ratings.planning import Design, simulate_votes
 from arena.ratings.robustness import condorcet_cycles, consistency_quartiles, few_votes, flipping_raters
 from arena.ratings.winrates import pair_rates
 

@@ -10,8 +10,8 @@ import pytest
 
 from arena.ratings.battles import select
 from arena.ratings.bootstrap import cluster_bootstrap
-from arena.ratings.planning import Design, population_fit, simulate_votes
 from arena.ratings.fits import count_votes, davidson, log_likelihood
+from arena.ratings.planning import Design, population_fit, simulate_votes
 from arena.ratings.uncertainty import (
     bread_of,
     covariance,

@@ -11,7 +11,14 @@ import pytest
 from arena.ratings.battles import select
 from arena.ratings.planning import Design, expected_chances, gap_for_rate, simulate_votes
 from arena.ratings.uncertainty import t_quantile
-from arena.ratings.winrates import average_win_rates, both_bad_rates, detectable, equivalences, pair_rates, wilson
+from arena.ratings.winrates import (
+    average_win_rates,
+    both_bad_rates,
+    detectable,
+    equivalences,
+    pair_rates,
+    wilson,
+)
 
 DESIGN = Design(strengths=(0.5, 0.1, -0.1, -0.5), raters=25, votes_per_rater=60, prompts=30, position=0.2)
 

@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from arena.ratings.battles import VoteTable
 from arena.ratings.bootstrap import cluster_bootstrap
 from arena.ratings.elo import elo_add
-from arena.ratings.planning import Design, simulate_votes
 from arena.ratings.fits import bradley_terry, count_votes, davidson
+from arena.ratings.planning import Design, simulate_votes
 from arena.ratings.uncertainty import covariance, rank_sets, simultaneous_differences
 from arena.ratings.votes_file import read_votes
 
