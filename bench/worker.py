@@ -43,7 +43,7 @@ BACKLOG = 3
 
 
 class Pipeline(Protocol):
-    """What generation needs of `bench.models.pipelines.Pipeline`."""
+    """What generation needs of `bench.models.staged.Pipeline`."""
 
     def encode(self, texts: Sequence[str], contender: Contender) -> list[Any]: ...
     def denoise(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.models.pipelines import Pipeline
+from bench.models.staged import Pipeline
 from bench.models.table import Model, contender, strength_problem
 from bench.records import Contender, InputError
 

@@ -53,13 +53,6 @@ def weights_path() -> Path | None:
     return WEIGHTS if all((WEIGHTS / part).is_file() for part in parts) else None
 
 
-def encoder(name: str, device: str = "cpu"):
-    """An instrument as an extractor of `bench.metrics.features`; see bench.miniature.encoders."""
-    from bench.miniature import encoders
-
-    return encoders.encoder(name, device)
-
-
 def load_classifier(device: str = "cpu"):
     """The shipped scene classifier, float32, eval mode. FileNotFoundError if the weights are missing."""
     from safetensors.torch import load_file

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.models.entries import Model, Recipe, Scheduler, Weights
 from bench.models.families import FAMILIES, library_class
-from bench.models.pipelines import Pipeline, quiet
+from bench.models.staged import Pipeline, quiet
 from bench.models.weights import base_folder, overlay_file, own_folder, variant_of
 from bench.records import InputError
 

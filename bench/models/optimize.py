@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.records import unknown
 
 if TYPE_CHECKING:
-    from bench.models.pipelines import Pipeline
+    from bench.models.staged import Pipeline
 
 LEVELS = {
     "none": "diffusers as it is",

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 from bench.metrics import estimates, frechet
 from bench.metrics.estimates import STATISTICS, Inputs
-from bench.miniature import captions, instruments, prompt_set, world
+from bench.miniature import captions, encoders, instruments, prompt_set, world
 
 N = 64
 pytestmark = pytest.mark.skipif(
@@ -49,7 +49,7 @@ def scenes(texts: list[str]) -> list[Image.Image]:
 
 @pytest.fixture(scope="module")
 def networks() -> dict[str, Any]:
-    return {name: instruments.encoder(name) for name in ("mini-features", "mini-clip", "mini-scene")}
+    return {name: encoders.encoder(name) for name in ("mini-features", "mini-clip", "mini-scene")}
 
 
 def rows(network: Any, images: list[Image.Image]) -> np.ndarray:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from bench.miniature import captions, instruments, prompt_set, world
+from bench.miniature import captions, encoders, instruments, prompt_set, world
 from bench.miniature.evaluate import wilson
 from bench.miniature.instruments import Seen, judge
 from bench.miniature.world import Thing
@@ -97,7 +97,7 @@ def test_the_share_of_attributes_agrees_with_the_answers(truth):
     from PIL import Image
 
     images, texts = truth
-    network = instruments.encoder("mini-scene")
+    network = encoders.encoder("mini-scene")
     batch = torch.stack([network.prepare(Image.fromarray(image)) for image in images])
     asked, cut = network.texts(texts)
     share = (network.images(batch) * asked).sum(1)
@@ -116,7 +116,7 @@ def test_larger_pictures_are_read_as_small_ones(truth):
 
 def test_an_unknown_instrument_and_wrong_pictures_are_refused():
     with pytest.raises(ValueError, match="no miniature instrument 'x'"):
-        instruments.encoder("x")
+        encoders.encoder("x")
     with pytest.raises(ValueError, match="uint8"):
         instruments.as_tensor(np.zeros((2, 64, 64, 3)))
     with pytest.raises(ValueError, match="2 images but 1 captions"):

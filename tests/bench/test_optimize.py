@@ -9,7 +9,8 @@ import torch
 from bench.models import tiny
 from bench.models.architectures import fill, flops, meta_parts, random_pipeline
 from bench.models.optimize import make_half_safe
-from bench.models.pipelines import Pipeline, load
+from bench.models.pipelines import load
+from bench.models.staged import Pipeline
 from bench.models.table import MODELS, contender
 from bench.records import InputError
 

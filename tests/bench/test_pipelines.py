@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.models.pipelines import Pipeline, load
+from bench.models.pipelines import load
+from bench.models.staged import Pipeline
 from bench.models.table import MODELS, Model, Recipe, Weights, contender
 from bench.models.weights import own_folder
 from bench.records import Contender, InputError

@@ -23,7 +23,8 @@ import torch
 
 from bench.models.architectures import flops
 from bench.models.optimize import LEVELS
-from bench.models.pipelines import Pipeline, load
+from bench.models.pipelines import load
+from bench.models.staged import Pipeline
 from bench.models.table import MODELS, contender
 from bench.records import Contender
 

@@ -59,4 +59,4 @@ def load(located: Located, device: str = "cpu") -> Any:
         return judges.ImageReward(path, device)
     if kind == "instructblip":
         return judges.InstructBlip(path, located.extractor.captions, device)
-    return importlib.import_module("bench.miniature.instruments").encoder(located.name, device)
+    return importlib.import_module("bench.miniature.encoders").encoder(located.name, device)

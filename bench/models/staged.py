@@ -1,0 +1,371 @@
+"""A loaded model in stages: texts to embeddings, noise to latents, latents to pixels.
+
+The loops are those of diffusers' own pipelines, called with ready embeddings and `output_type="latent"`, so
+that a number measured here is a number of the library people use. What is ours: each image's noise comes from
+its own CPU generator, so that it is the same on every device and beside any neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.models.entries import Model, Recipe
+from bench.models.families import FAMILIES, guided
+from bench.records import Contender, InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """What a text encoder made of one prompt. Cacheable: a prompt's is the same for every image of it."""
+
+    tensors: Mapping[str, Any]
+    """Call argument → tensor without the batch dimension, on the pipeline's device."""
+    truncated: bool
+    """The caption was longer than an encoder takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latents:
+    tensor: Any
+    """(n, …) on the device; pixels in [-1, 1] for models without a decoder."""
+    size: int
+    """Side of the picture it will be, pixels."""
+
+
+class Pipeline:
+    """A loaded model, as `bench.models.pipelines.load` makes it. Not safe to share between threads: schedulers
+    hold state."""
+
+    def __init__(
+        self, model: Model, pipe: Any, device: str, stages: Sequence[Any] = (), load_recipe: Any = None
+    ) -> None:
+        self.model = model
+        self.family = FAMILIES[model.pipeline]
+        self.pipe: Any = pipe
+        self.device = device
+        self.stages = tuple(stages)
+        self.upcasts = 0
+        """Decodings that had to be done again in float32 (`--optimize exact` with float16)."""
+        self._edit: Any = None
+        self._negative: Embedding | None = None
+        self._load_recipe: Callable[[Pipeline, Recipe], None] | None = load_recipe
+        self._recipe: int | None = None
+
+    # Texts
+
+    def encode(self, texts: Sequence[str], contender: Contender | None = None) -> list[Embedding]:
+        """One embedding a text, in one encoder call: the caller keeps its shape where bytes must not move.
+
+        They serve every contender of this model.
+        """
+        import torch
+
+        with torch.inference_mode():
+            rows: list[dict[str, Any]] = self._rows(list(texts))
+        return [
+            Embedding(tensors=row, truncated=self.is_truncated(text))
+            for row, text in zip(rows, texts, strict=True)
+        ]
+
+    def _rows(self, texts: list[str]) -> list[dict[str, Any]]:
+        batch = self.family.encode(self.pipe, texts, self.model.options)
+        for number, stage in enumerate(self.stages):
+            if getattr(stage, "text_encoder", None) is not None:
+                embeds, _ = stage.encode_prompt(texts, stage._execution_device, 1, False)  # pyright: ignore[reportGeneralTypeIssues]
+                batch[f"stage{number}"] = embeds
+        return [{name: rows[i] for name, rows in batch.items()} for i in range(len(texts))]
+
+    def is_truncated(self, text: str) -> bool:
+        """True if any of the model's tokenizers would cut the text."""
+        for name, bound in self._bounds():
+            tokenizer = getattr(self.pipe, name)
+            if len(tokenizer(text, truncation=False, verbose=False).input_ids) > bound:
+                return True
+        return False
+
+    def _bounds(self) -> list[tuple[str, int]]:
+        """(tokenizer, tokens it keeps); the T5 and language-model encoders take the call's bound."""
+        bounds = []
+        for name in ("tokenizer", "tokenizer_2", "tokenizer_3"):
+            tokenizer = getattr(self.pipe, name, None)
+            if tokenizer is None:
+                continue
+            asked = self.model.options.get("max_sequence_length")
+            is_clip = type(tokenizer).__name__.startswith("CLIP")
+            bound = tokenizer.model_max_length if is_clip or asked is None else asked
+            bounds.append((name, 77 if self.model.pipeline == "IFPipeline" else bound))
+        return bounds
+
+    def _empty(self, like: Embedding) -> Embedding:
+        """The empty prompt's embedding, for guidance; SDXL base wants zeros instead."""
+        import torch
+
+        if self._negative is None:
+            if self.pipe.config.get("force_zeros_for_empty_prompt"):
+                zeros = {name: torch.zeros_like(row) for name, row in like.tensors.items()}
+                self._negative = Embedding(tensors=zeros, truncated=False)
+            else:
+                self._negative = self.encode([""])[0]
+        return self._negative
+
+    # Noise to latents
+
+    def denoise(
+        self,
+        embeddings: Sequence[Embedding],
+        seeds: Sequence[int],
+        contender: Contender,
+        *,
+        on_step: Callable[[int], None] | None = None,
+        references: np.ndarray | None = None,
+        strength: float | None = None,
+    ) -> Latents:
+        """One latent an embedding and seed, in one batch. on_step(i) is called after each forward.
+
+        references: uint8 (n, h, w, 3), with strength in (0, 1]: pictures from pictures.
+        """
+        import torch
+
+        if len(embeddings) != len(seeds):
+            raise ValueError(f"{len(embeddings)} embeddings for {len(seeds)} seeds")
+        self.prepare(contender)
+        recipe = self.model.recipes.get(contender.steps or 0)
+        generators = [torch.Generator(device="cpu").manual_seed(seed) for seed in seeds]
+        steps = _Counter(on_step)
+        call: dict[str, Any] = {
+            "num_inference_steps": contender.steps,
+            "guidance_scale": contender.guidance,
+            "generator": generators,
+            "output_type": self.family.latent,
+            **self.model.options,
+            **self.family.extra(contender.steps or 0),
+            **self._conditioning(embeddings, contender.guidance or 0.0),
+            **steps.hook(self.family.callback),
+        }
+        if recipe is not None and recipe.timesteps:
+            call["timesteps"] = list(recipe.timesteps)
+        with torch.inference_mode():
+            if references is None:
+                call |= self._start(generators, contender)
+                out = self.family.run(self.pipe, call)
+            else:
+                call |= self._reference(references, strength, contender)
+                out = self._editor()(**call).images
+            for number, stage in enumerate(self.stages):
+                out = self._next_stage(number, stage, out, embeddings, generators, steps)
+        return Latents(tensor=out, size=contender.size)
+
+    def _conditioning(self, embeddings: Sequence[Embedding], guidance: float) -> dict[str, Any]:
+        import torch
+
+        def stacked(rows: Sequence[Embedding], name: str) -> Any:
+            tensors = [row.tensors[name].to(self.device) for row in rows]
+            return tensors if self.model.pipeline == "ZImagePipeline" else torch.stack(tensors)
+
+        names = [name for name in embeddings[0].tensors if not name.startswith("stage")]
+        call = {name: stacked(embeddings, name) for name in names}
+        if guided(self.model.pipeline, self.denoiser, guidance):
+            empty = [self._empty(embeddings[0])] * len(embeddings)
+            call |= {argument: stacked(empty, name) for name, argument in self.family.negative.items()}
+        return call
+
+    def _start(self, generators: list[Any], contender: Contender) -> dict[str, Any]:
+        """Size and first noise. Drawn in float32 whatever the dtype: the same noise for every precision."""
+        import torch
+
+        side = contender.size
+        call: dict[str, Any] = {"height": side, "width": side}
+        if not self.family.square:
+            return {}
+        if self.family.noise == "pipeline":
+            return call
+        channels = self.denoiser.config.in_channels
+        if self.family.noise == "packed":
+            channels //= 4
+        edge = side // self.pipe.vae_scale_factor
+        noise = torch.cat([torch.randn((1, channels, edge, edge), generator=g) for g in generators])
+        if self.family.noise == "packed":
+            noise = self.pipe._pack_latents(noise, len(generators), channels, edge, edge)
+        kept = torch.float32 if self.model.pipeline == "ZImagePipeline" else self.denoiser.dtype
+        return call | {"latents": noise.to(self.device, kept)}
+
+    def _editor(self) -> Any:
+        """The image-to-image pipeline over the same parts."""
+        if self._edit is None:
+            if not self.family.edit:
+                raise InputError(f"model '{self.model.name}' cannot make pictures from pictures")
+            import diffusers
+
+            self._edit = quiet(getattr(diffusers, self.family.edit)(**self.pipe.components))
+        self._edit.register_modules(scheduler=self.pipe.scheduler)
+        return self._edit
+
+    def _reference(
+        self, references: np.ndarray, strength: float | None, contender: Contender
+    ) -> dict[str, Any]:
+        from PIL import Image
+
+        if strength is None:
+            raise ValueError("references need a strength")
+        side = (contender.size, contender.size)
+        pictures = [Image.fromarray(picture) for picture in references]
+        pictures = [p if p.size == side else p.resize(side, Image.Resampling.LANCZOS) for p in pictures]
+        call: dict[str, Any] = {"image": pictures, "strength": strength}
+        if self.family.denoiser == "transformer" and self.model.pipeline != "AmusedPipeline":
+            call |= {"height": side[1], "width": side[0]}
+        return call
+
+    def _next_stage(
+        self, number: int, stage: Any, images: Any, embeddings: Sequence[Embedding], generators: list[Any],
+        steps: _Counter,
+    ) -> Any:  # fmt: skip
+        """One later stage of the IF cascade. Source: the two-then-upscale recipe of its model card."""
+        import torch
+
+        entry = self.model.stages[number]
+        is_upscaler = getattr(stage, "vae", None) is not None
+        name = f"stage{number}" if is_upscaler else "prompt_embeds"
+        like = next(stage.unet.parameters())
+        embeds = torch.stack([row.tensors[name] for row in embeddings]).to(like)
+        call: dict[str, Any] = {
+            "prompt_embeds": embeds,
+            # the upscaler guesses the range of a tensor from its values: [0, 1] is never guessed wrong
+            "image": ((images / 2 + 0.5).clamp(0, 1) if is_upscaler else images).to(like),
+            "num_inference_steps": entry.steps,
+            "guidance_scale": entry.guidance,
+            "noise_level": entry.noise_level,
+            "generator": generators,
+            "output_type": "latent" if is_upscaler else "pt",
+            **steps.hook("callback"),
+        }
+        if entry.guidance > 1:
+            empty = self._empty(embeddings[0]).tensors[name].to(like)
+            call["negative_prompt_embeds"] = empty.expand_as(embeds)
+        if not is_upscaler:
+            call |= {"height": entry.size, "width": entry.size}
+        return stage(**call).images
+
+    # Latents to pixels
+
+    def decode(self, latents: Latents) -> np.ndarray:
+        """uint8 (n, h, w, 3)."""
+        return self.decode_later(latents)()
+
+    def decode_later(self, latents: Latents) -> Callable[[], np.ndarray]:
+        """Starts decoding. What comes back waits for the pixels, uint8 (n, h, w, 3), from any thread: on a GPU
+        the next batch can be launched first.
+        """
+        import torch
+
+        with torch.inference_mode():
+            last = self.stages[-1] if self.stages else self.pipe
+            pixels = self._decoded(last, latents)
+            pixels = (pixels.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+            pixels = pixels.permute(0, 2, 3, 1).contiguous()
+            if not self.device.startswith("cuda"):
+                return pixels.numpy
+            host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
+            host.copy_(pixels, non_blocking=True)
+            copied = torch.cuda.Event()
+            copied.record()
+
+        def wait() -> np.ndarray:
+            copied.synchronize()
+            return host.numpy()
+
+        return wait
+
+    def _decoded(self, pipe: Any, latents: Latents) -> Any:
+        import torch
+
+        if self.stages and getattr(pipe, "vae", None) is not None:
+            return FAMILIES["StableDiffusionPipeline"].decode(pipe, latents.tensor, latents.size)
+        vae = getattr(pipe, self.family.vae) if self.family.vae else None
+        if vae is not None and vae.dtype == torch.float16 and vae.config.get("force_upcast"):
+            if getattr(vae, "half_is_safe", False):
+                pixels = self.family.decode(pipe, latents.tensor, latents.size)
+                if bool(torch.isfinite(pixels).all()):
+                    return pixels
+                self.upcasts += 1
+            vae.to(torch.float32)  # as diffusers does: this decoder overflows in float16
+        return self.family.decode(pipe, latents.tensor, latents.size)
+
+    # The rest
+
+    @property
+    def denoiser(self) -> Any:
+        return getattr(self.pipe, self.family.denoiser)
+
+    def prepare(self, contender: Contender) -> None:
+        """Loads what this step count alone needs (a checkpoint, a LoRA, a scheduler). Idempotent."""
+        if self.model.recipes and self._recipe != contender.steps:
+            assert self._load_recipe is not None
+            assert contender.steps is not None
+            self._load_recipe(self, self.model.recipes[contender.steps])
+            self._recipe = contender.steps
+
+    def forward_batch(self, contender: Contender) -> int:
+        """Network rows an image and forward: 2 with classifier-free guidance, else 1."""
+        return 2 if guided(self.model.pipeline, self.denoiser, contender.guidance or 0.0) else 1
+
+    def synchronize(self) -> None:
+        """Waits for the device: a clock read before this reads nothing."""
+        if self.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.synchronize(self.device)
+
+    def memory_peak(self) -> int | None:
+        """Bytes allocated at most since the last call; None on a CPU."""
+        if not self.device.startswith("cuda"):
+            return None
+        import torch
+
+        peak = torch.cuda.max_memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        return peak
+
+    def close(self) -> None:
+        """Drops the weights, on the device too."""
+        self.pipe = self._edit = self._negative = None
+        self.stages = ()
+        if self.device.startswith("cuda"):
+            import gc
+
+            import torch
+
+            gc.collect()
+            torch.cuda.empty_cache()
+
+
+class _Counter:
+    """Numbers the forwards of one generation, over all stages of a cascade."""
+
+    def __init__(self, on_step: Callable[[int], None] | None) -> None:
+        self.on_step = on_step
+        self.done = 0
+
+    def hook(self, name: str) -> dict[str, Any]:
+        if self.on_step is None:
+            return {}
+        if name == "callback":
+            return {"callback": self._old, "callback_steps": 1}
+        return {"callback_on_step_end": self._new, "callback_on_step_end_tensor_inputs": []}
+
+    def _old(self, step: int, timestep: int, latents: Any) -> None:
+        assert self.on_step is not None
+        self.on_step(self.done)
+        self.done += 1
+
+    def _new(self, pipe: Any, step: int, timestep: int, tensors: dict[str, Any]) -> dict[str, Any]:
+        self._old(step, timestep, None)
+        return {}
+
+
+def quiet(pipe: Any) -> Any:
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
