@@ -135,10 +135,15 @@ def train_encoder(
     seed: int,
     device: str,
 ) -> Any:
-    """The encoder gives the codes; its posterior's variance is a constant."""
+    """The encoder gives the codes; its posterior's variance is a constant. The decoder stays as it came."""
     import torch
 
     torch.manual_seed(seed)
+    decoder = {
+        name: value.clone()
+        for name, value in vae.state_dict().items()
+        if name.startswith(("decoder.", "post_quant_conv."))
+    }
     vae.requires_grad_(False)
     vae.encoder.requires_grad_(True)
     vae.encoder.compile(dynamic=False)
@@ -157,4 +162,5 @@ def train_encoder(
     done = train_stage(
         "encoder", folder, vae, loss_of, steps=steps, peak=3e-3, seed=seed, ema_decay=0.99, device=device
     )
+    done.load_state_dict(done.state_dict() | decoder)  # a checkpoint has the decoder of its day
     return done.requires_grad_(False)
