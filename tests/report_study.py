@@ -220,11 +220,21 @@ def ratings_document(contenders: tuple[str, ...], *, simulated: bool) -> dict[st
             }
             for name, value in strength.items()
         ]  # fmt: skip
-        wins = []
+        wins, same, told = [], [], []
         for i, a in enumerate(contenders):
             for b in contenders[i + 1 :]:
                 rate = 1 / (1 + 10 ** ((strength[b] - strength[a]) / 400))
-                wins.append({"a": a, "b": b, "rate": rate, "low": rate - 0.07, "high": rate + 0.07, "n": 50})
+                row = {"a": a, "b": b, "rate": rate, "low": rate - 0.07, "high": rate + 0.07, "n": 50}
+                wins.append({**row, "detectable": 10.0 + i})
+                gap = 100 * rate - 50
+                same.append(
+                    {"a": a, "b": b, "difference": gap, "low": gap - 6, "high": gap + 6, "margin": 3.0,
+                     "p_a_not_worse": 0.00004, "p_b_not_worse": 0.4, "p_equivalent": 0.4}
+                )  # fmt: skip
+                told.append(
+                    {**row, "low": rate - 0.2, "high": rate + 0.2, "p": 0.01, "p_adjusted": 0.03 * (i + 1),
+                     "decided": i == 0}
+                )  # fmt: skip
         average = [
             {
                 "contender": name,
@@ -243,11 +253,22 @@ def ratings_document(contenders: tuple[str, ...], *, simulated: bool) -> dict[st
         return {
             "ratings": ratings, "win_rates": wins, "n": 300, "n_raters": 12, "average_win_rates": average,
             "by_category": levels, "by_challenge": {}, "by_rater_group": {"friends of Ada": {"n": 300}},
-            "robustness": {"flipping_raters": [[f"{1:032x}", contenders[0]]]},
+            "equivalence": same, "stopping": told,
+            "robustness": {
+                "few_votes": {"votes": 7, "share": 7 / 300, "challenger": contenders[0]},
+                "flipping_raters": [[f"{1:032x}", contenders[0]]],
+                "condorcet": {"count": 2, "examples": [], "clear": 1, "winner": None},
+                "consistency_quartiles": [
+                    {"quartile": k, "consistency": 0.5 + 0.1 * k, "raters": 3, "votes": 75, "note": "",
+                     "ratings": {name: 1000.0 + (j == k // 3) for j, name in enumerate(contenders)}}
+                    for k in (1, 2, 3, 4)
+                ],
+            },
         }  # fmt: skip
 
     return {
         "simulated": simulated,
+        "anchor": "mean",
         "questions": {"alignment": question(0), "quality": question(5), "overall": question(2)},
     }
 

@@ -157,8 +157,8 @@ def win_cells(
     side = max(0.16, min(inches, 0.42))
     long = max((len(name) for name in columns), default=0)
     figure, (axes,) = new_figure(width, 0.5 + 0.055 * min(long, 28) + side * len(rows), theme)
-    size = max(2.5, min(6.5, 15 * inches))
-    roomy = inches > 0.5
+    size = max(2.5, min(6.5, 18 * inches))
+    roomy = inches > 0.4
     for i, row in enumerate(cells):
         for j, cell in enumerate(row):
             if cell is None or cell.value is None:
@@ -171,7 +171,7 @@ def win_cells(
             shown = interval(cell, 0) if roomy else ""
             axes.text(j, i - (0.16 if shown else 0), number(cell.value, 0), ha="center", va="center", fontsize=size,
                       color=theme.ink, weight=weight)  # fmt: skip
-            axes.text(j, i + 0.24, shown, ha="center", va="center", fontsize=4.6, color=theme.ink)
+            axes.text(j, i + 0.24, shown, ha="center", va="center", fontsize=5, color=theme.ink)
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(visible=False)

@@ -14,10 +14,11 @@ from bench.report.drawing import LIGHT, WIDTHS, by_night, save, svg
 from bench.report.drawings import Drawing, all_drawings
 from bench.report.findings import findings
 from bench.report.honesty import banners
+from bench.report.latex_tables import is_wide, latex, to_latex
 from bench.report.method import data_statement, method
 from bench.report.page import TEMPLATES, Shown, page
 from bench.report.results import Results, read_results
-from bench.report.table_forms import Table, latex, to_csv, to_latex, to_markdown
+from bench.report.table_forms import Table, to_csv, to_markdown
 from bench.store import StudyFolder, write_bytes
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ def build(folder: StudyFolder, *, columns: str = "one") -> Path:
     shown = []
     for drawing in drawings:
         widths = WIDTHS if drawing.on_page else (columns,)
-        drawn = {width: drawing.draw(width, LIGHT) for width in widths}
-        written += save(drawn[columns], folder.report / "figures" / drawing.name)
+        mine = "two" if drawing.broad else columns
+        drawn = {width: drawing.draw(width, LIGHT) for width in {*widths, mine}}
+        written += save(drawn[mine], folder.report / "figures" / drawing.name)
         sources = _sources(drawn) if drawing.on_page else {}
         shown.append(Shown(name=drawing.name, caption=drawing.caption, sources=sources))
     text, linked = page(results, made, shown)
@@ -101,6 +103,7 @@ def _tex(
         comment_start_string="<#", comment_end_string="#>", autoescape=False, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["latex"] = latex
+    short = [table for table in made if len(table.rows) <= LONGEST_FLOAT]
     return environment.get_template("report.tex.j2").render(
         title=latex(results.title),
         date=latex(str(results.run.get("finished") or "")[:10]),
@@ -110,7 +113,7 @@ def _tex(
         findings=findings(results),
         figures=drawings,
         wide=columns == "two",
-        tables=[table for table in made if len(table.rows) <= LONGEST_FLOAT],
+        tables=short if columns == "two" else sorted(short, key=is_wide),
         long=[table.name for table in made if len(table.rows) > LONGEST_FLOAT],
         cited=cited,
     )

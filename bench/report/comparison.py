@@ -137,7 +137,7 @@ def _ratings(results: Results) -> list[Measure]:
         "questions": list(results.questions),
         "display_size": results.display_size,
         "simulated": results.simulated_votes,
-        "anchor": (results.votes_method.get("options") or {}).get("anchor"),
+        "anchor": results.anchor,
     }
     return [
         Measure(

@@ -10,8 +10,9 @@ from bench.report import bars
 from bench.report.drawing import Style, Theme, styles
 from bench.report.figures import Point, quality_against_seconds
 from bench.report.metric_tables import label, metric_columns, people_on
+from bench.report.preferences import OVERALL
 from bench.report.published import TURBO_A100
-from bench.report.results import OVERALL, Results, model_of
+from bench.report.results import Results, model_of
 from bench.report.speed_tables import FELT_REFERENCE, throughput
 from bench.report.table_forms import DOWN, UP, Estimate
 from bench.report.timings import felt_of, seconds_an_image, stages_of
@@ -24,6 +25,8 @@ LATENCY_ROWS = 40
 """More bars than that are no longer read; the table has them all."""
 MOST_CELLS = 16
 """Contenders up to which a matrix of cells is drawn; beyond, the table has it."""
+MOST_NARROW = 8
+"""Cells beside each other that one column of a paper can hold in readable type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,8 @@ class Drawing:
     caption: str
     draw: Callable[[str, Theme], Figure]
     """Width and theme to figure."""
+    broad: bool = False
+    """One column of a paper is too narrow for it: its file is made for two."""
     on_page: bool = True
     """False: the page has the same as a table of cells; only the paper needs the drawing."""
 
@@ -105,27 +110,28 @@ def _matrix(results: Results) -> Drawing | None:
         caption=f"{simulated}Win rate of the row against the column, per cent, ties half. Bold: the 95% interval "
         "leaves 50% out.",
         on_page=False,
+        broad=len(names) > MOST_NARROW,
         draw=lambda width, theme: bars.win_cells(names, names, [row for _, row in cells], width, theme),
     )
 
 
 def _slices(results: Results, by: str) -> Drawing | None:
+    """Levels stand below each other where they are more than the contenders, so that cells stay readable."""
     levels = slice_rows(results, by)
-    if not levels or len(results.contenders) > MOST_CELLS:
+    if not levels or min(len(results.contenders), len(levels)) > MOST_CELLS:
         return None
     cells = slice_cells(results, by)
+    names, heads = [name for name, _ in cells], [part.level for part in levels]
+    body = [list(row) for _, row in cells]
+    if len(heads) > len(names):
+        names, heads, body = heads, names, [list(column) for column in zip(*body, strict=True)]
     simulated = "Simulated votes. " if results.simulated_votes else ""
     return Drawing(
         name=f"by-{by}",
         caption=f"{simulated}Mean win rate by {by}, per cent. Bold: the 95% interval leaves 50% out.",
         on_page=False,
-        draw=lambda width, theme: bars.win_cells(
-            [name for name, _ in cells],
-            [part.level for part in levels],
-            [row for _, row in cells],
-            width,
-            theme,
-        ),
+        broad=len(heads) > MOST_NARROW,
+        draw=lambda width, theme: bars.win_cells(names, heads, body, width, theme),
     )
 
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from bench.report.method import listed
-from bench.report.results import Preference, Results
+from bench.report.claims import claim_against, fragility
+from bench.report.preferences import Preference
+from bench.report.results import Results
 from bench.report.table_forms import interval, number
 from bench.report.timings import seconds_an_image
 from bench.report.vote_tables import wins_of
+from bench.report.words import listed
 
 
 def findings(results: Results) -> list[str]:
-    """First place, the chosen contender against the one people like best, the fastest; nothing without data."""
+    """First place and what it hangs on, the chosen contender against the one people like best, the fastest."""
     found = []
     headline = results.headline
     if headline and headline.ratings:
         by_whom = "Simulated votes: " if results.simulated_votes else ""
-        found += [
-            by_whom + words for words in (_first_place(headline), *_chosen_against_best(results, headline))
-        ]
-    return [
-        f"{words[:1].upper()}{words[1:]}" if words.startswith("the ") else words for words in found
-    ] + _speeds(results)
+        said = [_first_place(headline), *_chosen_against_best(results, headline), *fragility(headline)]
+        found += [by_whom + words if by_whom else _sentence(words) for words in said]
+    return found + _speeds(results)
+
+
+def _sentence(words: str) -> str:
+    """With a capital, unless it begins with a contender's name."""
+    return words[:1].upper() + words[1:] if words.startswith(("the ", "whether ")) else words
 
 
 def _first_place(headline: Preference) -> str:
@@ -42,12 +46,13 @@ def _chosen_against_best(results: Results, headline: Preference) -> list[str]:
     if best is None or win is None or win.value is None:
         return []
     told = f"{results.chosen} wins {number(win.value, 0)}% {interval(win, 0)} of its comparisons with {best}"
+    claim = claim_against(results, best)
     mine, other = seconds_an_image(results, results.chosen), seconds_an_image(results, best)
     if not (mine and other and mine.value and other.value):
-        return [f"{told}."]
+        return [f"{told}.", *claim]
     times = other.value / mine.value
     pace = f"{times:.3g} times as fast" if times >= 1 else f"{1 / times:.3g} times as slow"
-    return [f"{told} and is {pace}."]
+    return [f"{told} and is {pace}.", *claim]
 
 
 def _speeds(results: Results) -> list[str]:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.report.method import counted, listed
+from bench.report.preferences import MEAN
 from bench.report.results import Results
+from bench.report.words import counted, listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ def banners(results: Results) -> list[Banner]:
         _black(results),
         _sizes(results),
     ]
-    found += [_random_timings(results), _failed(results), _unfinished(results)]
+    found += [_other_anchor(results), _random_timings(results), _failed(results), _unfinished(results)]
     found += [Banner(title="About the metrics", text=text) for text in results.warnings]
     return [banner for banner in found if banner is not None]
 
@@ -69,6 +70,20 @@ def _simulated(results: Results) -> Banner | None:
         text="The votes were drawn by a program, not given by people. They exercise the path; "
         "they rank nothing.",
         grave=True,
+    )
+
+
+def _other_anchor(results: Results) -> Banner | None:
+    asked = results.anchor_asked
+    if not results.preferences or asked is None or asked == results.anchor:
+        return None
+    held = f"{results.anchor} at 1000" if results.anchor and results.anchor != MEAN else (
+        "the mean of all at 1000" if results.anchor else "an anchor that is not recorded"
+    )  # fmt: skip
+    return Banner(
+        title="Another anchor",
+        text=f"The study file puts {asked} at 1000, the ratings have {held}: only differences of ratings "
+        "are the same. `arena rate` without --anchor follows the study file.",
     )
 
 

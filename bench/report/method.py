@@ -6,14 +6,16 @@ Only what the folder says: a sentence about something that is not there is left 
 from __future__ import annotations
 
 import json
-import statistics
 from collections import Counter
 from pathlib import PurePath
 from typing import Any
 
-from bench.report.results import OVERALL, Preference, Results
+from bench.report import claims
+from bench.report.preferences import OVERALL, Preference
+from bench.report.results import Results
 from bench.report.timings import dtype_of
 from bench.report.vote_tables import vote_count, votes_of
+from bench.report.words import counted, listed
 
 ASKED = {
     "alignment": "which picture follows the description better",
@@ -28,8 +30,6 @@ RULES = {
 }
 LONGEST_WINDOW = 120
 """Characters of a timing window that the paragraph repeats; a longer one stands below the latency table."""
-POWER = 1 + 0.841621 / 1.959964
-"""A difference that a 95% interval of half-width 1 finds four times in five."""
 
 
 def method(results: Results) -> list[str]:
@@ -37,7 +37,7 @@ def method(results: Results) -> list[str]:
     return [
         *_pictures_in_words(results),
         *_votes_in_words(results),
-        *_power_in_words(results),
+        *claims.method_in_words(results),
         *_latency_in_words(results),
         *_metrics_in_words(results),
         *_run_in_words(results),
@@ -139,22 +139,6 @@ def _agreement_in_words(results: Results) -> list[str]:
             f"Of {counted(found.repeats, 'planted repeat')} {found.repeat_consistency:.0%} were answered as before."
         )
     return words
-
-
-def _power_in_words(results: Results) -> list[str]:
-    """What the votes could have shown: from the width that the intervals came out with."""
-    if results.headline is None:
-        return []
-    halves = [
-        50 * (w.high - w.low) for w in results.headline.win_rates if w.low is not None and w.high is not None
-    ]
-    if not halves:
-        return []
-    half = statistics.median(halves)
-    return [
-        f"Power: the median pair's win rate is known to ±{half:.1f} points; a true win rate of 50% ± "
-        f"{POWER * half:.1f} points would be told from a draw four times in five."
-    ]
 
 
 def _latency_in_words(results: Results) -> list[str]:
@@ -306,14 +290,3 @@ def command_without_folders(command: str) -> str:
     return " ".join(
         PurePath(word).name if "/" in word and "://" not in word else word for word in command.split(" ")
     )
-
-
-def counted(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
-def listed(names: list[str], comma: str = ", ") -> str:
-    """`a, b and c`; `none` where there are none."""
-    if not names:
-        return "none"
-    return names[0] if len(names) == 1 else f"{comma.join(names[:-1])} and {names[-1]}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bench.records import PeopleAgreement, Score
+from bench.report.preferences import OVERALL
 from bench.report.published import PUBLISHED
-from bench.report.results import OVERALL, Results, model_of
+from bench.report.results import Results, model_of
 from bench.report.table_forms import (
     DOWN,
     NONE,
@@ -20,6 +21,7 @@ from bench.report.table_forms import (
     interval,
     number,
 )
+from bench.report.words import listed
 
 LABELS = {
     "clip_score": "CLIP score", "fid": "FID", "fid_infinity": "FID∞", "kid": "KID", "fd_dinov2": "FD-DINOv2",
@@ -55,7 +57,7 @@ def metric_table(results: Results) -> Table | None:
         return None
     columns: list[Column] = [Column(head="Contender")]
     cells: list[list[Cell]] = []
-    notes: list[str] = []
+    noted: dict[str, list[Score]] = {}
     for metric, fingerprint in keys:
         rows = {s.contender: s for s in results.scores if (s.metric, s.fingerprint) == (metric, fingerprint)}
         up = next(iter(rows.values())).higher_is_better
@@ -73,7 +75,7 @@ def metric_table(results: Results) -> Table | None:
             )
         )
         cells.append([estimates.get(name) for name in results.contenders])
-        notes += _metric_notes(label(metric), list(rows.values()))
+        noted.setdefault(label(metric), []).extend(rows.values())
     rows = tuple((name, *(column[i] for column in cells)) for i, name in enumerate(results.contenders))
     return Table(
         name="metrics",
@@ -83,7 +85,7 @@ def metric_table(results: Results) -> Table | None:
         notes=(
             "95% interval in brackets, N images. Bold: best, and its interval is clear of the second best's.",
             *([_PEOPLE] if results.people else []),
-            *notes,
+            *_metric_notes(noted),
         ),
         foot="Agrees with people" if results.people else "",
     )
@@ -93,18 +95,35 @@ def _estimate(score: Score) -> Estimate:
     return Estimate(value=score.value, low=score.low, high=score.high, n=score.n, note=score.note)
 
 
-def _metric_notes(name: str, rows: Sequence[Score]) -> list[str]:
-    notes = [
-        f"{name}: interval by {kind}." for kind in dict.fromkeys(row.interval for row in rows if row.interval)
-    ]
-    for row in rows:
-        if row.note:
-            notes.append(f"{name}, {row.contender}: {row.note}")
-        if row.missing:
-            notes.append(f"{name}, {row.contender}: {row.missing} images missing or unreadable.")
-        if row.truncated:
-            notes.append(f"{name}, {row.contender}: {row.truncated} captions cut to the text tower's length.")
+def _metric_notes(by_metric: Mapping[str, Sequence[Score]]) -> list[str]:
+    """Each thing said once, with the metrics and contenders it is said of."""
+    intervals: dict[str, dict[str, None]] = {}
+    said: dict[str, dict[str, list[str]]] = {}
+    for name, rows in by_metric.items():
+        for row in rows:
+            if row.interval:
+                intervals.setdefault(row.interval, {})[name] = None
+            for text in _remarks(row):
+                said.setdefault(text, {}).setdefault(name, []).append(row.contender)
+    notes = [f"{listed(list(names))}: interval by {kind}." for kind, names in intervals.items()]
+    for text, where in said.items():
+        whose: dict[tuple[str, ...], list[str]] = {}
+        for name, contenders in where.items():
+            everyone = len(contenders) == len(by_metric[name]) > 1
+            whose.setdefault(("every contender",) if everyone else tuple(contenders), []).append(name)
+        for contenders, names in whose.items():
+            which = "every metric" if len(names) == len(by_metric) > 1 else listed(names)
+            notes.append(f"{which}, {listed(list(contenders))}: {text}")
     return notes
+
+
+def _remarks(row: Score) -> list[str]:
+    found = [row.note] if row.note else []
+    if row.missing:
+        found.append(f"{row.missing} images missing or unreadable.")
+    if row.truncated:
+        found.append(f"{row.truncated} captions cut to the text tower's length.")
+    return found
 
 
 def clear_best(estimates: dict[str, Estimate], *, up: bool) -> str | None:
@@ -171,7 +190,14 @@ def agreement_table(results: Results) -> Table | None:
         kendall = Estimate(value=row.kendall, low=row.kendall_low, high=row.kendall_high)
         spearman = Estimate(value=row.spearman, low=row.spearman_low, high=row.spearman_high)
         rows.append((label(row.metric), row.fingerprint, row.question, accuracy, kendall, spearman))
-    notes = [f"{label(row.metric)}, {row.question}: {row.note}" for row in results.people if row.note]
+    noted: dict[str, list[str]] = {}
+    for row in results.people:
+        if row.note:
+            noted.setdefault(row.note, []).append(f"{label(row.metric)} ({row.question})")
+    notes = [
+        f"{'Every row' if len(where) == len(rows) else listed(where)}: {note}"
+        for note, where in noted.items()
+    ]
     return Table(
         name="agreement",
         title="Which metric agrees with people"
@@ -185,7 +211,7 @@ def agreement_table(results: Results) -> Table | None:
             Column(head="Spearman ρ", direction=UP, digits=2),
         ),
         rows=tuple(rows),
-        notes=(_PEOPLE, "Intervals are clustered by prompt and rater.", *dict.fromkeys(notes)),
+        notes=(_PEOPLE, "Intervals are clustered by prompt and rater.", *notes),
     )
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 from bench.records import (
     Battle,
@@ -26,92 +26,8 @@ from bench.records import (
     read_rows,
     unknown,
 )
+from bench.report.preferences import Preference, read_preferences
 from bench.store import Key, StudyFolder
-
-OVERALL = "overall"
-"""Key of ratings.json under which the votes of all questions stand together."""
-
-Part = TypeVar("Part")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rating:
-    contender: str
-    rating: float | None
-    """Elo scale: 400 points are odds of 10 to 1; None where the fit has no finite estimate."""
-    low: float | None = None
-    high: float | None = None
-    rank_low: int | None = None
-    """Best rank the votes allow, 1-based; with `rank_high` the rank set."""
-    rank_high: int | None = None
-    n: int | None = None
-    """Votes this contender was part of."""
-    both_bad_rate: float | None = None
-    """Share of those votes that called both pictures bad."""
-    both_bad_low: float | None = None
-    both_bad_high: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WinRate:
-    a: str
-    b: str
-    rate: float | None
-    """Share of votes for `a` over `b`, 0 to 1, ties half; None: no vote decided anything."""
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AverageWin:
-    contender: str
-    rate: float | None
-    """Mean win rate over the opponents it met, 0 to 1."""
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """The votes on the prompts of one category or challenge."""
-
-    level: str
-    n: int
-    """Votes."""
-    wins: tuple[AverageWin, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RaterAgreement:
-    """How far raters agree with each other and with themselves."""
-
-    alpha: float | None = None
-    """Krippendorff's, nominal."""
-    alpha_low: float | None = None
-    alpha_high: float | None = None
-    units: int = 0
-    repeat_consistency: float | None = None
-    repeats: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preference:
-    """The answers to one question."""
-
-    question: str
-    ratings: tuple[Rating, ...]
-    """Best first."""
-    win_rates: tuple[WinRate, ...]
-    average_wins: tuple[AverageWin, ...] = ()
-    n: int | None = None
-    """Votes counted."""
-    n_raters: int | None = None
-    notes: tuple[str, ...] = ()
-    by_category: tuple[Slice, ...] = ()
-    by_challenge: tuple[Slice, ...] = ()
-    agreement: RaterAgreement = RaterAgreement()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +70,9 @@ class Results:
     """`[arena]` of the study file, as written."""
     questions: tuple[str, ...]
     anchor: str
+    """Contender whose rating is 1000, or `mean`, as ratings.json has it; empty: it does not say."""
+    anchor_asked: str | None
+    """What the study file asks for; None: nothing."""
     chosen: str
     pictures: int
     prompts: tuple[Prompt, ...]
@@ -245,7 +164,8 @@ def read_results(folder: StudyFolder) -> Results:
         display_size=study.get("display_size", 512),
         arena=study.get("arena", {}),
         questions=tuple(study.get("arena", {}).get("questions", ("alignment", "quality"))),
-        anchor=report.get("anchor") or contenders[0],
+        anchor=ratings.get("anchor") or "",
+        anchor_asked=report.get("anchor"),
         chosen=report.get("chosen") or contenders[0],
         pictures=report.get("pictures", 12),
         prompts=tuple(folder.prompts()),
@@ -262,7 +182,7 @@ def read_results(folder: StudyFolder) -> Results:
         image_scores=tuple(read_rows(folder.image_scores_file, ImageScore)),
         people=tuple(from_dict(PeopleAgreement, row, where) for row in scores.get("agreement") or []),
         warnings=tuple(str(text) for text in scores.get("warnings", [])),
-        preferences=_preferences(ratings, str(folder.path / "ratings.json")),
+        preferences=read_preferences(ratings, str(folder.path / "ratings.json")),
         duels=_duels(folder),
         votes_method=ratings.get("method") or {},
         simulated_votes=bool(ratings.get("simulated")),
@@ -282,45 +202,6 @@ def _study(folder: StudyFolder) -> dict[str, Any]:
     return study
 
 
-def _preferences(document: Mapping[str, Any], where: str) -> dict[str, Preference]:
-    questions = document.get("questions") or {}
-    order = sorted(questions, key=lambda name: name != OVERALL)
-    found = {}
-    for name in order:
-        part = questions[name] or {}
-        ratings = [_part(Rating, row, where) for row in part.get("ratings") or []]
-        wins = tuple(_part(WinRate, row, where) for row in part.get("win_rates") or [])
-        if ratings or wins:
-            found[name] = Preference(
-                question=name,
-                ratings=tuple(sorted(ratings, key=_place)),
-                win_rates=wins,
-                average_wins=_averages(part, where),
-                n=part.get("n"),
-                n_raters=part.get("n_raters"),
-                notes=tuple(str(note) for note in part.get("notes") or ()),
-                by_category=_slices(part.get("by_category") or {}, where),
-                by_challenge=_slices(part.get("by_challenge") or {}, where),
-                agreement=_part(RaterAgreement, part.get("agreement") or {}, where),
-            )
-    return found
-
-
-def _averages(part: Mapping[str, Any], where: str) -> tuple[AverageWin, ...]:
-    return tuple(_part(AverageWin, row, where) for row in part.get("average_win_rates") or [])
-
-
-def _slices(levels: Mapping[str, Mapping[str, Any]], where: str) -> tuple[Slice, ...]:
-    return tuple(
-        Slice(
-            level=level,
-            n=part.get("n") or 0,
-            wins=_averages(part, where),
-        )
-        for level, part in sorted(levels.items())
-    )
-
-
 def _duels(folder: StudyFolder) -> dict[Duel, Tally]:
     """Votes that count, by pair of pictures; read line by line, so memory grows with pairs and not votes."""
     counts: dict[Duel, list[int]] = {}
@@ -335,16 +216,3 @@ def _duels(folder: StudyFolder) -> dict[Duel, Tally]:
         key: Tally(first=first, second=second, ties=ties, both_bad=bad)
         for key, (first, second, ties, bad) in counts.items()
     }
-
-
-def _place(row: Rating) -> tuple[bool, float, str]:
-    return row.rating is None, -(row.rating or 0.0), row.contender
-
-
-def _part(kind: type[Part], data: Mapping[str, Any], where: str) -> Part:
-    """The fields the report needs; ratings.json says more than that."""
-    known = {f.name for f in fields(kind)}  # pyright: ignore[reportArgumentType]
-    try:
-        return kind(**{key: value for key, value in data.items() if key in known})
-    except TypeError as error:
-        raise InputError(f"{where}: {error}: run `arena rate` again") from None

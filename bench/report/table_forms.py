@@ -1,10 +1,8 @@
-"""What a table is, and its written forms: CSV with every digit, Markdown, LaTeX (booktabs, siunitx)."""
+"""What a table is, and its written forms: CSV with every digit, Markdown."""
 
 from __future__ import annotations
 
 import math
-import textwrap
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -30,11 +28,9 @@ class Estimate:
     note: str = ""
 
 
-MOST_INTERVALS = 4
-"""Columns of intervals a LaTeX table has beside its numbers; with more of them they stand below."""
+class P(float):
+    """A p-value: what would round to nothing is said to be below the last digit shown."""
 
-MOST_NARROW = 4
-"""LaTeX columns up to which a table stands in one column of a two-column paper."""
 
 Cell: TypeAlias = str | int | float | Estimate | None
 
@@ -51,6 +47,8 @@ class Column:
     """Decimals; None: text or whole numbers."""
     foot: str = ""
     """Stands below the column, as agreement with people below a metric."""
+    level: int = 95
+    """Per cent that its intervals hold."""
     folds: bool = False
     """Said once below the table if every row says the same; CSV keeps the column."""
 
@@ -94,6 +92,8 @@ def number(value: float | None, digits: int | None) -> str:
     if digits is None:
         return f"{value:.0f}" if isinstance(value, float) else str(value)
     text = f"{value:.{digits}f}"
+    if isinstance(value, P) and float(text) == 0:
+        return f"<{10**-digits:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 
@@ -148,7 +148,7 @@ def to_markdown(table: Table) -> str:
     lines = [f"**{_markdown(table.title)}**", ""]
     lines.append("| " + " | ".join(_markdown(column.label) for column in table.columns) + " |")
     lines.append(
-        "|" + "|".join("---" if _is_text(table, i) else "---:" for i in range(len(table.columns))) + "|"
+        "|" + "|".join("---" if is_text(table, i) else "---:" for i in range(len(table.columns))) + "|"
     )
     for row in table.rows:
         lines.append(
@@ -164,69 +164,6 @@ def all_notes(table: Table) -> list[str]:
     prints = [f"{c.head}: protocol {c.fingerprint}" for c in table.columns if c.fingerprint]
     below = [f"{table.foot}: {'; '.join(feet)}."] if feet else []
     return [*below, *table.notes, *([f"Protocol fingerprints: {'; '.join(prints)}."] if prints else [])]
-
-
-def to_latex(table: Table) -> str:
-    r"""A float with booktabs rules and S columns; needs booktabs, siunitx and adjustbox."""
-    import pandas as pd
-
-    table = folded(table)
-    columns: list[list[str]] = []
-    heads: list[str] = []
-    layout = ""
-    stacked = sum(_has_interval(table, index) for index in range(len(table.columns))) > MOST_INTERVALS
-    for index, column in enumerate(table.columns):
-        cells = table.column(index)
-        head = latex(column.label)
-        if _is_text(table, index):
-            columns.append([latex(plain(cell, None)) for cell in cells])
-            heads.append(head)
-            layout += "l"
-            continue
-        if stacked and _has_interval(table, index):
-            columns.append([_stacked(cell, column.digits) for cell in cells])
-            lines = "\\\\".join(latex(line) for line in textwrap.wrap(column.label, 13))
-            heads.append(f"\\shortstack{{{lines}}}")
-            layout += "c"
-            continue
-        columns.append([_latex_number(cell, column.digits) for cell in cells])
-        heads.append(f"{{{head}}}")
-        layout += f"S[table-format={_shape(cells, column.digits)}]"
-        if _has_interval(table, index):
-            texts = [interval(cell, column.digits) if isinstance(cell, Estimate) else "" for cell in cells]
-            columns.append([f"{{{text}}}" if text else "" for text in texts])
-            heads.append("{95\\% interval}")
-            layout += "l"
-    frame = pd.DataFrame(list(zip(*columns, strict=True)), columns=pd.Index(heads), dtype=object)
-    tabular = frame.style.hide(axis="index").to_latex(hrules=True, column_format=layout).rstrip()
-    notes = "\n".join(f"{latex(note)}\\par" for note in all_notes(table))
-    float_ = "table*" if len(heads) > MOST_NARROW or stacked else "table"
-    return (
-        f"\\begin{{{float_}}}\n\\centering\n"
-        f"\\caption{{{latex(table.title)}}}\n\\label{{tab:{table.name}}}\n"
-        f"\\begin{{adjustbox}}{{max width=\\linewidth}}\n{tabular}\n\\end{{adjustbox}}\n"
-        + (
-            f"\\par\\smallskip\\begin{{minipage}}{{\\linewidth}}\\footnotesize\n{notes}\n\\end{{minipage}}\n"
-            if notes
-            else ""
-        )
-        + f"\\end{{{float_}}}\n"
-    )
-
-
-def _has_interval(table: Table, index: int) -> bool:
-    digits = table.columns[index].digits
-    return any(isinstance(cell, Estimate) and interval(cell, digits) for cell in table.column(index))
-
-
-def _stacked(cell: Cell, digits: int | None) -> str:
-    """The number above its interval, for tables too wide for a column of each."""
-    if not isinstance(cell, Estimate) or cell.value is None:
-        return "--" if cell is None or isinstance(cell, Estimate) else latex(plain(cell, digits))
-    shown = number(cell.value, digits)
-    top = f"\\textbf{{{shown}}}" if cell.best else shown
-    below = interval(cell, digits)
-    return f"\\shortstack{{{top}\\\\{{\\scriptsize {below}}}}}" if below else top
 
 
 def folded(table: Table) -> Table:
@@ -248,53 +185,7 @@ def folded(table: Table) -> Table:
     )
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
-    "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
-    UP: r"$\uparrow$", DOWN: r"$\downarrow$", "→": r"$\rightarrow$", "×": r"$\times$", "≥": r"$\geq$",
-    "≤": r"$\leq$", "±": r"$\pm$", "µ": r"$\mu$", "∞": r"$\infty$", "…": r"\dots{}",
-    "–": "--", "—": "---", "−": "--", "’": "'", "“": "``", "”": "''",
-}  # fmt: skip
-
-
-def latex(text: str) -> str:
-    """Text that any LaTeX engine sets as it is; a character it may not have becomes its code point."""
-    return "".join(_latex_character(character) for character in text)
-
-
-def _latex_character(character: str) -> str:
-    if character in _LATEX:
-        return _LATEX[character]
-    if character.isspace():
-        return " "
-    if " " <= character <= "~":
-        return character
-    ascii_form = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    # A control character is its own ASCII form.
-    return latex(ascii_form) if ascii_form.isprintable() and ascii_form else f"[U+{ord(character):04X}]"
-
-
-def _latex_number(cell: Cell, digits: int | None) -> str:
-    if isinstance(cell, str):
-        return f"{{{latex(cell)}}}"
-    value = cell.value if isinstance(cell, Estimate) else cell
-    if value is None:
-        return "{--}"
-    bold = isinstance(cell, Estimate) and cell.best
-    return f"\\bfseries {number(value, digits)}" if bold else number(value, digits)
-
-
-def _shape(cells: Iterable[Cell], digits: int | None) -> str:
-    """siunitx's table-format: digits before and after the point."""
-    values = [cell.value if isinstance(cell, Estimate) else cell for cell in cells]
-    texts = [number(value, digits) for value in values if isinstance(value, int | float)]
-    whole = max((len(text.lstrip("-").split(".")[0]) for text in texts), default=1)
-    sign = "-" if any(text.startswith("-") for text in texts) else ""
-    return f"{sign}{whole}.{digits or 0}"
-
-
-def _is_text(table: Table, index: int) -> bool:
+def is_text(table: Table, index: int) -> bool:
     return not any(isinstance(cell, Estimate | int | float) for cell in table.column(index))
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bench.report import metric_tables, speed_tables, vote_tables
+from bench.report import claims, metric_tables, speed_tables, vote_tables
 from bench.report.results import Results
 from bench.report.table_forms import Cell, Column, Table
 
 
 def all_tables(results: Results) -> list[Table]:
     """Every table that has data, in the order of the report."""
-    found = [*vote_tables.all_of(results), *metric_tables.all_of(results), *speed_tables.all_of(results)]
+    found = [
+        *vote_tables.all_of(results),
+        *claims.all_of(results),
+        *metric_tables.all_of(results),
+        *speed_tables.all_of(results),
+    ]
     found += [image_counts(results), failure_table(results), model_table(results)]
     return [table for table in found if table is not None]
 

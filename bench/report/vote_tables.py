@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from bench.records import Score
 from bench.report.metric_tables import label
-from bench.report.results import OVERALL, Preference, Results, Slice, WinRate
+from bench.report.preferences import MEAN, OVERALL, Preference, Slice, WinRate
+from bench.report.results import Results
 from bench.report.table_forms import DOWN, UP, Cell, Column, Estimate, Table, decimals, number
 
 
 def all_of(results: Results) -> list[Table]:
     """Leaderboards and win rates of every question; categories and challenges of all together."""
-    found = [leaderboard(preference) for preference in results.preferences.values()]
+    found = [leaderboard(preference, results.anchor) for preference in results.preferences.values()]
     found += [win_rates(preference) for preference in results.preferences.values()]
     if results.headline:
         found += [slice_table(results, "category"), slice_table(results, "challenge")]
@@ -20,8 +21,11 @@ def all_of(results: Results) -> list[Table]:
     return [table for table in found if table is not None]
 
 
-def leaderboard(preference: Preference) -> Table | None:
-    """Ratings with intervals and rank sets, best first; average win rates and `both bad` where there are any."""
+def leaderboard(preference: Preference, anchor: str) -> Table | None:
+    """Ratings with intervals and rank sets, best first; average win rates and `both bad` where there are any.
+
+    anchor: what stands at 1000, as `Results.anchor`.
+    """
     if not preference.ratings:
         return None
     ratings = [
@@ -55,12 +59,22 @@ def leaderboard(preference: Preference) -> Table | None:
         columns=tuple(columns),
         rows=tuple(zip(*cells, strict=True)),
         notes=(
-            "Rank is the set of places the votes allow. 400 points are odds of 10 to 1. "
+            f"Rank is the set of places the votes allow. {_scale(anchor)} "
             "N counts the votes a contender was part of; brackets hold the 95% interval. "
             "Bold: alone in first place.",
             *preference.notes,
         ),
     )
+
+
+def _scale(anchor: str) -> str:
+    if not anchor:
+        return (
+            "400 points are odds of 10 to 1; where 1000 stands is not recorded, so only differences mean anything: "
+            "run `arena rate` again."
+        )
+    held = "the mean of all contenders" if anchor == MEAN else f"{anchor}, which has no interval of its own"
+    return f"1000 is {held}; 400 points are odds of 10 to 1."
 
 
 def _rank(low: int | None, high: int | None) -> str:

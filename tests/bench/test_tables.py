@@ -16,9 +16,11 @@ from scipy.stats import binom
 
 from bench.records import Failure, Score
 from bench.report import metric_tables, speed_tables, tables, timings, vote_tables
+from bench.report.latex_tables import latex, to_latex
+from bench.report.preferences import Preference, Rating, WinRate
 from bench.report.published import PUBLISHED
-from bench.report.results import Preference, Rating, WinRate, model_of, read_results
-from bench.report.table_forms import Column, Estimate, Table, decimals, latex, to_csv, to_latex, to_markdown
+from bench.report.results import model_of, read_results
+from bench.report.table_forms import Column, Estimate, Table, decimals, to_csv, to_markdown
 from tests.report_study import make_study
 
 
@@ -180,7 +182,8 @@ def test_a_win_rate_read_from_the_other_side_is_the_rest(rate: float, half: floa
 def test_a_rating_that_is_infinite_has_no_number_and_comes_last() -> None:
     rows = (Rating(contender="a", rating=1010.0, low=990, high=1030, rank_low=1, rank_high=1, n=5),)
     table = vote_tables.leaderboard(
-        Preference(question="quality", ratings=(*rows, Rating(contender="b", rating=None)), win_rates=())
+        Preference(question="quality", ratings=(*rows, Rating(contender="b", rating=None)), win_rates=()),
+        "mean",
     )
     assert table is not None
     assert [row[:2] for row in table.rows] == [("1", "a"), ("–", "b")]
