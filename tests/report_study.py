@@ -8,6 +8,7 @@ import math
 import random
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from PIL import Image, ImageDraw
@@ -227,9 +228,10 @@ def ratings_document(contenders: tuple[str, ...], *, simulated: bool) -> dict[st
                 row = {"a": a, "b": b, "rate": rate, "low": rate - 0.07, "high": rate + 0.07, "n": 50}
                 wins.append({**row, "detectable": 10.0 + i})
                 gap = 100 * rate - 50
+                better, worse = _beyond(gap + 3), _beyond(3 - gap)
                 same.append(
                     {"a": a, "b": b, "difference": gap, "low": gap - 6, "high": gap + 6, "margin": 3.0,
-                     "p_a_not_worse": 0.00004, "p_b_not_worse": 0.4, "p_equivalent": 0.4}
+                     "p_a_not_worse": better, "p_b_not_worse": worse, "p_equivalent": max(better, worse)}
                 )  # fmt: skip
                 told.append(
                     {**row, "low": rate - 0.2, "high": rate + 0.2, "p": 0.01, "p_adjusted": 0.03 * (i + 1),
@@ -271,6 +273,11 @@ def ratings_document(contenders: tuple[str, ...], *, simulated: bool) -> dict[st
         "anchor": "mean",
         "questions": {"alignment": question(0), "quality": question(5), "overall": question(2)},
     }
+
+
+def _beyond(points: float) -> float:
+    """One-sided p where the half-width of the 90% interval is 6 points."""
+    return 1 - NormalDist().cdf(points / (6 / NormalDist().inv_cdf(0.95)))
 
 
 def run_document(contenders: tuple[str, ...], weights: str) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Model:
     source: str = ""
     """Paper or page."""
     citation: str = ""
-    """Key in `bench.models.catalogue.CITATIONS`."""
+    """Key in `bench.papers.PAPERS`."""
     weights: str = "trained"
     """`trained`; `random` is said in the open wherever its pictures appear."""
     gated: bool = False

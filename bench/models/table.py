@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench.models.catalogue import (
+from bench.models.entries import BOTH, Model, Recipe, Scheduler, Stage, Weights
+from bench.papers import (
     ADD,
     AMUSED,
-    CITATIONS,
     DALLE3,
     DMD2,
     FLUX,
@@ -23,14 +23,14 @@ from bench.models.catalogue import (
     LCM_LORA,
     LIGHTNING,
     MIDJOURNEY,
+    PAPERS,
     SANA_SPRINT,
     SD3_TURBO,
     SDXL,
     STYLEGAN_T,
     Z_IMAGE,
-    Citation,
+    Paper,
 )
-from bench.models.entries import BOTH, Model, Recipe, Scheduler, Stage, Weights
 from bench.records import Contender, InputError, unknown
 
 _SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
@@ -408,9 +408,9 @@ def contender_names(models: Mapping[str, Model]) -> list[str]:
     ]
 
 
-def citation_of(model: Model) -> Citation | None:
-    """The BibTeX entry a paper that uses this model should carry."""
-    return CITATIONS.get(model.citation)
+def citation_of(model: Model) -> Paper | None:
+    """What a paper that uses this model should cite."""
+    return PAPERS.get(model.citation)
 
 
 def strength_problem(model: Model, contender: Contender, strength: float) -> str:

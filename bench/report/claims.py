@@ -12,7 +12,7 @@ from statistics import median
 from bench.report.preferences import OVERALL, Decision, Equivalence, Preference
 from bench.report.results import Results
 from bench.report.table_forms import NONE, Cell, Column, Estimate, P, Table, decimals, number
-from bench.report.words import counted, listed
+from bench.report.words import listed
 
 LEVEL = 0.05
 """Of the two one-sided tests."""
@@ -62,6 +62,7 @@ def asked(results: Results) -> list[Preference]:
 
 
 def name_of(question: str) -> str:
+    """In sentences; tables say `overall`."""
     return ALL if question == OVERALL else question
 
 
@@ -124,14 +125,14 @@ def claims_table(results: Results) -> Table | None:
             Column(
                 head="Win rate − 50", unit="points", digits=decimals([c.gap for c in found], most=1), level=90
             ),
+            Column(head="Verdict"),
             Column(head="p, not worse", digits=3),
             Column(head="p, equivalent", digits=3),
-            Column(head="Verdict"),
             Column(head="Detectable", unit="points", digits=1),
         ),
         rows=tuple(
             (
-                name_of(c.question), c.rival, c.gap, P(c.p_not_worse), P(c.p_equivalent), c.verdict,
+                c.question, c.rival, c.gap, c.verdict, P(c.p_not_worse), P(c.p_equivalent),
                 c.detectable,
             )
             for c in found
@@ -153,12 +154,10 @@ def stopping_table(results: Results) -> Table | None:
         for row in part.stopping:
             if results.chosen in (row.a, row.b):
                 rival, rate = _seen_from(results.chosen, row)
-                rows.append(
-                    (name_of(part.question), rival, rate, P(row.p_adjusted), "yes" if row.decided else "no")
-                )
+                rows.append((part.question, rival, rate, P(row.p_adjusted), "yes" if row.decided else "no"))
     if not rows:
         return None
-    counts = "; ".join(f"{name_of(part.question)} {_decided(part)}" for part in parts)
+    counts = "; ".join(f"{part.question} {_decided(part)}" for part in parts)
     return Table(
         name="stopping",
         title=f"Had the votes on {results.chosen} decided?",
@@ -201,7 +200,7 @@ def robustness_table(results: Results) -> Table | None:
     return Table(
         name="robustness",
         title="What the first place hangs on",
-        columns=(Column(head="First place"), *(Column(head=name_of(part.question)) for part in parts)),
+        columns=(Column(head="First place"), *(Column(head=part.question) for part in parts)),
         rows=tuple((what, *(said.get(what, NONE) for said in told)) for what in dict.fromkeys(
             what for said in told for what in said)),
         notes=(
@@ -228,7 +227,7 @@ def _hangs_on(part: Preference) -> Iterator[tuple[str, str]]:
             first = max(quarter.ratings, key=lambda name: quarter.ratings[name])
             yield QUARTERS[quarter.quartile], f"{first} ({quarter.consistency:.0%})"
     yield "Beats every other in votes", held.winner or "nobody"
-    yield "Cycles of three, clear ones", f"{held.cycles}, {held.clear_cycles}"
+    yield "Cycles of three", f"{held.cycles}, {held.clear_cycles} clear" if held.cycles else "none"
 
 
 def _first(part: Preference) -> str | None:
@@ -292,19 +291,16 @@ def fragility(headline: Preference) -> list[str]:
     few = held.few_votes
     if first is None or few is None:
         return []
-    told = "no removal of up to half the votes was found that changes it"
-    if few.votes is not None:
-        told = f"without {counted(few.votes, 'vote')} ({few.share:.1%}), picked against it, it is {few.challenger}'s"
-    others = list(dict.fromkeys(held.without_rater))
-    whose = "'s or ".join(others)
-    who = {
-        0: "no single rater decides it",
-        1: f"one rater decides it, without whom it is {whose}'s",
-    }.get(
-        len(held.without_rater),
-        f"{len(held.without_rater)} raters each decide it, without whom it is {whose}'s",
-    )
-    return [f"the first place of {first}: {told}; {who}."]
+    raters, others = len(held.without_rater), " or ".join(dict.fromkeys(held.without_rater))
+    whose = "one rater's" if raters == 1 else f"any one of {raters} raters'"
+    if few.votes is None:
+        alone = f"but {whose} would ({others} first)" if raters else "nor would any single rater's"
+        return [f"taking away up to half the votes was not found to cost {first} the first place; {alone}."]
+    alone = f"so would {whose} ({others} first)" if raters else "no single rater's votes would"
+    which = "one vote that tells most" if few.votes == 1 else f"{few.votes} votes that tell most"
+    return [
+        f"taking away the {which} ({few.share:.1%}) would put {few.challenger} first instead of {first}; {alone}."
+    ]
 
 
 def claim_against(results: Results, rival: str) -> list[str]:

@@ -172,16 +172,17 @@ def _metrics(results: Results, look: dict[str, Style]) -> Drawing | None:
         values = {s.contender: Estimate(value=s.value, low=s.low, high=s.high) for s in rows}
         if any(estimate.value is not None for estimate in values.values()):
             agrees = people_on(results, metric, fingerprint)
-            told = (
-                "" if agrees is None or agrees.accuracy is None else f" · people {100 * agrees.accuracy:.0f}%"
+            share = (
+                "" if agrees is None or agrees.accuracy is None else f" · votes {100 * agrees.accuracy:.0f}%"
             )
-            panels.append((f"{label(metric)} {arrow}{told}", values))
+            panels.append((f"{label(metric)} {arrow}{share}", values))
     if not panels:
         return None
+    kind = "simulated" if results.simulated_votes else "decided"
+    told = f" Votes: share of {kind} votes that the metric predicts." if results.people else ""
     return Drawing(
         name="metrics",
-        caption="Metrics with 95% intervals, an axis each; the arrow says which way is better."
-        + (" People: share of decided votes that the metric predicts." if results.people else ""),
+        caption=f"Metrics with 95% intervals, an axis each; the arrow says which way is better.{told}",
         draw=lambda width, theme: bars.metric_dots(panels, results.contenders, look, width, theme),
     )
 

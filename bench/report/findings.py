@@ -24,7 +24,7 @@ def findings(results: Results) -> list[str]:
 
 def _sentence(words: str) -> str:
     """With a capital, unless it begins with a contender's name."""
-    return words[:1].upper() + words[1:] if words.startswith(("the ", "whether ")) else words
+    return words[:1].upper() + words[1:] if words.startswith(("the ", "whether ", "taking ")) else words
 
 
 def _first_place(headline: Preference) -> str:

@@ -84,10 +84,10 @@ def metric_table(results: Results) -> Table | None:
         rows=rows,
         notes=(
             "95% interval in brackets, N images. Bold: best, and its interval is clear of the second best's.",
-            *([_PEOPLE] if results.people else []),
+            *([_people(results)] if results.people else []),
             *_metric_notes(noted),
         ),
-        foot="Agrees with people" if results.people else "",
+        foot=f"Agrees with {results.voters}" if results.people else "",
     )
 
 
@@ -142,10 +142,11 @@ def clear_best(estimates: dict[str, Estimate], *, up: bool) -> str | None:
     return best if all(other is not None and sign * edge > sign * other for other in others) else None
 
 
-_PEOPLE = (
-    "Agrees with people: share of decided votes whose winner the metric scores higher; 50% is a coin. τ: "
-    "Kendall's rank correlation of the contenders' scores and ratings."
-)
+def _people(results: Results) -> str:
+    return (
+        f"Agrees with {results.voters}: share of decided votes whose winner the metric scores higher; 50% is a coin. "
+        "τ: Kendall's rank correlation of the contenders' scores and ratings."
+    )
 
 
 def people_on(results: Results, metric: str, fingerprint: str) -> PeopleAgreement | None:
@@ -200,8 +201,7 @@ def agreement_table(results: Results) -> Table | None:
     ]
     return Table(
         name="agreement",
-        title="Which metric agrees with people"
-        + (" (simulated votes: not people)" if results.simulated_votes else ""),
+        title=f"Which metric agrees with {results.voters}",
         columns=(
             Column(head="Metric"),
             Column(head="Protocol"),
@@ -211,7 +211,7 @@ def agreement_table(results: Results) -> Table | None:
             Column(head="Spearman ρ", direction=UP, digits=2),
         ),
         rows=tuple(rows),
-        notes=(_PEOPLE, "Intervals are clustered by prompt and rater.", *notes),
+        notes=(_people(results), "Intervals are clustered by prompt and rater.", *notes),
     )
 
 

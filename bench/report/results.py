@@ -123,6 +123,11 @@ class Results:
         return str(protocol.get("gpu") or protocol.get("device") or "a device that was not recorded")
 
     @property
+    def voters(self) -> str:
+        """Whose judgement the votes are: never `people` where a program gave them."""
+        return "simulated votes" if self.simulated_votes else "people"
+
+    @property
     def headline(self) -> Preference | None:
         """All questions together, or the only one there is."""
         return next(iter(self.preferences.values()), None)

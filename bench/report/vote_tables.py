@@ -208,7 +208,7 @@ def contradictions(results: Results) -> Table | None:
     rows.sort(key=_margin, reverse=True)
     more = f" The {MOST_CONTRADICTIONS} widest of {len(rows)}." if len(rows) > MOST_CONTRADICTIONS else ""
     heads = (
-        "People prefer",
+        f"{results.voters.capitalize()} prefer",
         "to",
         "Win rate",
         "The metric prefers the other",
@@ -217,7 +217,7 @@ def contradictions(results: Results) -> Table | None:
     )
     return Table(
         name="contradictions",
-        title="Where people disagree with the metrics",
+        title=f"Where {results.voters} disagree with the metrics",
         columns=tuple(
             Column(head=head, unit="%" if i == 2 else "", digits=0 if i == 2 else None)
             for i, head in enumerate(heads)

@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from bench.models.catalogue import CITATIONS
 from bench.models.families import FAMILIES
 from bench.models.own_models import ModelEntry, model_from_entry
 from bench.models.table import (
@@ -159,12 +158,3 @@ def test_a_users_entry_has_no_field_that_a_model_has_not():
     from bench.models.entries import Model
 
     assert set(ModelEntry.model_fields) <= {f.name for f in fields(Model)}
-
-
-def test_citations_are_well_formed_bibtex():
-    for citation in CITATIONS.values():
-        text = citation.bibtex()
-        assert text.startswith("@")
-        assert text.count("{") == text.count("}")
-        assert citation.authors in text
-        assert str(citation.year) in text
