@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ import numpy as np
 
 from bench.metrics.rows import BLOCK, Array, Rows, blocks, enough, finite
 from bench.records import InputError
+
+SINGULAR = 1e-10
+"""Of the greatest variance: below that share a direction counts as none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,20 +168,36 @@ def influence(features: Rows, own: Moments, reference: Moments) -> Array:
     S = L L.T and L.T R L = U diag(s) U.T it is T = L^-T U diag(sqrt s) U.T L^-1.
     features: the rows `own` was taken from, more of them than dimensions.
     """
-    import scipy.linalg
-
     assert own.covariance is not None
-    lower = np.linalg.cholesky(own.covariance)
+    lower, inverted = _split(own.covariance)
     rooted = reference.root() @ lower
     values, vectors = np.linalg.eigh(rooted.T @ rooted)
     quarter = np.clip(values, 0, None) ** 0.25
-    carry = scipy.linalg.solve_triangular(lower, vectors * quarter, lower=True, trans=1).T
+    carry = inverted(vectors * quarter).T
     shift = 2 * (own.mean - reference.mean)
     found = np.empty(len(features))
     for part, rows in blocks(features):
         rows = rows - own.mean
         found[part] = rows @ shift + np.square(rows).sum(1) - np.square(rows @ carry.T).sum(1)
     return found - found.mean()
+
+
+def _split(covariance: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """L (d, k) with L @ L.T the covariance, and x -> L^-T x.
+
+    Cholesky's, or where the covariance is singular (a feature that never fires, copies of few pictures) one of
+    its own range, which no image leaves.
+    """
+    import scipy.linalg
+
+    with contextlib.suppress(np.linalg.LinAlgError):
+        lower = np.linalg.cholesky(covariance)
+        if np.square(np.diag(lower).min()) > SINGULAR * np.diag(covariance).max():
+            return lower, lambda x: scipy.linalg.solve_triangular(lower, x, lower=True, trans=1)
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > SINGULAR * values.max()
+    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    return vectors * roots, lambda x: (vectors / roots) @ x
 
 
 class WeightedFrechet:

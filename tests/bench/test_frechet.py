@@ -93,6 +93,21 @@ def test_first_order_effects_give_the_spread_of_an_exact_bootstrap() -> None:
     assert first_order == pytest.approx(exact, rel=0.12)
 
 
+@pytest.mark.parametrize("fault", ["a feature that never fires", "copies of eight pictures"])
+def test_a_collapsed_set_has_an_interval_too(fault: str) -> None:
+    """Its covariance is singular: there is no inverse to take."""
+    x, reference = rows(400, 10, 1), frechet.moments(rows(500, 10, 2, 1.3) + 0.5)
+    if fault.startswith("copies"):
+        x = np.tile(x[:8], (50, 1))
+    else:
+        x[:, 3] = 0
+    groups = np.arange(len(x))
+    space = frechet.WeightedFrechet(x, reference)
+    exact = np.std([space.distance(w) for w in resamples(groups, 300, seed=0)])
+    effects = frechet.influence(x, frechet.moments(x), reference)
+    assert np.std(bootstrap_means(effects, groups, replicates=1000)) == pytest.approx(exact, rel=0.15)
+
+
 def test_the_effect_of_an_image_is_what_weighing_it_more_adds() -> None:
     x, reference = rows(50, 4, 1), frechet.moments(rows(60, 4, 2) + 0.2)
     own = frechet.moments(x)
