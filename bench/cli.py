@@ -208,13 +208,17 @@ def score(
         bool, typer.Option(help="Score what is there although images are missing, black or unreadable.")
     ] = False,
     protocol: Annotated[
-        str | None, typer.Option(help="mlperf-sdxl: that protocol's metrics, pass or fail; exit 1 on a fail.")
+        str | None,
+        typer.Option(
+            help="mlperf-sdxl: MLPerf's two numbers with pass or fail, exit 1 on a fail; the study's own if absent."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compute the study's metrics from its images; after `arena rate`, also how far each agrees with people.
+    """Compute the study's metrics from its images: a number, its interval and N for each contender.
 
-    Example: [bold]bench score miniature[/bold]
+    Example: [bold]bench score miniature[/bold]. After [bold]arena rate[/bold], `people` says how often a metric
+    picks the picture that a single vote picked. [bold]bench metrics[/bold] says what each can and cannot tell.
     """
     from bench.metrics.mlperf import verdict_rows
     from bench.plan import resolve_device
@@ -232,7 +236,7 @@ def score(
         _table(score_rows(document), False)
     for warning in document["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
-    verdicts = verdict_rows(scores, found) if protocol else []
+    verdicts = verdict_rows(scores, found)
     if verdicts and not as_json:
         _table(verdicts, False)
     raise typer.Exit(1 if any(row["verdict"] == "FAIL" for row in verdicts) else 0)
@@ -284,12 +288,13 @@ def import_(
 
 @app.command(rich_help_panel="Bring and check")
 def fetch(study: StudyName) -> None:
-    """Download every weight and prompt file a study needs; afterwards it runs with the hub switched off.
+    """Download every weight, prompt file and reference a study needs; afterwards it runs with the hub off.
 
     Example: [bold]bench fetch turbo-preference[/bold] on a machine with a network that shares the cache.
     """
+    from bench.metrics.weights import tree_sha256
     from bench.models.weights import fetch as fetch_weights
-    from bench.score import fetch as fetch_extractors
+    from bench.score import fetch as fetch_scoring
     from bench.study import prompt_set_of
 
     needed = prompt_set_of(study)
@@ -300,8 +305,8 @@ def fetch(study: StudyName) -> None:
         if model.kind != "imported":
             for repository, commit in fetch_weights(model).items():
                 print(f"{name}  {repository}  {commit}")
-    for name, path in fetch_extractors(found).items():
-        print(f"{name}  {path}")
+    for name, path in fetch_scoring(found).items():
+        print(f"{name}  {path}  sha256 {tree_sha256(path)}")
 
 
 @app.command(rich_help_panel="Bring and check")

@@ -1,4 +1,4 @@
-"""What of a study can run here, before it starts: device, memory, weights, prompts, disk."""
+"""What of a study can run here, before it starts: device, memory, weights, prompts, metrics, disk."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def examine(study: Study, results: Path, *, cached: Callable[[Model], bool]) -> 
         *(_weights(model, cached) for model in study.models.values() if model.kind != "imported"),
         Finding(what="prompts", state="ok", told=f"{len(study.prompts)} prompts, hash verified"),
         *([_references(study)] if study.references and study.edits else []),
+        *_metrics(study),
         _disk(study, results),
     ]
 
@@ -85,6 +86,18 @@ def _references(study: Study) -> Finding:
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         return Finding(what="references", state="error", told=bad[0] + more, cure="mend or replace them")
     return Finding(what="references", state="ok", told=f"{len(study.prompts)} pictures to start from")
+
+
+def _metrics(study: Study) -> list[Finding]:
+    """The networks and references that the metrics need, each that is wanting."""
+    from bench.score import wanting
+
+    if not (study.file.metrics.names or study.file.metrics.protocol):
+        return []
+    problems = wanting(study)
+    if not problems:
+        return [Finding(what="metrics", state="ok", told="every network and reference is here")]
+    return [Finding(what="metrics", state="error", told=told, cure="bench fetch STUDY") for told in problems]
 
 
 def _disk(study: Study, results: Path) -> Finding:

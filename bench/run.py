@@ -118,13 +118,14 @@ def run(
     with opened(study, results) as folder:
         began = provenance.now()
         check_imports(study, folder)
+        _check_scoring(study)
         summary = generate_stage(study, folder, options, told)
         if summary.stopped:
             return summary, folder.path
         device = resolve_device(study, options.device)
         if any(not study.imported(c) for c in study.contenders):
             latency_stage(study, folder, options, protocol, "pretrained", told)
-        if study.file.metrics.names:
+        if study.file.metrics.names or study.file.metrics.protocol:
             score_stage(study, folder, device, True, told)
         provenance.write(study, folder, device=device, began=began)
         return summary, report_stage(folder, "one", told)
@@ -139,6 +140,16 @@ def check_imports(study: Study, folder: StudyFolder) -> None:
                 f"'{contender.name}' has no images yet: "
                 f"bench import {study.name} --as {contender.name} --images DIR --map FILE"
             )
+
+
+def _check_scoring(study: Study) -> None:
+    """Raises InputError where the metrics lack something: now, not when the images have taken a night."""
+    from bench.score import wanting
+
+    problems = wanting(study)
+    if problems:
+        more = f" (and {len(problems) - 1} more: `bench doctor`)" if len(problems) > 1 else ""
+        raise InputError(f"the images could not be scored: {problems[0]}{more}")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from bench.metrics.agreement import Judged, agreements
 from bench.metrics.census import Found, Key, census, common_keys, counted
 from bench.metrics.estimates import STATISTICS, Estimate, Inputs
 from bench.metrics.frechet import Moments
+from bench.metrics.reference_fetch import fetch as fetch_reference
 from bench.metrics.rows import Array, Rows
 from bench.metrics.table import METRICS, Metric
 from bench.metrics.weights import Located, locate
@@ -82,7 +83,7 @@ def score(
     in `image-scores.jsonl` and, where `arena rate` has left votes, how far each metric agrees with them.
 
     Images are scored at the study's display size, all contenders on the same prompts and the same N.
-    protocol: `mlperf-sdxl` adds that protocol's two metrics.
+    protocol: adds a protocol's metrics; None: the study's own, if it names one.
     Raises InputError before anything is computed: an unknown metric, weights or a reference not here,
     images that are missing, black or damaged (unless `allow_missing`: then only what all contenders have).
     """
@@ -113,24 +114,12 @@ def score(
 
 def _plan(study: Study, protocol: str | None) -> dict[str, Metric]:
     """The study's metrics, and a protocol's, in the order they are shown."""
-    names = dict.fromkeys(study.file.metrics.names)
+    names, protocol = dict.fromkeys(study.file.metrics.names), protocol or study.file.metrics.protocol
     if protocol is not None:
         if protocol != mlperf.NAME:
             raise unknown("protocol", protocol, (mlperf.NAME,))
         mlperf.check(study)
         names |= dict.fromkeys(mlperf.NAMES)
-    for name in names:
-        if name not in METRICS:
-            raise unknown("metric", name, METRICS)
-        if METRICS[name].passes and protocol is None:
-            raise InputError(
-                f"metric '{name}' is of a protocol: `bench score STUDY --protocol {mlperf.NAME}`"
-            )
-        if METRICS[name].kind == "source" and study.file.task != "image-to-image":
-            raise InputError(
-                f"metric '{name}' compares with the picture an image began from: it needs "
-                'task = "image-to-image"'
-            )
     return {name: METRICS[name] for name in names}
 
 
@@ -148,9 +137,33 @@ def _located(plan: Mapping[str, Metric], study: Study) -> dict[str, Located]:
 
 
 def fetch(study: Study) -> dict[str, Path]:
-    """Brings the weights of every extractor of the study's metrics: name to where they are."""
-    names = dict.fromkeys(extractor_of(metric, study) for metric in _plan(study, None).values())
-    return {name: fetch_weights(name) for name in names if name in extractors.EXTRACTORS}
+    """Brings the weights of every extractor of the study's metrics, and the published references they compare
+    with: name to where they are."""
+    plan = _plan(study, None)
+    names = dict.fromkeys(extractor_of(metric, study) for metric in plan.values())
+    found = {name: fetch_weights(name) for name in names if name in extractors.EXTRACTORS}
+    wanted = {_reference_name(name, study) for name in plan if METRICS[name].kind == "reference"}
+    return found | {name: fetch_reference(name) for name in sorted(wanted & set(references.PUBLISHED))}
+
+
+def wanting(study: Study) -> list[str]:
+    """What keeps the study from being scored once its images are there: weights, references; a line each.
+
+    Raises InputError: the study is not the protocol's, or an unknown CLIP.
+    """
+    plan, said = _plan(study, None), []
+    contenders = {contender.name for contender in study.contenders}
+    compared = {_reference_name(name, study) for name, metric in plan.items() if metric.kind == "reference"}
+    steps: list[Callable[[], object]] = [
+        *(functools.partial(locate, extractor_of(metric, study)) for metric in plan.values()),
+        *(functools.partial(references.resolve, name, study.base) for name in sorted(compared - contenders)),
+    ]
+    for step in steps:
+        try:
+            step()
+        except InputError as error:
+            said.append(str(error))
+    return list(dict.fromkeys(said))
 
 
 def reference_statistics(
@@ -174,7 +187,11 @@ def _references(
     known: dict[str, references.Reference] = {}
     wanting = [name for name, metric in plan.items() if metric.kind == "reference"]
     for name in wanting:
-        known[name] = mlperf.reference(study) if METRICS[name].passes else _named(name, study, found, keys)
+        named = _reference_name(name, study)
+        if named in found:
+            known[name] = references.from_files(named, [found[named][key] for key in keys])
+        else:
+            known[name] = references.resolve(named, study.base)
         if known[name].statistics and not METRICS[name].statistic.startswith("frechet"):
             raise InputError(
                 f"metric '{name}' needs reference images; {known[name].name} holds only their mean and covariance"
@@ -182,15 +199,12 @@ def _references(
     return known
 
 
-def _named(
-    metric: str, study: Study, found: Mapping[str, Found], keys: Sequence[Key]
-) -> references.Reference:
-    name = study.file.metrics.reference
-    if name is None:
-        raise InputError(f"metric '{metric}' compares with other images: name them in [metrics] reference")
-    if name in found:
-        return references.from_files(name, [found[name][key] for key in keys])
-    return references.resolve(name, study.base)
+def _reference_name(metric: str, study: Study) -> str:
+    """What a metric compares with: a contender, or what `references.resolve` takes."""
+    if METRICS[metric].passes:
+        return mlperf.reference_name(study)
+    assert study.file.metrics.reference is not None
+    return study.file.metrics.reference
 
 
 def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> list[Scored]:
@@ -288,6 +302,7 @@ def _scored(
         estimate = STATISTICS[metric.statistic](inputs)
     protocol = _protocol(name, metric, located, job)
     notes = [estimate.note, located.extractor.note, counted(job.faults[contender])]
+    notes.append(mlperf.note(name, estimate.value))
     row = Score(
         metric=name,
         contender=contender,

@@ -16,12 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import bench.models.table as models
 import bench.prompts as prompts
+from bench.metrics.table import METRICS
 from bench.models.own_models import model_from_entry
 from bench.records import Contender, InputError, Prompt, unknown
 from bench.store import StudyFolder
 
 SHIPPED = Path(__file__).resolve().parent / "studies"
 QUESTIONS = ("alignment", "quality", "faithfulness")
+EDITS = 'task = "image-to-image"'
 
 
 class _Section(BaseModel):
@@ -59,6 +61,8 @@ class Metrics(_Section):
     """A built-in or built reference, or a folder of images (relative to the study file)."""
     clip: str = ""
     """The CLIP of `clip_score`; empty: the metric's default."""
+    protocol: Literal["mlperf-sdxl"] | None = None
+    """Adds the metrics of a published protocol, with pass or fail."""
 
 
 class Arena(_Section):
@@ -179,6 +183,7 @@ def read(study: str | Path) -> Study:
     """Read and check a study: path or shipped name. Raises InputError with file, line and cure."""
     path = find(str(study))
     text, parsed = _parse(path)
+    _check_metrics(parsed, text, path)
     chosen = choose_prompts(parsed.prompts, path.parent)
     found = _resolve(parsed, text, path.parent, where=path, chosen=chosen)
     start = prompts.OWN if parsed.prompts.set else (path.parent / str(parsed.prompts.file)).parent
@@ -259,13 +264,13 @@ def _check_task(
     """Every prompt of an image-to-image study has a reference, every contender can start from it; else none."""
     if file.task == "text-to-image":
         if "faithfulness" in file.arena.questions:
-            message = 'faithfulness is asked of pictures made from pictures: add task = "image-to-image"'
+            message = f"faithfulness is asked of pictures made from pictures: add {EDITS}"
             raise _located(where, text, message, "faithfulness")
         for prompt in chosen:
             if prompt.reference is not None:
                 raise InputError(
                     f"{where}: prompt '{prompt.id}' starts from the picture {prompt.reference}: add "
-                    'task = "image-to-image", or use prompts without references'
+                    f"{EDITS}, or use prompts without references"
                 )
         return
     strengths: dict[float, str] = {}
@@ -281,6 +286,22 @@ def _check_task(
             problem = models.strength_problem(used[contender.model], contender, strength)
             if problem and used[contender.model].kind != "imported":
                 raise _located(where, text, f"prompt '{prompt_id}': {problem}", contender.name)
+
+
+def _check_metrics(file: StudyFile, text: str, where: Path) -> None:
+    """Every metric is known, fits the task, and has what it compares with."""
+    for name in file.metrics.names:
+        metric, problem = METRICS.get(name), ""
+        if metric is None:
+            problem = str(unknown("metric", name, METRICS))
+        elif metric.passes:
+            problem = f"metric '{name}' is of a protocol: name that in [metrics] protocol instead"
+        elif metric.kind == "source" and file.task == "text-to-image":
+            problem = f"metric '{name}' compares with the picture an image began from: it needs {EDITS}"
+        elif metric.kind == "reference" and file.metrics.reference is None:
+            problem = f"metric '{name}' compares with other images: name them in [metrics] reference"
+        if problem:
+            raise _located(where, text, problem, name)
 
 
 def _parse(path: Path) -> tuple[str, StudyFile]:

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.metrics import references
 from bench.metrics.table import METRICS
-from bench.metrics.weights import find_file
 from bench.models.table import MODELS
-from bench.records import InputError, Score, cache_folder
+from bench.records import InputError, Score
 from bench.study import Study
 
 NAME = "mlperf-sdxl"
 NAMES = tuple(name for name, metric in METRICS.items() if metric.passes)
-STATISTICS = "val2014.npz"
+REFERENCE = "mlperf-val2014"
 PROMPT_SET = "coco2014-mlperf"
 STEPS, GUIDANCE, SIDE, COUNT = 20, 8.0, 1024, 5000
-"""Of the reference run; images one a caption."""
+NEGATIVE = "normal quality, low quality, worst quality, low res, blurry, nsfw, nude"
+"""Of the reference run; images one a caption. Source: mlcommons/inference, text_to_image/backend_pytorch.py."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,22 +45,20 @@ def check(study: Study) -> None:
         raise InputError(f"--protocol {NAME} takes one image a caption: set images_per_prompt = 1")
 
 
-def reference(study: Study) -> references.Reference:
-    """The published statistics of COCO-2014 val: the study's own `.npz`, or one among the weights.
-
-    Raises InputError where there is none.
-    """
+def reference_name(study: Study) -> str:
+    """The published statistics of COCO-2014 val: the study's own `.npz`, or the fetched one."""
     named = study.file.metrics.reference
-    if named and Path(named).suffix == ".npz":
-        return references.resolve(named, study.base)
-    found = find_file(STATISTICS)
-    if found is None:
-        raise InputError(
-            f"--protocol {NAME} compares with MLPerf's {STATISTICS} (mlcommons/inference, "
-            f"text_to_image/tools): put it into {cache_folder() / 'weights'}, or name it in "
-            "[metrics] reference"
-        )
-    return references.resolve(str(found), Path())
+    return named if named and Path(named).suffix == ".npz" else REFERENCE
+
+
+def note(metric: str, value: float | None) -> str:
+    """What stands beside a protocol's number wherever it is shown; empty for other metrics."""
+    limits = METRICS[metric].passes
+    if limits is None or value is None:
+        return ""
+    return (
+        f"{'pass' if limits[0] <= value <= limits[1] else 'FAIL'}: {limits[0]:.5f} to {limits[1]:.5f} passes"
+    )
 
 
 def verdicts(rows: Sequence[Score], study: Study) -> list[Verdict]:
@@ -91,8 +88,13 @@ def departures(study: Study, name: str, n: int) -> tuple[str, ...]:
     contender, told = study.contender(name), [] if n == COUNT else [f"{n:,} images, not {COUNT:,}"]
     if contender.steps is None:
         return (*told, "imported images: how they were made is not known")
-    home = study.models[contender.model].repository
-    told += [] if home == MODELS["sdxl"].repository else [f"weights of {home}"]
+    model, base = study.models[contender.model], MODELS["sdxl"]
+    told += [] if model.repository == base.repository else [f"weights of {model.repository}"]
+    laid = (model.unet, model.lora, model.scheduler)
+    told += [] if laid == (None, None, None) else ["not the model's own UNet or scheduler"]
+    told += (
+        [] if model.options.get("negative_prompt") == NEGATIVE else ["not the reference's negative prompt"]
+    )
     told += [] if contender.steps == STEPS else [f"{contender.steps} steps, not {STEPS}"]
     told += [] if contender.guidance == GUIDANCE else [f"guidance {contender.guidance:g}, not {GUIDANCE:g}"]
     told += [] if contender.size == SIDE else [f"{contender.size} px, not {SIDE}"]

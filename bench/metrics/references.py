@@ -22,6 +22,41 @@ BUILT_FOLDER = "references"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A reference with a home of its own; `bench fetch` brings it (`bench.metrics.reference_fetch`)."""
+
+    url: str
+    """An archive of images, or an `.npz` of statistics."""
+    count: int
+    """Images in the archive; of statistics the dimension."""
+    licence: str
+    source: str
+    sha256: str = ""
+    """Of what is downloaded; empty: recorded at the first fetch and held to afterwards."""
+
+    @property
+    def file(self) -> str:
+        return self.url.rpartition("/")[2]
+
+
+PUBLISHED: dict[str, Published] = {
+    "coco-2017-val": Published(
+        url="http://images.cocodataset.org/zips/val2017.zip",
+        count=5000,
+        licence="per image, Flickr; annotations CC-BY-4.0",
+        source="Lin et al. 2014, arXiv 1405.0312",
+    ),
+    "mlperf-val2014": Published(
+        url="https://github.com/mlcommons/inference/raw/4b1d1156c23965172ae56eacdd8372f8897eb771/"
+        "text_to_image/tools/val2014.npz",
+        count=2048,
+        licence="Apache-2.0",
+        source="MLPerf Inference, text_to_image: Inception statistics of COCO-2014 val",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     name: str
     files: tuple[tuple[str, Path], ...]
@@ -113,28 +148,47 @@ def built() -> list[str]:
 
 
 def resolve(reference: str, base: Path) -> Reference:
-    """A built name, an .npz of published statistics, or a folder; paths start from base.
+    """A built or published name, an .npz of statistics, or a folder; paths start from base.
 
     Raises InputError with the nearest built name.
     """
     place = cache_folder() / BUILT_FOLDER / reference
     if (place / "reference.json").is_file():
         return _read_recipe(reference, place)
+    if reference in PUBLISHED:
+        return _published(reference, place / PUBLISHED[reference].file)
     path = base / Path(reference).expanduser()
     if path.is_dir():
         return from_folder(path.name, path)
     if path.suffix == ".npz" and path.is_file():
-        return Reference(
-            name=path.stem,
-            files=(),
-            cache=None,
-            statistics=load_statistics(path),
-            sha256=sha256(path.read_bytes()),
-        )
+        return _from_statistics(path.stem, path)
+    known = sorted({*built(), *PUBLISHED})
     raise InputError(
-        f"{unknown('reference', reference, built())}; or a folder of images, or a contender of the study. "
+        f"{unknown('reference', reference, known)}; or a folder of images, or a contender of the study. "
         "`bench reference build NAME DIR` builds one"
     )
+
+
+def _published(name: str, path: Path) -> Reference:
+    if path.suffix != ".npz" or not path.is_file():
+        raise InputError(
+            f"reference '{name}' is not on this machine: run `bench fetch STUDY` where there is a network, or "
+            f"bring {PUBLISHED[name].file} and name it in [metrics] reference"
+        )
+    found, kept = _from_statistics(name, path), record_of(path)
+    if kept.is_file() and kept.read_text().strip() != found.sha256:
+        raise InputError(f"{path} was changed since it was fetched: remove it and run `bench fetch` again")
+    return found
+
+
+def record_of(path: Path) -> Path:
+    """Where the sha256 that a file had when it was fetched is kept."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _from_statistics(name: str, path: Path) -> Reference:
+    content = sha256(path.read_bytes())
+    return Reference(name=name, files=(), cache=None, statistics=load_statistics(path), sha256=content)
 
 
 def load_statistics(path: Path) -> Moments:

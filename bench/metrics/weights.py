@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,19 @@ class Located:
             "weights_sha256": tree_sha256(self.path),
             "dtype": "float32",
         } | {key: value for key in ("note", "captions") if (value := getattr(self.extractor, key))}
+
+
+@contextlib.contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Raises InputError naming the file where a library cannot read it: damaged, cut short, or of another network."""
+    from safetensors import SafetensorError
+
+    unreadable = (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError)
+    try:
+        yield
+    except (*unreadable, SafetensorError, pickle.UnpicklingError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} is not {what} ({reason}): remove it and run `bench fetch`") from None
 
 
 def locate(name: str) -> Located:

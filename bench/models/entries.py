@@ -79,7 +79,7 @@ class Model:
     """By step count; a model that has any allows no other step counts."""
     stages: tuple[Stage, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments of the pipeline's call, e.g. `max_sequence_length`."""
+    """Further arguments of the pipeline's call, e.g. `max_sequence_length`, `negative_prompt`."""
     dtype: str = "float16"
     """On a GPU; on a CPU float32 unless asked for otherwise."""
     variant: str | None = "fp16"

@@ -71,6 +71,8 @@ def model_from_entry(name: str, entry: ModelEntry | Mapping[str, Any]) -> Model:
         raise InputError(f"{where}: 'repository' is missing: a hub id 'owner/name' or a local folder")
     if entry.pipeline not in FAMILIES:
         raise unknown(f"pipeline of {where}", entry.pipeline, FAMILIES)
+    if "negative_prompt" in entry.options and not FAMILIES[entry.pipeline].negative:
+        raise InputError(f"{where}: {entry.pipeline} takes no negative prompt: leave it out of 'options'")
     if not entry.steps or min(entry.steps) < 1:
         raise InputError(f"{where}: 'steps' is a list of positive step counts, e.g. [4]")
     able = BOTH if FAMILIES[entry.pipeline].edit else TEXT

@@ -101,15 +101,17 @@ class Pipeline:
         return bounds
 
     def _empty(self, like: Embedding) -> Embedding:
-        """The empty prompt's embedding, for guidance; SDXL base wants zeros instead."""
+        """The embedding guidance leads away from: the model's negative prompt, or the empty one's; SDXL base
+        wants zeros for that."""
         import torch
 
         if self._negative is None:
-            if self.pipe.config.get("force_zeros_for_empty_prompt"):
+            negative = self.model.options.get("negative_prompt", "")
+            if not negative and self.pipe.config.get("force_zeros_for_empty_prompt"):
                 zeros = {name: torch.zeros_like(row) for name, row in like.tensors.items()}
                 self._negative = Embedding(tensors=zeros, truncated=False)
             else:
-                self._negative = self.encode([""])[0]
+                self._negative = self.encode([negative])[0]
         return self._negative
 
     # Noise to latents
@@ -141,7 +143,7 @@ class Pipeline:
             "guidance_scale": contender.guidance,
             "generator": generators,
             "output_type": self.family.latent,
-            **self.model.options,
+            **{key: value for key, value in self.model.options.items() if key != "negative_prompt"},
             **self.family.extra(contender.steps or 0),
             **self._conditioning(embeddings, contender.guidance or 0.0),
             **steps.hook(self.family.callback),

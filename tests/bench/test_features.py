@@ -14,13 +14,11 @@ from PIL import Image
 import bench.metrics.features as features
 import bench.metrics.frechet as frechet
 import bench.metrics.kernels as kernels
-import bench.metrics.similarity as similarity
-from bench.metrics.extractors import EXTRACTORS, Extractor, clip_name
-from bench.metrics.networks.clip import OpenClip, TransformersClip
+from bench.metrics.extractors import EXTRACTORS, clip_name
+from bench.metrics.networks.clip import OpenClip
 from bench.metrics.networks.inception import Inception, tensorflow_resize
 from bench.metrics.networks.loading import load
-from bench.metrics.networks.perceptual import DinoV2
-from bench.metrics.weights import Located, locate
+from bench.metrics.weights import locate
 from bench.records import InputError
 
 SHARED = (
@@ -168,15 +166,6 @@ def test_worse_pictures_are_farther_away() -> None:
         assert 0 < weak < strong
 
 
-def test_damaged_inception_weights_are_named(tmp_path: Path) -> None:
-    import torch
-
-    path = tmp_path / "x.pth"
-    torch.save({"Conv2d_1a_3x3.conv.weight": torch.zeros(3)}, path)
-    with pytest.raises(InputError, match=r"x\.pth is not the 2015 Inception"):
-        Inception(path, mode="inception-tf")
-
-
 def test_absent_weights_name_the_cure_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -197,28 +186,6 @@ def test_clip_choice_takes_names_and_folders_and_nothing_else(tmp_path: Path) ->
     with pytest.raises(InputError, match="clip-vit-l-14"):
         clip_name("clip-vit-l-15", tmp_path)
     assert all(EXTRACTORS[n].licence or EXTRACTORS[n].note for n in EXTRACTORS)
-
-
-def test_clip_rows_equal_open_clip_called_by_hand(tmp_path: Path) -> None:
-    import open_clip
-    import torch
-
-    located = locate("tiny-clip")
-    paths = pictures(tmp_path, 5, size=80)
-    captions = ["a red cube", "two dogs", "a boat at night", "snow", "a chair"]
-    encoder = load(located)
-    rows = features.image_features(files(paths), located, lambda: encoder, tmp_path / "c", size=None, batch=2)
-    texts, cut = features.text_features(captions, located, lambda: encoder, tmp_path / "c")
-    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{located.path}")
-    model.eval()
-    with torch.inference_mode():
-        images = torch.stack([transform(Image.open(path).convert("RGB")) for path in paths])
-        tokens = open_clip.get_tokenizer(f"local-dir:{located.path}")(captions)
-        a = torch.nn.functional.normalize(model.encode_image(images), dim=-1)
-        b = torch.nn.functional.normalize(model.encode_text(tokens), dim=-1)
-    expected = (100 * (a * b).sum(-1)).numpy()
-    np.testing.assert_allclose(similarity.cosine_scores(rows, texts, clip=False), expected, atol=1e-5)
-    assert not cut.any()
 
 
 def test_long_caption_is_cut_on_the_right_and_counted() -> None:
@@ -268,73 +235,3 @@ def test_patch_of_a_small_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 299"):
         centre_patch(Image.new("RGB", (200, 400)))
     assert centre_patch(Image.new("RGB", (400, 300))).shape == (299, 299, 3)
-
-
-def test_dinov2_folder_loads_through_the_real_code(tmp_path: Path) -> None:
-    import torch
-    from transformers import Dinov2Config, Dinov2Model
-
-    model = Dinov2Model(
-        Dinov2Config(
-            hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=224, patch_size=14
-        )
-    )
-    model.save_pretrained(tmp_path / "m")
-    encoder = DinoV2(tmp_path / "m")
-    batch = torch.stack([encoder.prepare(Image.new("RGB", (50, 60), colour)) for colour in ("red", "blue")])
-    rows = encoder.images(batch)
-    with torch.inference_mode():
-        expected = model.eval()(pixel_values=batch).pooler_output.numpy()
-    assert rows.shape == (2, 32)
-    np.testing.assert_allclose(rows, expected, atol=1e-5)
-    with pytest.raises(InputError, match="not whole"):
-        DinoV2(tmp_path)
-
-
-def test_pickscore_folder_gives_the_logits_of_the_model(tmp_path: Path) -> None:
-    import torch
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
-
-    from bench.models.tiny import CLIP_TEXT, clip_tokenizer, special_tokens
-
-    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = CLIPConfig(
-        text_config={**CLIP_TEXT, **special_tokens()},
-        vision_config={**vision, "image_size": 32, "patch_size": 8},
-        projection_dim=32,
-    )
-    model = CLIPModel(config).eval()
-    model.save_pretrained(tmp_path)
-    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    CLIPImageProcessor(**size).save_pretrained(tmp_path)
-    clip_tokenizer().save_pretrained(tmp_path)
-    encoder = TransformersClip(tmp_path)
-    batch = torch.stack([encoder.prepare(Image.new("RGB", (50, 60), colour)) for colour in ("red", "blue")])
-    captions = ["a red dog", "the blue sky"]
-    texts, cut = encoder.texts(captions)
-    tokens = encoder.tokenizer(captions, padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        expected = model(pixel_values=batch, **tokens).logits_per_image.numpy()
-    np.testing.assert_allclose(encoder.images(batch) @ texts.T, expected, atol=1e-4)
-    assert not cut.any()
-
-
-def test_open_clip_checkpoint_of_hpsv2_form_loads(tmp_path: Path) -> None:
-    """`{'epoch': …, 'state_dict': {'module.…'}}` and an architecture name, as HPS_v2.1_compressed.pt."""
-    import torch
-
-    source = load(locate("tiny-clip"))
-    assert isinstance(source, OpenClip)
-    state = {f"module.{name}": value for name, value in source.model.state_dict().items()}
-    torch.save({"epoch": 1, "state_dict": state}, tmp_path / "x.pt")
-    import open_clip
-
-    (tmp_path / "arch").mkdir()
-    config = (locate("tiny-clip").path / "open_clip_config.json").read_text()
-    import json
-
-    (tmp_path / "arch" / "tiny-test.json").write_text(json.dumps(json.loads(config)["model_cfg"]))
-    open_clip.add_model_config(tmp_path / "arch")
-    entry = Extractor(kind="open_clip", resize="", architecture="tiny-test", weights="home/x.pt")
-    found = OpenClip(Located(name="x", extractor=entry, path=tmp_path / "x.pt"))
-    np.testing.assert_array_equal(found.texts(["a dog"])[0], source.texts(["a dog"])[0])

@@ -13,21 +13,14 @@ from bench.metrics.networks.loading import load
 from bench.metrics.networks.perceptual import Lpips
 from bench.metrics.weights import locate
 from bench.records import InputError
+from tests.bench.tiny_weights import open_home, write
 
 
 @pytest.fixture
 def trunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """AlexNet's convolutions, random, where `bench fetch` leaves the real ones."""
-    from torchvision.models import alexnet
-
-    monkeypatch.setenv("TURBO_BENCH_CACHE", str(tmp_path))
-    monkeypatch.delenv("BENCH_SHARED", raising=False)
-    torch.manual_seed(0)
-    state = {n: v for n, v in alexnet(weights=None).state_dict().items() if n.startswith("features")}
-    path = tmp_path / "weights" / "alexnet-owt-7be5be79.pth"
-    path.parent.mkdir()
-    torch.save(state, path)
-    return path
+    home = open_home(tmp_path, monkeypatch)
+    write(home, "lpips")
+    return locate("lpips").path
 
 
 def picture(seed: int) -> Image.Image:

@@ -12,6 +12,9 @@ from PIL import Image
 
 import bench.metrics.references as references
 import bench.study as study_module
+from bench.doctor import examine
+from bench.latency import Protocol
+from bench.plan import Options
 from bench.records import (
     Battle,
     Generation,
@@ -23,7 +26,8 @@ from bench.records import (
     from_dict,
     read_rows,
 )
-from bench.score import reference_statistics, score
+from bench.run import Told, run
+from bench.score import reference_statistics, score, wanting
 from bench.scoreboard import score_rows
 from bench.store import StudyFolder, sha256, write_rows
 from bench.study import Study
@@ -140,8 +144,6 @@ def test_nothing_in_common_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ('names = ["clip_scor"]', "did you mean 'clip_score'"),
-        ('names = ["fd_clip"]', "reference"),
         ('names = ["fd_clip"]\nreference = "nowhere"', "bench reference build"),
         ('names = ["clip_score", "fid"]\nreference = "tiny-sdxl@50"', "bench fetch"),
         ('names = ["mini_fd"]\nreference = "nowhere"', "."),
@@ -250,23 +252,38 @@ def test_votes_bring_agreement_and_what_each_image_got(tmp_path: Path) -> None:
     assert score_rows(document)[0]["people"].startswith(f"{100 * hits / 6:.0f}%")
 
 
-def test_metrics_of_pictures_from_pictures_need_such_a_study(tmp_path: Path) -> None:
-    folder, study = make(tmp_path, 'names = ["clip_direction"]')
-    with pytest.raises(InputError, match="image-to-image"):
-        score(folder, study)
-    (tmp_path / "b").mkdir()
-    folder, study = make(tmp_path / "b", 'names = ["mlperf_fid"]')
-    with pytest.raises(InputError, match="--protocol mlperf-sdxl"):
-        score(folder, study)
+def test_a_protocol_is_known_and_takes_its_own_prompts_alone(tmp_path: Path) -> None:
+    folder, study = make(tmp_path, "")
     with pytest.raises(InputError, match="5,000 captions"):
         score(folder, study, protocol="mlperf-sdxl")
     with pytest.raises(InputError, match="did you mean 'mlperf-sdxl'"):
         score(folder, study, protocol="mlperf-sd")
 
 
+def test_everything_that_is_wanting_is_told_before_images_are_made(tmp_path: Path) -> None:
+    _, study = make(
+        tmp_path, 'names = ["clip_score", "fid", "kid", "pickscore"]\nreference = "coco-2017-val"'
+    )
+    said = wanting(study)
+    assert all(
+        part in text for part, text in zip(("'inception-tf'", "'pickscore'", "'coco"), said, strict=True)
+    )
+    assert all("bench fetch" in text for text in said)
+    (tmp_path / "b").mkdir()
+    assert wanting(make(tmp_path / "b", ALL)[1]) == []
+    with pytest.raises(InputError, match=r"could not be scored: .*'inception-tf'.*2 more: `bench doctor`"):
+        run(study, tmp_path / "none", Options(device="cpu"), Protocol(samples=1, least=1), Told())
+    assert not list((tmp_path / "none").rglob("*.webp"))
+    assert [f.told for f in examine(study, tmp_path, cached=lambda _: True) if f.what == "metrics"] == said
+
+
 def test_directions_start_from_the_kept_pictures(tmp_path: Path) -> None:
-    folder, study = make(tmp_path, 'names = ["clip_direction"]')
-    task = study.file.model_copy(update={"task": "image-to-image"})
+    folder, study = make(tmp_path, "")
+    changes = {
+        "task": "image-to-image",
+        "metrics": study.file.metrics.model_copy(update={"names": ("clip_direction",)}),
+    }
+    task = study.file.model_copy(update=changes)
     prompts = tuple(dataclasses.replace(p, reference="x", reference_text="snow") for p in study.prompts)
     study = dataclasses.replace(study, file=task, prompts=prompts)
     with pytest.raises(InputError, match="reference picture of prompt"):

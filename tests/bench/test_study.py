@@ -57,6 +57,19 @@ def test_a_good_study_is_what_its_file_says(write):
         ("[arena]", "[arena]\nties = 1", r"study.toml:9: 'arena.ties' is 1"),
         ("questions", "question", r"study.toml:9: unknown key 'question': did you mean 'questions'"),
         ("name =", "name", r"not TOML"),
+        (
+            "[arena]",
+            '[metrics]\nnames = ["clip_scor"]\n[arena]',
+            r"study.toml:9: unknown metric 'clip_scor': did you mean 'clip_score'",
+        ),
+        ("[arena]", '[metrics]\nnames = ["kid"]\n[arena]', r"study.toml:9: .*'kid'.*\[metrics\] reference"),
+        ("[arena]", '[metrics]\nnames = ["lpips"]\n[arena]', r"study.toml:9: .*'lpips'.*image-to-image"),
+        ("[arena]", '[metrics]\nnames = ["mlperf_fid"]\n[arena]', r"study.toml:9: .*\[metrics\] protocol"),
+        (
+            "[arena]",
+            '[metrics]\nprotocol = "mlperf"\n[arena]',
+            r"study.toml:9: unknown value of 'metrics.protocol' 'mlperf': did you mean 'mlperf-sdxl'",
+        ),
     ],
 )
 def test_each_fault_is_one_line_with_its_cure(write, old, new, told):

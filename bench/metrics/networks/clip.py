@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.metrics.extractors import AESTHETIC_TOWER
 from bench.metrics.rows import Array
-from bench.metrics.weights import Located, find_open_clip
+from bench.metrics.weights import Located, find_open_clip, reading
 from bench.records import InputError
 
 
@@ -25,7 +25,7 @@ class OpenClip:
 
         entry, path = located.extractor, located.path
         model: Any
-        try:
+        with reading(path, f"the CLIP {entry.architecture} {entry.weights}"):
             if path.is_dir():
                 name = f"local-dir:{path}"
                 model, _, self.transform = open_clip.create_model_and_transforms(name)
@@ -40,9 +40,6 @@ class OpenClip:
                     force_quick_gelu=bool(known.get("quick_gelu")),
                 )
             self.tokenizer = open_clip.get_tokenizer(name)
-        except (RuntimeError, FileNotFoundError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"the CLIP in {path} cannot be loaded ({reason}): fetch it anew") from None
         self.model = model.to(device).eval()
         self.device = device
 
@@ -77,14 +74,10 @@ class TransformersClip:
     def __init__(self, path: Path, device: str = "cpu") -> None:
         from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
-        try:
+        with reading(path, "a whole CLIPModel"):
             model: Any = CLIPModel.from_pretrained(path, local_files_only=True)
             self.processor = CLIPImageProcessor.from_pretrained(path, local_files_only=True)
             self.tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"the model in {path} is not whole ({str(error).splitlines()[0]}): fetch it anew"
-            ) from None
         self.model, self.device = model.to(device).eval(), device
         self.window = self.model.config.text_config.max_position_embeddings
 
@@ -132,9 +125,9 @@ class Aesthetic:
         tower = find_open_clip(AESTHETIC_TOWER)
         assert tower is not None
         self.tower = OpenClip(Located(name="clip", extractor=AESTHETIC_TOWER, path=tower), device)
-        state = torch.load(located.path, map_location="cpu", weights_only=True)
-        state = {name.removeprefix("layers."): value for name, value in state.items()}
-        self.head = linear_head(state)
+        with reading(located.path, "the aesthetic predictor's linear layers"):
+            state = torch.load(located.path, map_location="cpu", weights_only=True)
+            self.head = linear_head({name.removeprefix("layers."): value for name, value in state.items()})
         self.head.eval()
 
     def prepare(self, image: Any) -> Any:

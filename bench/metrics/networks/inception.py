@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.metrics.rows import Array
+from bench.metrics.weights import reading
 from bench.records import InputError
 
 
@@ -79,14 +80,9 @@ def _inception_network(path: Path) -> Any:
         "AvgPool": nn.AdaptiveAvgPool2d(output_size=(1, 1)),
     }.items():
         network.add_module(name, module)
-    try:
+    with reading(path, "the 2015 Inception"):
         state = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict({name: value for name, value in state.items() if not name.startswith("fc.")})
-    except (RuntimeError, OSError, EOFError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path} is not the 2015 Inception ({reason}): remove it and run `bench fetch`"
-        ) from None
     network.eval().requires_grad_(False)
     for module in list(network.modules()):
         if isinstance(module, conv):

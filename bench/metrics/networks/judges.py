@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.metrics.networks.clip import linear_head
 from bench.metrics.rows import Array
+from bench.metrics.weights import bert_folder, reading
 from bench.records import InputError
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -34,26 +35,19 @@ class ImageReward:
         import torch
         from transformers import BertTokenizer
 
-        from bench.metrics.weights import bert_folder
-
         tokenizer = bert_folder()
         if tokenizer is None:
             raise InputError(
                 "image_reward reads captions with the vocabulary of bert-base-uncased, which is not on this "
                 "machine: run `bench fetch`"
             )
-        try:
+        with reading(path, "ImageReward"):
             self.tokenizer = BertTokenizer.from_pretrained(tokenizer, local_files_only=True)
             state = torch.load(path, map_location="cpu", weights_only=True)
             self.vision, self.text = _blip(state)
             self.head = linear_head(
                 {k.removeprefix("mlp.layers."): v for k, v in state.items() if k.startswith("mlp.")}
             )
-        except (RuntimeError, OSError, EOFError, KeyError, AttributeError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"{path} is not ImageReward ({reason}): remove it and run `bench fetch`"
-            ) from None
         for part in (self.vision, self.text, self.head):
             part.to(device).eval()
         self.device = device
@@ -163,12 +157,9 @@ class InstructBlip:
         """question: with {} where the caption goes."""
         from transformers import InstructBlipForConditionalGeneration, InstructBlipProcessor
 
-        try:
+        with reading(path, "a whole InstructBLIP"):
             model: Any = InstructBlipForConditionalGeneration.from_pretrained(path, local_files_only=True)
             self.processor: Any = InstructBlipProcessor.from_pretrained(path, local_files_only=True)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"the model in {path} is not whole ({reason}): fetch it anew") from None
         self.model = model.to(device).eval()
         self.question, self.device = question, device
         self.window = self.model.config.qformer_config.max_position_embeddings

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.metrics.networks.inception import clean_resize
 from bench.metrics.rows import Array
+from bench.metrics.weights import reading
 from bench.records import InputError
 
 
@@ -19,12 +20,8 @@ class DinoV2:
     def __init__(self, path: Path, device: str = "cpu") -> None:
         from transformers import Dinov2Model
 
-        try:
+        with reading(path, "a whole Dinov2Model"):
             model: Any = Dinov2Model.from_pretrained(path, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"the model in {path} is not whole ({str(error).splitlines()[0]}): fetch it anew"
-            ) from None
         self.model, self.device = model.to(device).eval(), device
 
     def prepare(self, image: Any) -> Any:
@@ -58,17 +55,12 @@ class Lpips:
         from torchmetrics.functional.image.lpips import _NoTrainLpips
 
         self.network = _NoTrainLpips(net="alex", pnet_rand=True)
-        try:
+        with reading(path, "torchvision's AlexNet"):
             state = torch.load(path, map_location="cpu", weights_only=True)
             for part in (getattr(self.network.net, f"slice{i}") for i in range(1, 6)):
                 for number, layer in part.named_children():
                     weights = {n: state[f"features.{number}.{n}"] for n, _ in layer.named_parameters()}
                     layer.load_state_dict(weights)
-        except (RuntimeError, OSError, EOFError, KeyError, AttributeError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"{path} is not torchvision's AlexNet ({reason}): remove it and run `bench fetch`"
-            ) from None
         self.network.to(device)
         self.device = device
 

@@ -1,0 +1,71 @@
+"""Published references into the cache: downloaded from their homes, checked, and ready for studies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+from bench.metrics.references import BUILT_FOLDER, PUBLISHED, Published, build, load_statistics, record_of
+from bench.records import InputError, cache_folder
+from bench.store import write_bytes
+
+
+def fetch(name: str) -> Path:
+    """Brings a published reference to this machine, whole or not at all; where it is then.
+
+    Raises InputError: its home does not answer, or what came is not that reference.
+    """
+    entry, place = PUBLISHED[name], cache_folder() / BUILT_FOLDER / name
+    found = place / (entry.file if entry.file.endswith(".npz") else "reference.json")
+    if found.is_file():
+        return found
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=".fetch-") as folder:
+        got = Path(folder) / entry.file
+        _download(name, entry.url, got)
+        _check(name, entry, got, record_of(place / entry.file))
+        if entry.file.endswith(".npz"):
+            os.replace(got, found)
+        else:
+            os.replace(_unpacked(name, entry, got), place / "images")
+            build(name, place / "images")
+    return found
+
+
+def _download(name: str, url: str, target: Path) -> None:
+    import torch
+
+    try:
+        torch.hub.download_url_to_file(url, str(target), progress=False)
+    except OSError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"reference '{name}' could not be fetched from {url}: {reason}") from None
+
+
+def _check(name: str, entry: Published, got: Path, record: Path) -> None:
+    """Raises InputError unless the hash and the shape are those of the entry; records the hash."""
+    with got.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    wanted = entry.sha256 or (record.read_text().strip() if record.is_file() else found)
+    if found != wanted:
+        raise InputError(f"reference '{name}': {entry.url} gave sha256 {found}, not {wanted}")
+    if entry.file.endswith(".npz") and (d := load_statistics(got).mean.size) != entry.count:
+        raise InputError(f"reference '{name}': {entry.url} has {d} dimensions, not {entry.count}")
+    write_bytes(record, f"{found}\n".encode())
+
+
+def _unpacked(name: str, entry: Published, archive: Path) -> Path:
+    """The folder its images are in, checked for their number."""
+    folder = archive.parent / "images"
+    try:
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(folder)
+    except zipfile.BadZipFile as error:
+        raise InputError(f"reference '{name}': {entry.url} is no archive ({error}): try again") from None
+    count = sum(path.is_file() for path in folder.rglob("*"))
+    if count != entry.count:
+        raise InputError(f"reference '{name}': {entry.url} holds {count:,} files, not {entry.count:,}")
+    return folder
