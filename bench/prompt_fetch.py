@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import tempfile
-import urllib.error
 import urllib.parse
-import urllib.request
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
+from bench.download import Progress, download
 from bench.prompts import (
     PromptSet,
     SourceFile,
@@ -27,12 +24,6 @@ from bench.prompts import (
 )
 from bench.records import InputError, cache_folder
 from bench.store import sha256, write_bytes
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with the file's name, bytes so far, and bytes in all (None: the server does not say)."""
-
-TIMEOUT = 60.0
-"""Seconds without a byte."""
 
 
 def add(name: str, source: Path, *, cache: Path | None = None) -> tuple[Path, ...]:
@@ -68,11 +59,12 @@ def fetch(name: str, *, cache: Path | None = None, progress: Progress | None = N
     archive = entry.home.endswith(".zip")
     wanted = {address(entry, file): "archive.zip" if archive else file_name(file) for file in entry.files}
     base = (cache or cache_folder()) / "prompts"
+    cure = f"check the network, or bring a copy with `bench prompts add {name} FILE`"
     try:
         base.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=base, prefix=f".{name}-") as folder:
             for url, target in wanted.items():
-                _download(url, Path(folder) / target, name, progress)
+                download(url, Path(folder) / target, cure, progress)
             return add(name, Path(folder) / "archive.zip" if archive else Path(folder), cache=cache)
     except OSError as error:
         cure = "free space, or set TURBO_BENCH_CACHE to another folder"
@@ -107,25 +99,3 @@ def _taken(entry: PromptSet, file: SourceFile, source: Path) -> bytes:
             return archive.read(file.path)
     except (KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{source}: {error}; it should be the archive at {entry.home}") from None
-
-
-def _download(url: str, target: Path, name: str, progress: Progress | None) -> None:
-    cure = f"check the network, or bring a copy with `bench prompts add {name} FILE`"
-    request = urllib.request.Request(url, headers={"User-Agent": "turbo-preference-bench"})
-    got = 0
-    with target.open("wb") as file:
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-                length = answer.headers.get("Content-Length")
-                total = int(length) if length else None
-                while chunk := answer.read(1 << 18):
-                    file.write(chunk)
-                    got += len(chunk)
-                    if progress:
-                        progress(target.name, got, total)
-        except urllib.error.HTTPError as error:
-            raise InputError(f"{url} answered {error.code} {error.reason}; {cure}") from None
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            raise InputError(f"cannot reach {url}: {getattr(error, 'reason', error)}; {cure}") from None
-    if total is not None and got != total:
-        raise InputError(f"{url}: {got:,} of {total:,} bytes came; try again")

@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from bench.download import download
 from bench.metrics.references import BUILT_FOLDER, PUBLISHED, Published, build, load_statistics, record_of
 from bench.records import InputError, cache_folder
 from bench.store import write_bytes
@@ -19,30 +20,19 @@ def fetch(name: str) -> Path:
     Raises InputError: its home does not answer, or what came is not that reference.
     """
     entry, place = PUBLISHED[name], cache_folder() / BUILT_FOLDER / name
-    found = place / (entry.file if entry.file.endswith(".npz") else "reference.json")
-    if found.is_file():
+    images = not entry.file.endswith(".npz")
+    found = place / ("images" if images else entry.file)
+    if found.is_file() or (place / "reference.json").is_file():
         return found
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place, prefix=".fetch-") as folder:
         got = Path(folder) / entry.file
-        _download(name, entry.url, got)
+        download(entry.url, got, f"check the network; it is reference '{name}'")
         _check(name, entry, got, record_of(place / entry.file))
-        if entry.file.endswith(".npz"):
-            os.replace(got, found)
-        else:
-            os.replace(_unpacked(name, entry, got), place / "images")
-            build(name, place / "images")
+        os.replace(_unpacked(name, entry, got) if images else got, found)
+        if images:
+            build(name, found)
     return found
-
-
-def _download(name: str, url: str, target: Path) -> None:
-    import torch
-
-    try:
-        torch.hub.download_url_to_file(url, str(target), progress=False)
-    except OSError as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"reference '{name}' could not be fetched from {url}: {reason}") from None
 
 
 def _check(name: str, entry: Published, got: Path, record: Path) -> None:
