@@ -60,11 +60,15 @@ def random_inception(path: Path) -> Path:
     import torch
     from torchvision.models import Inception3
 
+    with torch.device("meta"):
+        shapes = Inception3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
     torch.manual_seed(3)
-    state = Inception3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
-    for value in state.values():
-        if value.ndim == 4:
-            torch.nn.init.kaiming_normal_(value, nonlinearity="relu")
+    state = {}
+    for name, shape in shapes.items():
+        ones = name.endswith(("bn.weight", "running_var"))
+        state[name] = (torch.ones if ones else torch.zeros)(shape.shape, dtype=shape.dtype)
+        if shape.ndim == 4:
+            torch.nn.init.kaiming_normal_(state[name], nonlinearity="relu")
     torch.save(state, path)
     return path
 
