@@ -24,17 +24,23 @@ PASSED = (
 class Cluster:
     """Workers on the nodes of a Ray cluster."""
 
-    def __init__(self, address: str, actors: int | None, alone: Callable[[Any], bool]) -> None:
-        """address: of the cluster, or `auto`. actors: None is one for each GPU, or each CPU if there is none."""
+    def __init__(self, address: str, actors: int | None, device: str, alone: Callable[[Any], bool]) -> None:
+        """address: of the cluster, or `auto`. actors: None is one for each GPU, or each CPU if there is none.
+
+        device: `cuda`, `cpu`, or `auto`: the GPUs if the cluster has any.
+        """
         self.ray = connect(address)
         self.alone = alone
         resources = self.ray.cluster_resources()
-        self.gpus = int(resources.get("GPU", 0))
-        self.actors = actors or self.gpus or int(resources.get("CPU", 0))
-
-    @property
-    def device(self) -> str:
-        return "cuda" if self.gpus else "cpu"
+        gpus, cpus = (int(resources.get(kind, 0)) for kind in ("GPU", "CPU"))
+        if device == "cuda" and not gpus:
+            raise InputError(f"--device cuda: the Ray cluster at '{address}' has no GPU; use --device cpu")
+        if not cpus:
+            raise InputError(
+                f"the Ray cluster at '{address}' has no CPU to encode images with: `ray start --num-cpus N`"
+            )
+        self.device = "cuda" if gpus and device != "cpu" else "cpu"
+        self.actors = actors or (gpus if self.device == "cuda" else cpus)
 
     def run(self, start: Start, source: Source, stop: Stop) -> Iterator[Result]:
         crew = _Actors(self.ray, start, self.device, self.actors)
@@ -80,7 +86,7 @@ class _Actor:
     def perform(self, task: Any) -> None:
         try:
             if self.worker is None:
-                self.worker = self.start(self.device, self._emit, submit=_encoder(self.device))
+                self.worker = self.start(self.device, self._emit, submit=_encoder())
             assert self.worker is not None
             if task == STOP:
                 self.worker.flush()
@@ -111,15 +117,15 @@ class _Actor:
         self.found.put((task, portable(value) if isinstance(value, BaseException) else value, last))
 
 
-def _encoder(device: str) -> Callable[..., Future[Any]]:
-    """Runs a function as a CPU task, wherever in the cluster a CPU is free."""
+def _encoder() -> Callable[..., Future[Any]]:
+    """Runs a function as a CPU task, wherever in the cluster a CPU is free; on a lost node it is run again."""
     import ray
 
     tasks: dict[Any, Any] = {}
 
     def submit(function: Any, *arguments: Any) -> Future[Any]:
         if function not in tasks:
-            tasks[function] = ray.remote(num_cpus=1 if device == "cuda" else 0.5)(function)
+            tasks[function] = ray.remote(num_cpus=1)(function)
         return tasks[function].remote(*arguments).future()
 
     return submit
@@ -137,10 +143,11 @@ class _Actors:
         """The pending call of `results` of each worker, also of those that are not up yet."""
         self.born = 0
         self.empty_since = time.monotonic()
-        share: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if device == "cuda" else {"num_cpus": 0.5}
+        # No CPU is an actor's own: those that crowd onto the nodes that are left would keep it from the encoding.
         self.kind = ray.remote(
-            **share, scheduling_strategy="SPREAD", concurrency_groups={"compute": 1, "talk": 2}
-        )(_Actor)
+            num_gpus=int(device == "cuda"), num_cpus=0, scheduling_strategy="SPREAD",
+            concurrency_groups={"compute": 1, "talk": 2},
+        )(_Actor)  # fmt: skip
         for _ in range(count):
             self._bear()
 

@@ -299,10 +299,12 @@ def _exchange(value: Any) -> Any:
 
 
 def serve(line: Any, start: Start, device: str | None) -> None:
-    """A worker's whole life: tasks from the line, results into it. Ends at once when the driver is gone."""
+    """A worker's whole life: tasks from the line, results into it. When the driver closes the line it ends:
+    in order if it is idle, else at once.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and says what to do
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    stopped = threading.Event()
+    stopped, idle, closed = threading.Event(), threading.Event(), threading.Event()
     lock = threading.Lock()
 
     def listen() -> None:
@@ -313,28 +315,41 @@ def serve(line: Any, start: Start, device: str | None) -> None:
                     stopped.set()
                 tasks.put(task)
         except (EOFError, OSError):
-            os._exit(0)
+            if not idle.is_set():
+                os._exit(0)
+            stopped.set()
+            closed.set()
+            tasks.put(STOP)
 
     def emit(task: Any, value: Any, last: bool) -> None:
         with lock:
             line.send((task, value, last))
 
+    def next_task() -> Any:
+        idle.set()
+        task = tasks.get()
+        idle.clear()
+        return task
+
     threading.Thread(target=listen, daemon=True).start()
     task: Any = None
     try:
         worker = start(device, emit)
-        while (task := tasks.get()) != STOP:
+        while (task := next_task()) != STOP:
             for _ in worker.perform(task):
                 if stopped.is_set():
                     break
             if stopped.is_set():
                 break
         worker.flush()
-        emit(STOP, None, True)
+        if not closed.is_set():
+            emit(STOP, None, True)
         worker.close()
     except BaseException as error:
-        emit(task, portable(error), True)
-    threading.Event().wait()  # until the driver closes the line
+        if not closed.is_set():
+            emit(task, portable(error), True)
+    idle.set()
+    closed.wait()
 
 
 def portable(error: BaseException) -> BaseException:

@@ -69,8 +69,8 @@ def engine_for(where: Where, device: str) -> tuple[engines.Engine, str, int | No
     if where.engine == "ray":
         from bench.cluster import Cluster
 
-        cluster = Cluster(where.address, where.workers, alone)
-        return cluster, cluster.device if device != "cpu" else "cpu", 1
+        cluster = Cluster(where.address, where.workers, device, alone)
+        return cluster, cluster.device, 1
     _, size = engines.rank()
     count = size if size > 1 else where.workers or 1
     threads = None if device != "cpu" or count == 1 else max(1, torch.get_num_threads() // count)

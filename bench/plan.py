@@ -126,6 +126,12 @@ def resolve_device(study: Study, asked: str) -> str:
     return asked
 
 
+def demanded_device(study: Study, asked: str) -> str:
+    """What the user, else the study, wants of a cluster: `cuda`, `cpu`, or `auto`. This machine has no say."""
+    own = study.file.generate.device
+    return asked.partition(":")[0] if asked != "auto" or own == "any" else own
+
+
 class Census:
     """Which images of the study are there: one byte an image, so that a million take a megabyte."""
 

@@ -14,7 +14,7 @@ from bench.generate import Summary, generate
 from bench.latency import Protocol, measure
 from bench.launch import Where, engine_for
 from bench.objects import ObjectFolder, folder_at
-from bench.plan import Options, resolve_device
+from bench.plan import Options, demanded_device, resolve_device
 from bench.records import InputError, Score
 from bench.store import StudyFolder
 from bench.study import Study
@@ -64,11 +64,8 @@ def generate_stage(
 
     began = provenance.now()
     where = where or Where()
-    device = (
-        "auto"
-        if where.engine == "ray" and options.device == "auto"
-        else resolve_device(study, options.device)
-    )
+    remote = where.engine == "ray"
+    device = demanded_device(study, options.device) if remote else resolve_device(study, options.device)
     with interruptible() as stop:
         engine, device, threads = engine_for(where, device)
         summary = generate(

@@ -31,7 +31,7 @@ def main() -> int:
         if asked.ray:
             from bench.cluster import Cluster
 
-            engine = Cluster(asked.ray, 2, alone)
+            engine = Cluster(asked.ray, 2, "cpu", alone)
         elif asked.processes:
             engine = Processes([None] * asked.processes, alone)
         with on_disk_or_not(study, asked.results) as folder, interruptible() as stop:
