@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.models.memory import weight_bytes
 from bench.models.table import Model
 from bench.records import InputError
 from bench.reference_pictures import read_reference
@@ -14,6 +16,9 @@ from bench.study import Study
 
 BYTES_A_PIXEL = 1.6
 """Lossless WebP of generated pictures, at the effort we write with; noise takes 3.1."""
+
+CROWDED = 0.8
+"""Share of a GPU's memory that weights may take before the batch is short of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,7 @@ def examine(study: Study, results: Path, *, cached: Callable[[Model], bool]) -> 
     """Every finding, the good ones too."""
     return [
         _device(study),
+        *_memory(study),
         *(_weights(model, cached) for model in study.models.values() if model.kind != "imported"),
         Finding(what="prompts", state="ok", told=f"{len(study.prompts)} prompts, hash verified"),
         *([_references(study)] if study.references and study.edits else []),
@@ -60,6 +66,49 @@ def _device(study: Study) -> Finding:
             cure="use a GPU node",
         )
     return Finding(what="device", state="ok", told=f"CPU, {torch.get_num_threads()} threads")
+
+
+def _memory(study: Study) -> list[Finding]:
+    """Whether the largest model fits; one is loaded at a time. What a batch needs comes on top of its weights."""
+    import torch
+
+    drawn = [model for model in study.models.values() if model.kind != "imported"]
+    if not drawn:
+        return []
+    on_gpu = torch.cuda.is_available() and study.file.generate.device != "cpu"
+    wanted = study.file.generate.dtype
+    sizes = {m.name: weight_bytes(m, wanted or (m.dtype if on_gpu else "float32")) for m in drawn}
+    known = {name: size for name, size in sizes.items() if size is not None}
+    missing = [name for name in sizes if name not in known]
+    more = f"; not known before their weights are here: {', '.join(missing)}" if missing else ""
+    if not known:
+        return [
+            Finding(what="memory", state="warning", told=more.removeprefix("; "), cure="bench fetch STUDY")
+        ]
+    there = (
+        min(torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count()))
+        if on_gpu
+        else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    )
+    return [_fit(known, there, "GPU" if on_gpu else "machine", more)]
+
+
+def _fit(sizes: dict[str, int], there: int, what: str, more: str) -> Finding:
+    """sizes: bytes of weights a model; there: bytes a GPU, or of the machine."""
+    largest = max(sizes, key=lambda name: sizes[name])
+    told = f"{largest} takes {_size(sizes[largest])} of the {what}'s {_size(there)}, the batch apart{more}"
+    if sizes[largest] > there:
+        small = [name for name in sizes if sizes[name] <= CROWDED * there]
+        fits = f" (only these fit: {', '.join(small)})" if small else ""
+        return Finding(what="memory", state="error", told=told, cure=f"use a larger {what}{fits}")
+    if sizes[largest] > CROWDED * there:
+        cure = "little is left for the batch: --batch-size auto finds what fits"
+        return Finding(what="memory", state="warning", told=told, cure=cure)
+    return Finding(what="memory", state="ok", told=told)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _weights(model: Model, cached: Callable[[Model], bool]) -> Finding:

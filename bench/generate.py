@@ -76,6 +76,8 @@ def generate(
         return summary.stopped
 
     handout = _handout(study, folder, options, device, done)
+    for name, total in done.totals.items():
+        progress(name, done.counts[name], total)
     start = partial(_start, study, _anywhere(folder), options, device, threads, load)
     try:
         for task, value in (engine or Here()).run(start, handout, halted):

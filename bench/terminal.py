@@ -13,6 +13,9 @@ import typer
 if TYPE_CHECKING:
     from bench.run import Told
 
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")
+]
 StudyFolderName = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study folder, or its name under --results.")
 ]
@@ -64,27 +67,39 @@ def progress() -> Iterator[Told]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
         SpinnerColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
 
     from bench.run import Told
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            """Over the last half minute; nothing until two reports have come."""
+            speed = task.finished_speed or task.speed
+            told = f"{speed:.{max(0, 2 - len(str(int(speed))) + 1)}f} images/s" if speed else ""
+            return Text(told, style="progress.data.speed")
 
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bars: dict[str, Any] = {}
 
         def images(contender: str, done: int, total: int) -> None:
-            if contender not in bars:
-                bars[contender] = progress.add_task(contender, total=total)
-            progress.update(bars[contender], completed=done)
+            if contender in bars:
+                progress.update(bars[contender], completed=done)
+            else:  # what was there before is no part of the rate
+                bars[contender] = progress.add_task(contender, total=total, completed=done)
 
         def step(label: str) -> None:
             progress.console.print(label)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from bench.generate import generate
-from bench.pipelines import load
+from bench.models.pipelines import load
 from bench.plan import Options
 from bench.store import StudyFolder
 from bench.study import read

@@ -1,0 +1,43 @@
+"""What `bench doctor` says of memory, against counts made otherwise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bench.doctor import _fit
+from bench.models.memory import count_parameters, weight_bytes
+from bench.models.table import MODELS
+
+
+def test_a_folder_s_headers_hold_what_its_networks_do(tmp_path):
+    from diffusers import AutoencoderKL, UNet2DModel
+
+    small = {"block_out_channels": (8,), "norm_num_groups": 4, "layers_per_block": 1}
+    unet = UNet2DModel(**small, down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",))
+    parts = {"unet": unet, "vae": AutoencoderKL(**small)}
+    for name, part in parts.items():
+        part.save_pretrained(tmp_path / name)
+    assert count_parameters(tmp_path) == sum(p.numel() for part in parts.values() for p in part.parameters())
+
+
+def test_half_precision_copies_beside_the_plain_files_count_once(tmp_path):
+    (tmp_path / "unet").mkdir()
+    save_file({"a": torch.zeros(3, 5), "b": torch.zeros(())}, tmp_path / "unet" / "model.safetensors")
+    save_file({"a": torch.zeros(3, 5).half()}, tmp_path / "unet" / "model.fp16.safetensors")
+    assert count_parameters(tmp_path) == 16
+
+
+def test_sdxl_takes_what_its_card_says():
+    """Stability's card and paper: UNet 2.6 G, text encoders 123 M and 695 M, VAE 84 M parameters; 16 bits each."""
+    assert weight_bytes(MODELS["sdxl"], "float16") == pytest.approx(
+        2 * (2567 + 123 + 695 + 84) * 1e6, rel=0.01
+    )
+
+
+@pytest.mark.parametrize(("size", "state"), [(79, "ok"), (81, "warning"), (101, "error")])
+def test_weights_must_leave_room(size, state):
+    found = _fit({"small": 1, "large": size}, 100, "GPU", "")
+    assert found.state == state
+    assert ("small" in found.cure) == (state == "error")
