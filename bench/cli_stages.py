@@ -213,6 +213,9 @@ def _protocol(samples: int) -> Protocol:
 
 
 def _say(summary: Summary) -> None:
+    if not (summary.made or summary.kept or summary.failed):
+        print("no images to make: every contender is imported")
+        return
     rate = f", {summary.made / summary.seconds:.2f} images/s" if summary.made else ""
     print(f"{summary.made} images made{rate}, {summary.kept} were there, {summary.failed} failed", end="")
     print(f", {summary.black} black, {summary.truncated} captions truncated")

@@ -191,6 +191,7 @@ def test_two_imported_models_of_different_native_sizes(shared, shared_cache, tmp
         assert done.returncode == 0, done.stderr
     done = command("run", tmp_path / "study.toml", "--results", tmp_path, cache=shared_cache)
     assert done.returncode == 0, done.stderr
+    assert "every contender is imported" in done.stdout
     folder = StudyFolder(tmp_path / "real")
     sizes = {row.contender: row.width for row in folder.generations().values()}
     assert sizes == {"theirs-sdxl": 1024, "theirs-turbo": 512}
