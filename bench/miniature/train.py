@@ -21,9 +21,9 @@ STAGES = {  # steps, batch
     "text": (1500, 128),
     "decoder": (2750, 32),
     "encoder": (600, 32),
-    "teacher": (5000, 64),
-    "lcm": (1000, 32),
-    "turbo": (1500, 32),
+    "teacher": (14_000, 64),
+    "lcm": (1500, 32),
+    "turbo": (2000, 32),
 }
 SEEDS = {
     "encoder": 1,
