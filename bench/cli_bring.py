@@ -83,7 +83,7 @@ def fetch(study: StudyName) -> None:
     """
     from bench.metrics.weights import tree_sha256
     from bench.models.weights import fetch as fetch_weights
-    from bench.score import fetch as fetch_scoring
+    from bench.metrics.needs import fetch as fetch_scoring
     from bench.study import prompt_set_of, read
 
     needed = prompt_set_of(study)

@@ -11,20 +11,18 @@ from typing import Any
 
 import numpy as np
 
-import bench.metrics.extractors as extractors
 import bench.metrics.features as features
 import bench.metrics.mlperf as mlperf
+import bench.metrics.needs as needs
 import bench.metrics.networks.loading as networks
 import bench.metrics.references as references
 from bench.metrics.agreement import Judged, agreements
 from bench.metrics.census import Found, Key, census, common_keys, counted
 from bench.metrics.estimates import STATISTICS, Estimate, Inputs
 from bench.metrics.frechet import Moments
-from bench.metrics.reference_fetch import fetch as fetch_reference
 from bench.metrics.rows import Array, Rows
 from bench.metrics.table import METRICS, Metric
 from bench.metrics.weights import Located, locate
-from bench.metrics.weights import fetch as fetch_weights
 from bench.records import (
     Battle,
     ImageScore,
@@ -33,7 +31,6 @@ from bench.records import (
     Score,
     iterate_rows,
     settings_hash,
-    unknown,
 )
 from bench.records import Reference as KeptReference
 from bench.store import StudyFolder, write_rows
@@ -87,8 +84,8 @@ def score(
     Raises InputError before anything is computed: an unknown metric, weights or a reference not here,
     images that are missing, black or damaged (unless `allow_missing`: then only what all contenders have).
     """
-    plan = _plan(study, protocol)
-    located = _located(plan, study)
+    plan = needs.plan(study, protocol)
+    located = needs.located(plan, study)
     found, faults = census(folder, study)
     keys = common_keys(study, found, faults, allow_missing) if plan else []
     job = Job(
@@ -97,7 +94,7 @@ def score(
     )  # fmt: skip
     scored: list[Scored] = []
     for extractor, place in located.items():
-        mine = {name: m for name, m in plan.items() if extractor_of(m, study) == extractor}
+        mine = {name: m for name, m in plan.items() if needs.extractor_of(m, study) == extractor}
         scored += _one_extractor(mine, place, job)
     order = {name: i for i, name in enumerate(plan)}
     scored.sort(key=lambda one: order[one.row.metric])
@@ -110,60 +107,6 @@ def score(
     people = _people(scored, job)
     folder.write_json("scores.json", document | {"agreement": [asdict(row) for row in people]})
     return rows
-
-
-def _plan(study: Study, protocol: str | None) -> dict[str, Metric]:
-    """The study's metrics, and a protocol's, in the order they are shown."""
-    names, protocol = dict.fromkeys(study.file.metrics.names), protocol or study.file.metrics.protocol
-    if protocol is not None:
-        if protocol != mlperf.NAME:
-            raise unknown("protocol", protocol, (mlperf.NAME,))
-        mlperf.check(study)
-        names |= dict.fromkeys(mlperf.NAMES)
-    return {name: METRICS[name] for name in names}
-
-
-def extractor_of(metric: Metric, study: Study) -> str:
-    """The extractor of a metric in a study: its own, or the study's CLIP."""
-    if metric.extractor != "study":
-        return metric.extractor
-    return extractors.clip_name(study.file.metrics.clip, study.base)
-
-
-def _located(plan: Mapping[str, Metric], study: Study) -> dict[str, Located]:
-    """Extractors of the plan in order, each with its weights found."""
-    names = dict.fromkeys(extractor_of(metric, study) for metric in plan.values())
-    return {name: locate(name) for name in names}
-
-
-def fetch(study: Study) -> dict[str, Path]:
-    """Brings the weights of every extractor of the study's metrics, and the published references they compare
-    with: name to where they are."""
-    plan = _plan(study, None)
-    names = dict.fromkeys(extractor_of(metric, study) for metric in plan.values())
-    found = {name: fetch_weights(name) for name in names if name in extractors.EXTRACTORS}
-    wanted = {_reference_name(name, study) for name in plan if METRICS[name].kind == "reference"}
-    return found | {name: fetch_reference(name) for name in sorted(wanted & set(references.PUBLISHED))}
-
-
-def wanting(study: Study) -> list[str]:
-    """What keeps the study from being scored once its images are there: weights, references; a line each.
-
-    Raises InputError: the study is not the protocol's, or an unknown CLIP.
-    """
-    plan, said = _plan(study, None), []
-    contenders = {contender.name for contender in study.contenders}
-    compared = {_reference_name(name, study) for name, metric in plan.items() if metric.kind == "reference"}
-    steps: list[Callable[[], object]] = [
-        *(functools.partial(locate, extractor_of(metric, study)) for metric in plan.values()),
-        *(functools.partial(references.resolve, name, study.base) for name in sorted(compared - contenders)),
-    ]
-    for step in steps:
-        try:
-            step()
-        except InputError as error:
-            said.append(str(error))
-    return list(dict.fromkeys(said))
 
 
 def reference_statistics(
@@ -187,7 +130,7 @@ def _references(
     known: dict[str, references.Reference] = {}
     wanting = [name for name, metric in plan.items() if metric.kind == "reference"]
     for name in wanting:
-        named = _reference_name(name, study)
+        named = needs.reference_name(name, study)
         if named in found:
             known[name] = references.from_files(named, [found[named][key] for key in keys])
         else:
@@ -197,14 +140,6 @@ def _references(
                 f"metric '{name}' needs reference images; {known[name].name} holds only their mean and covariance"
             )
     return known
-
-
-def _reference_name(metric: str, study: Study) -> str:
-    """What a metric compares with: a contender, or what `references.resolve` takes."""
-    if METRICS[metric].passes:
-        return mlperf.reference_name(study)
-    assert study.file.metrics.reference is not None
-    return study.file.metrics.reference
 
 
 def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> list[Scored]:
@@ -387,9 +322,9 @@ def _warnings(
     for name in dict.fromkeys(row.metric for row in rows):
         first = next(row for row in rows if row.metric == name)
         d = widths[first.protocol["extractor"]]
-        if METRICS[name].statistic == "frechet" and n < 10 * d:
+        if METRICS[name].statistic == "frechet" and n < needs.FEW * d:
             found.append(
-                f"{name}: {n} images are fewer than 10 x {d}, the features' dimension: biased upwards, "
+                f"{name}: {n} images are fewer than {needs.FEW} x {d}, the features' dimension: biased upwards, "
                 "only contenders of this study may be compared; fid_infinity and kid lean on N less"
             )
         if first.truncated:

@@ -31,7 +31,8 @@ def _span(low: float | None, high: float | None) -> str:
 
 
 def _agreement(score: Score, people: Sequence[PeopleAgreement]) -> str:
-    """Share of single votes the metric predicts, over all questions where there are several."""
+    """Share of single votes the metric predicts, and Kendall's rank correlation of its contenders with their
+    ratings, over all questions where there are several."""
     mine = [row for row in people if row.fingerprint == score.fingerprint and row.accuracy is not None]
     if not mine:
         return ""
@@ -40,4 +41,8 @@ def _agreement(score: Score, people: Sequence[PeopleAgreement]) -> str:
     ends = ""
     if first.accuracy_low is not None and first.accuracy_high is not None:
         ends = f" ({100 * first.accuracy_low:.0f} to {100 * first.accuracy_high:.0f})"
-    return f"{100 * first.accuracy:.0f}%{ends} of {first.n} votes"
+    told = f"{100 * first.accuracy:.0f}%{ends} of {first.n} votes"
+    if first.kendall is None:
+        return told
+    ends = "" if first.kendall_low is None else f" ({first.kendall_low:.2f} to {first.kendall_high:.2f})"
+    return f"{told}, τ {first.kendall:.2f}{ends}"

@@ -139,6 +139,8 @@ def _frechet(inputs: Inputs) -> Estimate:
 
 def _frechet_infinity(inputs: Inputs) -> Estimate:
     assert inputs.moments is not None
+    if len(inputs.images) < frechet.LEAST:
+        return Estimate(value=None, note=f"fewer than {frechet.LEAST} images: nothing to extrapolate from")
     if _streams(inputs):
         value = frechet.extrapolated(inputs.images, inputs.moments, 0)
         effects = frechet.influence(inputs.images, frechet.moments(inputs.images), inputs.moments)

@@ -12,6 +12,8 @@ import numpy as np
 from bench.metrics.rows import BLOCK, Array, Rows, blocks, enough, finite
 from bench.records import InputError
 
+LEAST = 20
+"""Images an extrapolation to infinite N takes."""
 SINGULAR = 1e-10
 """Of the greatest variance: below that share a direction counts as none."""
 
@@ -267,7 +269,7 @@ def extrapolated_influence(effects: Array, weights: Array, seed: int) -> float:
 
 
 def _intercept(drawn: Array, distance: Callable[[Array], float], seed: int, points: int = 15) -> float:
-    enough(len(drawn), 20)
+    enough(len(drawn), LEAST)
     random = np.random.default_rng(seed)
     sizes = np.unique(np.linspace(max(10, len(drawn) // 10), len(drawn), points).astype(int))
     distances = [distance(random.permutation(drawn)[:size]) for size in sizes]

@@ -26,6 +26,9 @@ from bench.metrics.extractors import (
 from bench.metrics.networks import tiny_clip
 from bench.records import InputError, cache_folder, unknown
 
+COLOUR = "RGB, 8 bit, sRGB assumed, alpha dropped"
+"""What `bench.metrics.features.open_image` makes of a file, whoever reads it then."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Located:
@@ -41,6 +44,7 @@ class Located:
         return {
             "extractor": self.name,
             "architecture": self.extractor.architecture,
+            "colour": COLOUR,
             "resize": self.extractor.resize,
             "weights": self.extractor.weights,
             "weights_sha256": tree_sha256(self.path),

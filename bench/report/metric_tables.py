@@ -25,7 +25,7 @@ from bench.report.words import listed
 
 LABELS = {
     "clip_score": "CLIP score", "fid": "FID", "fid_infinity": "FID∞", "kid": "KID", "fd_dinov2": "FD-DINOv2",
-    "cmmd": "CMMD", "hpsv2": "HPSv2.1", "pickscore": "PickScore", "imagereward": "ImageReward",
+    "cmmd": "CMMD", "hpsv2": "HPSv2.1", "pickscore": "PickScore", "image_reward": "ImageReward",
     "aesthetic": "Aesthetic", "vqascore": "VQAScore", "patch_fid": "Patch FID",
     "fid_clean": "FID (clean)", "fd_clip": "FD-CLIP", "scene_accuracy": "Scene accuracy",
     "edit_accuracy": "Edit made", "kept_accuracy": "Rest kept",

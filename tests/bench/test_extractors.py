@@ -207,6 +207,19 @@ def test_dinov2_equals_transformers_called_by_hand(home: Home) -> None:
     np.testing.assert_allclose(network.images(batch), expected, atol=1e-5)
 
 
+def test_pickscore_cuts_a_long_caption_on_the_right_and_counts_it(home: Home) -> None:
+    write(home, "pickscore")
+    network = load(locate("pickscore"))
+    fits, long = (
+        " ".join("a" * 75),
+        " ".join("a" * 75 + "b" * 9),
+    )  # a letter is one token of the tiny vocabulary
+    rows, cut = network.texts([fits, long, "b"])
+    assert cut.tolist() == [False, True, False]
+    np.testing.assert_allclose(rows[0], rows[1], atol=1e-5)
+    assert np.abs(rows[0] - rows[2]).max() > 1e-3
+
+
 def test_pickscore_gives_the_logits_of_the_model(home: Home) -> None:
     from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 

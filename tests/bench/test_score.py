@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import bench.metrics.references as references
 import bench.study as study_module
 from bench.doctor import examine
 from bench.latency import Protocol
+from bench.metrics.extractors import EXTRACTORS
+from bench.metrics.needs import plan, wanting
+from bench.metrics.weights import locate
 from bench.plan import Options
 from bench.records import (
     Battle,
@@ -27,7 +32,7 @@ from bench.records import (
     read_rows,
 )
 from bench.run import Told, run
-from bench.score import reference_statistics, score, wanting
+from bench.score import reference_statistics, score
 from bench.scoreboard import score_rows
 from bench.store import StudyFolder, sha256, write_rows
 from bench.study import Study
@@ -106,6 +111,56 @@ def test_rows_carry_n_interval_protocol_and_random_weights(tmp_path: Path) -> No
     assert any("10 x 32" in text for text in document["warnings"])
 
 
+def test_few_images_bring_the_extrapolated_distance_beside_fid(tmp_path: Path) -> None:
+    _, study = make(tmp_path, 'names = ["fid", "clip_score"]\nreference = "tiny-sdxl@50"')
+    assert list(plan(study)) == ["fid", "fid_infinity", "clip_score"]
+    many = dataclasses.replace(study, prompts=study.prompts[:1] * 20480)
+    assert list(plan(many)) == ["fid", "clip_score"]
+
+
+def test_the_fingerprint_moves_with_everything_that_decides_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, study = make(tmp_path, 'names = ["fd_clip"]\nreference = "tiny-sdxl@50"')
+
+    def fingerprint(changed: Study = study, **more: bool) -> str:
+        return score(folder, changed, **more)[0].fingerprint
+
+    def with_metrics(**changes: object) -> Study:
+        metrics = study.file.metrics.model_copy(update=changes)
+        return dataclasses.replace(study, file=study.file.model_copy(update={"metrics": metrics}))
+
+    seen = [fingerprint()]
+    assert fingerprint() == seen[0]
+    entry = EXTRACTORS["tiny-clip"]
+    for field, other in (("resize", "nearest"), ("weights", "another seed")):
+        with monkeypatch.context() as patch:
+            patch.setitem(EXTRACTORS, "tiny-clip", dataclasses.replace(entry, **{field: other}))
+            seen.append(fingerprint())
+    for name in ("bench.metrics.weights.COLOUR", "bench.metrics.features.DISPLAY_RESIZE"):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, "otherwise")
+            seen.append(fingerprint())
+    seen.append(
+        fingerprint(dataclasses.replace(study, file=study.file.model_copy(update={"display_size": 32})))
+    )
+    seen.append(
+        fingerprint(with_metrics(clip=str(shutil.copytree(locate("tiny-clip").path, tmp_path / "clip"))))
+    )
+    weights = load_file(tmp_path / "clip" / "open_clip_model.safetensors")
+    save_file({n: v * 1.01 for n, v in weights.items()}, tmp_path / "clip" / "open_clip_model.safetensors")
+    seen.append(fingerprint(with_metrics(clip=str(tmp_path / "clip"))))
+    photo = tmp_path / "photos" / "0.png"
+    photo.parent.mkdir()
+    for side in (40, 50):
+        Image.fromarray(np.full((side, side, 3), side, np.uint8)).save(photo)
+        Image.fromarray(np.full((side, side, 3), 9, np.uint8)).save(photo.with_name("1.png"))
+        seen.append(fingerprint(with_metrics(reference=str(photo.parent))))
+    folder.image(NAMES[0], study.prompts[0].id, 0).unlink()
+    seen.append(fingerprint(allow_missing=True))  # N is 5, not 6
+    assert len(set(seen)) == len(seen)
+
+
 def test_a_second_scoring_gives_the_same_rows_without_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,8 +222,6 @@ def test_long_captions_are_counted(tmp_path: Path) -> None:
 def test_clip_score_is_the_mean_of_cosines_by_hand(tmp_path: Path) -> None:
     import open_clip
     import torch
-
-    from bench.metrics.weights import locate
 
     folder, study = make(tmp_path, 'names = ["clip_score"]')
     row = score(folder, study)[0]
@@ -250,6 +303,9 @@ def test_votes_bring_agreement_and_what_each_image_got(tmp_path: Path) -> None:
     assert first.fingerprint == rows[0].fingerprint
     assert first.accuracy == pytest.approx(hits / 6)
     assert score_rows(document)[0]["people"].startswith(f"{100 * hits / 6:.0f}%")
+    ranked = dataclasses.replace(first, kendall=2 / 3, kendall_low=-0.5, kendall_high=1.0)
+    document["agreement"][0] = dataclasses.asdict(ranked)
+    assert score_rows(document)[0]["people"].endswith("of 6 votes, τ 0.67 (-0.50 to 1.00)")
 
 
 def test_a_protocol_is_known_and_takes_its_own_prompts_alone(tmp_path: Path) -> None:

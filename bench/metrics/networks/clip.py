@@ -95,7 +95,7 @@ class TransformersClip:
     def texts(self, captions: Sequence[str]) -> tuple[Array, Array]:
         import torch
 
-        whole = self.tokenizer(list(captions))["input_ids"]
+        whole = self.tokenizer(list(captions), verbose=False)["input_ids"]
         tokens = self.tokenizer(
             list(captions), padding="max_length", truncation=True, max_length=self.window, return_tensors="pt"
         ).to(self.device)
