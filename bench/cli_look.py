@@ -52,15 +52,19 @@ def models(as_json: Json = False) -> None:
 
 @app.command(rich_help_panel="Look")
 def metrics(as_json: Json = False) -> None:
-    """Every metric: best direction, network, what it tells and what it cannot; with --json its source too."""
+    """Every metric: ↑ higher or ↓ lower is better, what it compares with, what it tells and what it cannot.
+
+    Example: [bold]bench metrics --json[/bold] has the sources too. A study file chooses among them.
+    """
     from dataclasses import asdict
 
-    from bench.metrics.table import METRICS
+    from bench.metrics.table import AGAINST, METRICS
 
     if as_json:
         return print_rows([{"metric": name, **asdict(metric)} for name, metric in METRICS.items()], True)
     rows = [
-        {"metric": f"{name} {'↑' if m.higher_is_better else '↓'}", "network": m.extractor, "tells": m.tells,
+        {"metric": f"{name} {'↑' if m.higher_is_better else '↓'}", "against": AGAINST[m.kind],
+         "network": "the study's CLIP" if m.extractor == "study" else m.extractor, "tells": m.tells,
          "cannot tell": f"cannot tell: {m.cannot}"}
         for name, m in METRICS.items()
     ]  # fmt: skip

@@ -167,8 +167,11 @@ def score(
 ) -> None:
     """Compute the study's metrics from its images: a number, its interval and N for each contender.
 
-    Example: [bold]bench score miniature[/bold]. After [bold]arena rate[/bold], `people` says how often a metric
-    picks the picture that a single vote picked. [bold]bench metrics[/bold] says what each can and cannot tell.
+    Example: [bold]bench score miniature[/bold]
+
+    After [bold]arena rate[/bold], the column `people` says how often a metric picks the picture that a single
+    vote picked, and how alike metric and votes rank the contenders.
+    [bold]bench metrics[/bold] says what each metric can and cannot tell.
     """
     from bench.metrics.mlperf import verdict_rows
     from bench.plan import resolve_device

@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["prompt", "reference", "image", "set", "source"]
+AGAINST: dict[Kind, str] = {
+    "prompt": "its prompt",
+    "reference": "a reference set",
+    "image": "nothing",
+    "set": "the set itself",
+    "source": "the picture it began from",
+}
+"""What a metric of each kind holds an image against."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
