@@ -18,11 +18,15 @@ app = typer.Typer()
 def report(
     study: StudyFolderName,
     results: Results = HERE,
-    columns: Annotated[str, typer.Option(help="one or two: width of the figures for the paper.")] = "one",
+    columns: Annotated[
+        str, typer.Option(help="Width of the figure files and of report.tex: one or two columns of a paper.")
+    ] = "one",
 ) -> None:
-    """Write the report from the study folder.
+    """Write the report: one HTML page, figures, tables and a report.tex, into the study's folder report/.
 
-    Example: [bold]bench report miniature[/bold]
+    Reads nothing but the study folder, so it can be made anew at any time, also before there are votes.
+
+    Example: [bold]bench report miniature --columns two[/bold]
     """
     from bench.run import report_stage
     from bench.store import open_folder
@@ -35,12 +39,14 @@ def report(
 @app.command("export", rich_help_panel="Bring and check")
 def export(
     study: StudyFolderName,
-    to: Annotated[Path, typer.Option("--to", help="A new folder for the package.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder for the package; it must be new or empty.")],
     results: Results = HERE,
 ) -> None:
     """Write a data package others can re-analyse: Parquet, images, data card, Croissant, checksums; anonymised.
 
-    Example: [bold]bench export miniature --to package/[/bold]; `bench import package/` gives the same report.
+    `bench import package/` makes a study folder of it again, whose report is the same byte for byte.
+
+    Example: [bold]bench export miniature --to package/[/bold]
     """
     from bench.report.package import pack
     from bench.store import open_folder
@@ -58,7 +64,9 @@ def compare(
 ) -> None:
     """Several studies side by side; what is not comparable is left out, with the reason.
 
-    Example: [bold]bench compare miniature other/results/miniature[/bold]. Exits 1 if nothing is comparable.
+    Numbers stand in one row only if they share their protocol, prompts and device. Exits 1 if none do.
+
+    Example: [bold]bench compare miniature other/results/miniature[/bold]
     """
     from bench.report.comparison import side_by_side
     from bench.report.results import read_results
@@ -70,7 +78,7 @@ def compare(
     read = {name: read_results(open_folder(name, results)) for name in studies}
     if len(read) < len(studies):
         raise InputError("one study is named twice")
-    tables, refused = side_by_side(read)
+    tables, refused, nought = side_by_side(read)
     rows: list[dict[str, Any]] = [
         {"measure": f"{table.title} {table.columns[1].direction}"}
         | {c.head: plain(cell, c.digits) for c, cell in zip(table.columns, row, strict=True)}
@@ -84,6 +92,8 @@ def compare(
             print_rows(rows, False)
         for reason in refused:
             print(f"not compared: {reason}")
+        if nought:
+            print(f"none in any: {', '.join(what.lower() for what in nought)}")
     raise typer.Exit(0 if rows else 1)
 
 
@@ -99,13 +109,16 @@ def diff(
 ) -> None:
     """What changed beyond the intervals, which hold for all numbers together; exits 1 on a regression.
 
-    Example: [bold]bench diff results/last-week results/today[/bold] as a gate in a model team's CI.
+    For a model team's CI: exit 0 is no worse, 1 is worse, 2 is nothing to compare or no study there. Times must
+    change by 5% besides; a missing image, a black one or a failure more is a regression.
+
+    Example: [bold]bench diff results/last-week results/today[/bold]
     """
     from dataclasses import asdict
 
     from bench.report.comparison import changes
     from bench.report.results import read_results
-    from bench.report.table_forms import decimals, plain
+    from bench.report.table_forms import decimals, number, plain
     from bench.store import open_folder
 
     found, refused = changes(read_results(open_folder(old, results)), read_results(open_folder(new, results)))
@@ -117,17 +130,20 @@ def diff(
             )
         )
         raise typer.Exit(1 if worse else 0)
+    order = {"worse": 0, "better": 1, "same": 2}
     rows = []
-    for change in found:
+    for change in sorted(found, key=lambda change: order[change.verdict]):
         if every or change.verdict != "same":
-            digits = decimals([change.old, change.new, change.difference])
-            told = {key: plain(getattr(change, key), digits) for key in ("old", "new", "difference")}
+            counts = change.how == "counted"
+            digits = 0 if counts else decimals([change.old, change.new, change.difference])
             rows.append(
                 {
                     "verdict": change.verdict,
                     "measure": change.what,
                     "contender": change.contender,
-                    **told,
+                    "old": number(change.old.value, digits),
+                    "new": number(change.new.value, digits),
+                    "difference": plain(change.difference, digits),
                     "how": change.how,
                 }
             )

@@ -269,8 +269,9 @@ def _independent(old: Estimate, new: Estimate, widen: float) -> Estimate:
     return Estimate(value=gap, low=gap - down, high=gap + up)
 
 
-def side_by_side(studies: Mapping[str, Results]) -> tuple[list[Table], list[str]]:
-    """A table a measure, a column a study; what cannot stand in its column is left out and named.
+def side_by_side(studies: Mapping[str, Results]) -> tuple[list[Table], list[str], list[str]]:
+    """A table a measure, a column a study; what cannot stand in its column, with the reason; counts that are
+    nought everywhere, which have no table.
 
     studies: by the name to show. The first study that has a number sets the protocol of its row.
     """
@@ -278,11 +279,11 @@ def side_by_side(studies: Mapping[str, Results]) -> tuple[list[Table], list[str]
     keys = list(dict.fromkeys(key for mine in found.values() for key in mine))
     cells: dict[tuple[str, str], dict[str, Estimate]] = {}
     refused: list[str] = []
-    ups: dict[str, bool] = {}
+    leaders: dict[str, Measure] = {}
     for key in keys:
         holders = [(name, mine[key]) for name, mine in found.items() if key in mine]
         first_name, first = holders[0]
-        ups[key[0]] = first.up
+        leaders[key[0]] = first
         cells[key] = {first_name: first.estimate}
         for name, measure in holders[1:]:
             reason = _reason(replace(first, exact=True), replace(measure, exact=True))
@@ -290,20 +291,22 @@ def side_by_side(studies: Mapping[str, Results]) -> tuple[list[Table], list[str]
                 refused.append(f"{key[0]}, {key[1]}, {name} beside {first_name}: {reason}")
             else:
                 cells[key][name] = measure.estimate
-    tables = []
-    for what in dict.fromkeys(what for what, _ in keys):
+    tables, nought = [], []
+    for what, leader in leaders.items():
         rows = {contender: there for (w, contender), there in cells.items() if w == what}
-        if any(len(there) > 1 for there in rows.values()):
-            tables.append(_beside(what, rows, list(studies), up=ups[what]))
-    return tables, refused
+        if leader.exact and not any(e.value for there in rows.values() for e in there.values()):
+            nought.append(what)
+        elif any(len(there) > 1 for there in rows.values()):
+            tables.append(_beside(leader, rows, list(studies)))
+    return tables, refused, nought
 
 
-def _beside(
-    what: str, rows: Mapping[str, Mapping[str, Estimate]], names: Sequence[str], *, up: bool
-) -> Table:
-    digits = decimals([estimate for there in rows.values() for estimate in there.values()])
-    columns = [Column(head=name, direction=UP if up else DOWN, digits=digits) for name in names]
+def _beside(leader: Measure, rows: Mapping[str, Mapping[str, Estimate]], names: Sequence[str]) -> Table:
+    estimates = [estimate for there in rows.values() for estimate in there.values()]
+    digits, arrow = 0 if leader.exact else decimals(estimates), UP if leader.up else DOWN
+    columns = [Column(head=name, direction=arrow, digits=digits) for name in names]
     table: list[tuple[Cell, ...]] = [(c, *(there.get(name) for name in names)) for c, there in rows.items()]
     return Table(
-        name=settings_hash(what), title=what, columns=(Column(head="Contender"), *columns), rows=tuple(table)
-    )
+        name=settings_hash(leader.what), title=leader.what, columns=(Column(head="Contender"), *columns),
+        rows=tuple(table),
+    )  # fmt: skip

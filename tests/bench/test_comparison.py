@@ -137,7 +137,7 @@ def test_what_is_not_comparable_is_refused_with_the_reason(
     assert any(reason in words for words in refused), refused
     touched = {words.split(",")[0] for words in refused if reason in words}
     assert not {c.what for c in found} & touched
-    tables, beside = side_by_side({"a": old, "b": change(old)})
+    tables, beside, _ = side_by_side({"a": old, "b": change(old)})
     if "only in" not in reason:
         assert any(reason in words for words in beside)
     assert not {table.title for table in tables} & touched
@@ -169,8 +169,9 @@ def test_chance_shuts_the_gate_as_seldom_as_it_says(old: Results) -> None:
 
 
 def test_studies_stand_side_by_side(old: Results) -> None:
-    tables, refused = side_by_side({"monday": old, "friday": moved(old, "fid", 1.0)})
+    tables, refused, nought = side_by_side({"monday": old, "friday": moved(old, "fid", 1.0)})
     assert refused == []
+    assert nought == ["Images missing", "Images black", "Failures"]
     fid = next(table for table in tables if table.title == "FID")
     assert [column.head for column in fid.columns] == ["Contender", "monday", "friday"]
     for _, before, after in fid.rows:

@@ -384,18 +384,36 @@ def test_bad_folders_and_options_are_named(tmp_path: Path) -> None:
         build(folder)
 
 
-def test_report_tex_compiles_as_it_is(full: StudyFolder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", ["one", "two"])
+def test_report_tex_compiles_as_it_is_and_can_be_read(
+    full: StudyFolder, tmp_path: Path, columns: str
+) -> None:
+    """No box runs over its column; no text leaves the margins or is set below 5 points."""
     if (
         not shutil.which("pdflatex")
+        or not shutil.which("pdftotext")
         or subprocess.run(["kpsewhich", "siunitx.sty"], capture_output=True).returncode
     ):
-        pytest.skip("pdflatex with siunitx is missing here")
-    work = tmp_path / "report"
-    shutil.copytree(full.report, work)
+        pytest.skip("pdflatex with siunitx, or pdftotext, is missing here")
+    copy = StudyFolder(tmp_path / "full")
+    shutil.copytree(full.path, copy.path)
+    if columns == "two":
+        build(copy, columns=columns)
+    work = copy.report
     for command in (
         ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "report.tex"],
         ["bibtex", "report"],
     ):
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout[-1500:]
-    assert (work / "report.pdf").stat().st_size > 20_000
+    assert "Overfull" not in (work / "report.log").read_text(encoding="latin-1")
+    said = subprocess.run(["pdftotext", "-bbox", "report.pdf", "-"], cwd=work, capture_output=True, text=True)
+    words = re.findall(
+        r'<word xMin="([\d.]+)" yMin="([\d.]+)" xMax="([\d.]+)" yMax="([\d.]+)">(.*?)<', said.stdout
+    )
+    assert len(words) > 500
+    margin = 72 * 18 / 25.4
+    for left, top, right, bottom, word in words:
+        assert margin - 3 < float(left) < float(right) < 595.28 - margin + 3, word
+        # Turned text is measured across; DejaVu's box is 1.16 times its size.
+        assert min(float(bottom) - float(top), float(right) - float(left) + 100 * (len(word) < 4)) > 5.0, word
