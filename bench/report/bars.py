@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bench.records import FELT_STAGES
-from bench.report.drawing import COLOURS, WIDTHS, Style, Theme, error_bars, new_figure
+from bench.report.drawing import COLOURS, WIDTHS, Style, Theme, error_bars, new_figure, row_height
 from bench.report.table_forms import NONE, Estimate, interval, number
 from bench.report.timings import Felt, Stages
 
@@ -26,7 +26,7 @@ def stage_bars(
     reference: tuple[float, str] | None = None,
 ) -> Figure:
     """Stacked bars of prompt encoding, denoising and decoding, milliseconds an image; one bar a contender."""
-    figure, (axes,) = new_figure(width, 0.75 + 0.22 * len(rows), theme)
+    figure, (axes,) = new_figure(width, 0.75 + row_height(0.22, len(rows), 0.75) * len(rows), theme)
     shades = {"encode": 0.45, "denoise": 1.0, "decode": 0.7}
     places = range(len(rows))
     left = [0.0] * len(rows)
@@ -46,8 +46,8 @@ def stage_bars(
                 edge * 1.02, place, f"▸ {text}", va="center", fontsize=6.5, color=theme.ink, weight="bold"
             )
     if reference and reference[0] <= edge * 1.5:
-        _reference_line(axes, *reference, theme)
         edge = max(edge, reference[0])
+        _reference_line(axes, *reference, theme, end=edge)
     axes.set_yticks(list(places), [row.contender for row in rows])
     axes.invert_yaxis()
     axes.set_xlim(0, edge * (1.12 if max(ends) <= edge else 1.0))
@@ -66,11 +66,13 @@ def _edge(ends: Sequence[float]) -> float:
     return ordered[0] or 1.0
 
 
-def _reference_line(axes: Axes, place: float, told: str, theme: Theme) -> None:
+def _reference_line(axes: Axes, place: float, told: str, theme: Theme, *, end: float) -> None:
+    """end: of the axis; the words stand on the side of the line that has more room."""
     axes.axvline(place, color=theme.ink, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0.9)
+    side = "left" if place < end / 2 else "right"
     axes.annotate(
-        told, (place, 1.0), xycoords=("data", "axes fraction"), xytext=(2, 2),
-        textcoords="offset points", fontsize=6, color=theme.soft, ha="left", va="bottom",
+        told, (place, 1.0), xycoords=("data", "axes fraction"), xytext=(2 if side == "left" else -2, 2),
+        textcoords="offset points", fontsize=6, color=theme.soft, ha=side, va="bottom",
     )  # fmt: skip
 
 
@@ -103,7 +105,8 @@ def win_bars(
     rivals = [name for name in order if any(name in wins for wins in by_question.values())]
     across = len(by_question) if width == "two" and len(by_question) <= 3 else 1
     down = math.ceil(len(by_question) / across)
-    height = down * (0.65 + 0.24 * len(rivals)) + 0.1
+    row = row_height(0.24, down * len(rivals), 0.65 * down + 0.1)
+    height = down * (0.65 + row * len(rivals)) + 0.1
     figure, panels = new_figure(width, height, theme, rows=down, columns=across)
     for index, (axes, (question, wins)) in enumerate(zip(panels, by_question.items(), strict=False)):
         for place, rival in enumerate(rivals):
@@ -154,11 +157,12 @@ def win_cells(
 ) -> Figure:
     """Win rates in per cent as coloured cells: blue above 50, orange below; bold where the interval leaves 50 out."""
     inches = WIDTHS[width] * 0.74 / max(len(columns), 1)
-    side = max(0.16, min(inches, 0.42))
     long = max((len(name) for name in columns), default=0)
-    figure, (axes,) = new_figure(width, 0.5 + 0.055 * min(long, 28) + side * len(rows), theme)
+    above = 0.5 + 0.055 * min(long, 28)
+    side = row_height(max(0.16, min(inches, 0.42)), len(rows), above)
+    figure, (axes,) = new_figure(width, above + side * len(rows), theme)
     size = max(2.5, min(6.5, 18 * inches))
-    roomy = inches > 0.4
+    roomy = min(inches, side + 0.15) > 0.4
     for i, row in enumerate(cells):
         for j, cell in enumerate(row):
             if cell is None or cell.value is None:
@@ -197,9 +201,9 @@ def metric_dots(
     """One panel a metric, one dot a contender, 95% intervals; every panel has its own axis."""
     across = min(len(panels), 1 if width == "one" else 3)
     down = math.ceil(len(panels) / across)
-    figure, axes_list = new_figure(
-        width, down * (0.55 + 0.17 * len(order)) + 0.1, theme, rows=down, columns=across
-    )
+    row = row_height(0.17, down * len(order), 0.55 * down + 0.1)
+    height = down * (0.55 + row * len(order)) + 0.1
+    figure, axes_list = new_figure(width, height, theme, rows=down, columns=across)
     for index, (axes, (title, values)) in enumerate(zip(axes_list, panels, strict=False)):
         for place, name in enumerate(order):
             estimate = values.get(name)
@@ -242,7 +246,7 @@ def felt_bars(
     """Keystroke to picture: medians of the stages stacked, p50 and p95 of the whole as marks."""
     from matplotlib.patches import Patch
 
-    figure, (axes,) = new_figure(width, 0.95 + 0.24 * len(rows), theme)
+    figure, (axes,) = new_figure(width, 0.95 + row_height(0.24, len(rows), 0.95) * len(rows), theme)
     for place, row in enumerate(rows):
         left = 0.0
         for stage in FELT_STAGES:
@@ -259,8 +263,8 @@ def felt_bars(
                       textcoords="offset points", va="center", fontsize=6.5, color=theme.ink)  # fmt: skip
     longest = max((max(row.p95, sum(row.stages.values())) for row in rows), default=1.0)
     if reference:
-        _reference_line(axes, *reference, theme)
         longest = max(longest, reference[0])
+        _reference_line(axes, *reference, theme, end=1.3 * longest)
     axes.set_yticks(range(len(rows)), [row.contender for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, longest * 1.3)
@@ -284,7 +288,7 @@ def throughput_dots(
     """Images a second at each batch size that was timed, log axis: small batch hollow, the largest filled."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    figure, (axes,) = new_figure(width, 0.6 + 0.2 * len(rows), theme)
+    figure, (axes,) = new_figure(width, 0.6 + row_height(0.2, len(rows), 0.6) * len(rows), theme)
     for place, (name, by_batch) in enumerate(rows.items()):
         style, batches = look[name], sorted(by_batch)
         rates = [by_batch[batch] for batch in batches]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 WIDTHS = {"one": 3.3, "two": 6.8}
 """Inches: one column of a two-column paper, or the whole page."""
 
+TALLEST = 8.2
+"""Inches a figure may be high, so that a page holds it with its caption."""
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A7A7A")
 """Okabe and Ito 2008, without black (it is the text) and yellow (unreadable on white)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
@@ -60,6 +63,14 @@ def error_bars(estimate: Estimate) -> list[list[float]] | None:
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return None
     return [[max(0.0, estimate.value - estimate.low)], [max(0.0, estimate.high - estimate.value)]]
+
+
+def row_height(wanted: float, rows: int, used: float) -> float:
+    """Inches of a row: as wanted, less where there are many, never too low for its label.
+
+    used: what the figure needs besides.
+    """
+    return max(0.105, min(wanted, (TALLEST - used) / max(rows, 1)))
 
 
 def new_figure(

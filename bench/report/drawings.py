@@ -25,6 +25,8 @@ LATENCY_ROWS = 40
 """More bars than that are no longer read; the table has them all."""
 MOST_CELLS = 16
 """Contenders up to which a matrix of cells is drawn; beyond, the table has it."""
+MOST_PANELS = 6
+"""Metrics below each other that one column of a paper can hold."""
 MOST_NARROW = 8
 """Cells beside each other that one column of a paper can hold in readable type."""
 
@@ -183,6 +185,7 @@ def _metrics(results: Results, look: dict[str, Style]) -> Drawing | None:
     return Drawing(
         name="metrics",
         caption=f"Metrics with 95% intervals, an axis each; the arrow says which way is better.{told}",
+        broad=len(panels) > MOST_PANELS,
         draw=lambda width, theme: bars.metric_dots(panels, results.contenders, look, width, theme),
     )
 
@@ -192,7 +195,7 @@ def _latency(results: Results, look: dict[str, Style]) -> Drawing | None:
     if not rows:
         return None
     ours = any(model_of(name)[0] == TURBO_A100.model for name in results.contenders)
-    reference = (TURBO_A100.total_ms or 0.0, "published: SDXL Turbo, 1 step, A100: 207 ms") if ours else None
+    reference = (TURBO_A100.total_ms or 0.0, "published, A100: 207 ms") if ours else None
     device = results.device
     return Drawing(
         name="latency",

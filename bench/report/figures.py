@@ -131,38 +131,54 @@ def _log_ticks(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _label_points(figure: Figure, axes: Axes, points: Sequence[Point], theme: Theme) -> None:
-    """Names beside their points, each at the first of twelve places where it covers nothing."""
+    """Names beside their points, each at the first place where it covers nothing; a thin line where that is far."""
     figure.draw_without_rendering()
     frame = axes.get_window_extent()
     taken = _ink(axes, points)
-    places = [(dx, dy) for dy in (0, 8, -8, 16, -16, 24, -24, 34, -34) for dx in (7, -7)]
-    for point in points:
-        best: tuple[float, Any, Bbox] | None = None
-        for dx, dy in places:
-            text = axes.annotate(
-                point.contender,
-                (point.seconds.value or 0.0, point.quality.value or 0.0),
-                xytext=(dx, dy),
-                textcoords="offset points",
-                ha="left" if dx > 0 else "right",
-                va="center",
-                fontsize=6.5,
-                color=theme.ink,
-                zorder=4,
-            )
-            text.set_in_layout(False)
+    # Those in the thick of it choose first.
+    for point in sorted(points, key=lambda p: -_crowd(axes, p, points)):
+        best: tuple[float, Any, Bbox, tuple[int, int]] | None = None
+        for dx, dy in PLACES:
+            text = _beside(axes, point, point.contender, dx, dy, theme)
             box = text.get_window_extent()
             covered = sum(_overlap(box, other) for other in taken) + 3 * _outside(box, frame)
             if best is None or covered < best[0]:
                 if best:
                     best[1].remove()
-                best = (covered, text, box)
+                best = (covered, text, box, (dx, dy))
             else:
                 text.remove()
             if best[0] == 0:
                 break
         if best:
             taken.append(best[2])
+            if abs(best[3][1]) > FAR:
+                _beside(axes, point, "", *best[3], theme)
+
+
+PLACES = tuple((dx, dy) for up in (0, 8, 16, 24, 34, 44, 54) for dy in sorted({up, -up}) for dx in (7, -7))
+"""Points right of and above a dot where its name may begin or end, nearest first."""
+FAR = 20
+"""Points above or below the dot from which a line joins the two."""
+
+
+def _beside(axes: Axes, point: Point, told: str, dx: int, dy: int, theme: Theme) -> Any:
+    """The name at that place; without one, a line from there to the dot."""
+    line = {"arrowstyle": "-", "color": theme.soft, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
+    text = axes.annotate(
+        told, (point.seconds.value or 0.0, point.quality.value or 0.0), xytext=(dx, dy),
+        textcoords="offset points", ha="left" if dx > 0 else "right", va="center", fontsize=6.5, color=theme.ink,
+        zorder=4, arrowprops=None if told else line,
+    )  # fmt: skip
+    text.set_in_layout(False)
+    return text
+
+
+def _crowd(axes: Axes, point: Point, points: Sequence[Point]) -> int:
+    """How many dots are near one, itself among them."""
+    places = [axes.transData.transform((p.seconds.value or 0.0, p.quality.value or 0.0)) for p in points]
+    x, y = axes.transData.transform((point.seconds.value or 0.0, point.quality.value or 0.0))
+    return sum(abs(a - x) < 60 and abs(b - y) < 40 for a, b in places)
 
 
 def _ink(axes: Axes, points: Sequence[Point]) -> list[Bbox]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.report.table_forms import (
@@ -61,7 +61,7 @@ def to_latex(table: Table) -> str:
     blocks = _blocks(table)
     if _points(blocks) > most >= _points(lower := _blocks(table, stacked=True)):
         blocks = lower
-    panels = list(_panels(blocks, most))
+    panels = _panels(blocks, most)
     notes = "\n".join(f"{latex(note)}\\par" for note in (*all_notes(table), *_counts(table)))
     environment = "table*" if wide else "table"
     boxed = "\\\\[6pt]\n".join(_boxed(panel, len(panels)) for panel in panels)
@@ -98,18 +98,25 @@ def _boxed(blocks: Sequence[_Block], panels: int) -> str:
     return f"\\begin{{adjustbox}}{{max width=\\linewidth,max totalheight={tall}}}\n{tabular}\n\\end{{adjustbox}}\n"
 
 
-def _panels(blocks: Sequence[_Block], most: float) -> Iterator[list[_Block]]:
-    """As many blocks as fit, the names first in every panel."""
+def _panels(blocks: Sequence[_Block], most: float) -> list[list[_Block]]:
+    """As few as fit, of about one width, the names first in each."""
+    cut = _cut(blocks, most)
+    while len(cut) > 1:
+        narrower = _cut(blocks, max(_points(panel) for panel in cut) - 1)
+        if len(narrower) > len(cut):
+            break
+        cut = narrower
+    return cut
+
+
+def _cut(blocks: Sequence[_Block], most: float) -> list[list[_Block]]:
     names = [block for block in blocks if block.named]
-    start = _points(names)
-    panel, points = [*names], start
+    panels = [[*names]]
     for block in blocks[len(names) :]:
-        if len(panel) > len(names) and points + block.points > most:
-            yield panel
-            panel, points = [*names], start
-        panel.append(block)
-        points += block.points
-    yield panel
+        if len(panels[-1]) > len(names) and _points([*panels[-1], block]) > most:
+            panels.append([*names])
+        panels[-1].append(block)
+    return panels
 
 
 def _blocks(table: Table, *, stacked: bool = False) -> list[_Block]:
@@ -221,7 +228,7 @@ _LATEX = {
     UP: r"$\uparrow$", DOWN: r"$\downarrow$", "→": r"$\rightarrow$", "×": r"$\times$", "≥": r"$\geq$",
     "≤": r"$\leq$", "±": r"$\pm$", "µ": r"$\mu$", "∞": r"$\infty$", "…": r"\dots{}",
     "α": r"$\alpha$", "ν": r"$\nu$", "ρ": r"$\rho$", "τ": r"$\tau$", "χ": r"$\chi$", "Δ": r"$\Delta$",
-    "≈": r"$\approx$", "≠": r"$\neq$", "·": r"$\cdot$", "−": r"$-$",
+    "≈": r"$\approx$", "≠": r"$\neq$", "·": r"$\cdot$", "▸": r"$\triangleright$", "−": r"$-$",
     "–": "--", "—": "---", "’": "'", "“": "``", "”": "''",
 }  # fmt: skip
 
