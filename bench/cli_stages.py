@@ -169,8 +169,8 @@ def score(
 
     Example: [bold]bench score miniature[/bold]
 
-    After [bold]arena rate[/bold], the column `people` says how often a metric picks the picture that a single
-    vote picked, and how alike metric and votes rank the contenders.
+    After [bold]arena rate[/bold], `people`: how often a metric picks what a vote picked.
+
     [bold]bench metrics[/bold] says what each metric can and cannot tell.
     """
     from bench.metrics.mlperf import verdict_rows

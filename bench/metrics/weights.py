@@ -10,11 +10,13 @@ import importlib.util
 import json
 import os
 import pickle
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.download import download
 from bench.metrics.extractors import (
     AESTHETIC_TOWER,
     BERT,
@@ -208,14 +210,21 @@ def fetch(name: str) -> Path:
 
 
 def _fetch_url(url: str, name: str) -> None:
-    """A file into the cache's folder of weights; its name or its address ends in the head of its sha256."""
-    import torch
+    """A file into the cache's folder of weights; an address may end in the head of the file's sha256.
 
+    Raises InputError: its home does not answer, or another file came.
+    """
     folder = cache_folder() / "weights"
     folder.mkdir(parents=True, exist_ok=True)
     stem = url.rpartition("/")[2].rpartition(".")[0].rpartition("-")[2]
-    checked = stem if len(stem) == 8 and not set(stem) - set("0123456789abcdef") else None
-    torch.hub.download_url_to_file(url, str(folder / name), hash_prefix=checked, progress=False)
+    wanted = stem if len(stem) == 8 and not set(stem) - set("0123456789abcdef") else ""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as place:
+        got = Path(place) / name
+        download(url, got, f"check the network, or bring {name} into {folder}")
+        found = tree_sha256(got)
+        if not found.startswith(wanted):
+            raise InputError(f"{url} gave a file of sha256 {found[:8]}…, not {wanted}…: try again")
+        os.replace(got, folder / name)
 
 
 def _fetch_inception(entry: Extractor) -> None:

@@ -197,6 +197,7 @@ def _image_reward(home: Home, entry: Extractor) -> None:
     import torch
 
     home.hub(BERT, "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    home.hub(BERT, "tokenizer_config.json").write_text('{"do_lower_case": true}\n')
     vision, text = blip()
     state: dict[str, Any] = {}
     for name, value in vision.state_dict().items():
