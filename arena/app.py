@@ -176,7 +176,7 @@ def create_app(
         if data is None:
             log.warning("refused image")
             return PlainTextResponse("not found", 404)
-        return Response(data, media_type="image/png")
+        return Response(data, media_type="image/webp")
 
     if admin_token is not None:
         _mount_admin(app, desk, key, admin_token, secure)

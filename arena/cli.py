@@ -56,6 +56,7 @@ def _render(desk: Desk) -> None:
         print(f"arena: {fault}", file=sys.stderr)
     if faults:
         print(f"arena: {len(faults)} pictures cannot be shown; raters may skip their pairs", file=sys.stderr)
+    _ = desk.picture_bytes  # known before the first picture is asked for
 
 
 @app.command(rich_help_panel=COLLECT)

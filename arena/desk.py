@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from arena import pairing, register
 from arena.ballots import Assignment, Ballots, Transaction
 from arena.drafts import Stock, draft, fitted_gains, in_order
-from arena.images import Shown
+from arena.images import Shown, filled
 from arena.raters import Refused
 from bench.records import OUTCOMES, Battle, InputError, Prompt
 from bench.store import StudyFolder, sha256
@@ -91,8 +91,21 @@ class Desk:
         images = [(self.folder.image(*key), digest) for key, digest in self.made.items()]
         return [*images, *self.references.values()]
 
+    @cached_property
+    def picture_bytes(self) -> int:
+        """Length of every picture's answer; renders what is not rendered yet."""
+        for _ in self.shown.render_all(self.sources()):
+            pass  # a fault is told again when its picture is asked for
+        return self.shown.longest(self.sources())
+
     def picture(self, one: Assignment, token: str) -> bytes:
-        """The PNG behind an image token of the assignment. Raises InputError: missing or unreadable."""
+        """The WebP behind an image token of the assignment, as long as all others.
+
+        Raises InputError: missing or unreadable.
+        """
+        return filled(self._rendered(one, token), self.picture_bytes)
+
+    def _rendered(self, one: Assignment, token: str) -> bytes:
         contender, prompt, change = image_of(one, token)
         if not contender:
             found = self.references.get(prompt)

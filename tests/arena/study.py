@@ -46,7 +46,7 @@ def make_study(
             picture = Image.fromarray(pixels).resize((native, native), Image.Resampling.BICUBIC)
             exif = Image.Exif()
             exif[0x010E] = f"made by {name}"
-            picture.save(target, "WEBP", lossless=True, exif=exif)
+            picture.save(target, "WEBP", lossless=True, quality=0, method=0, exif=exif)
             data = target.read_bytes()
             rows.append(
                 Generation(

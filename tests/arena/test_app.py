@@ -2,7 +2,6 @@
 
 import io
 import json
-import struct
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -62,12 +61,13 @@ def keys_of(value):
     return {k for v in value for k in keys_of(v)} if isinstance(value, list) else set()
 
 
-def chunks(png):
-    at, names = 8, []
-    while at < len(png):
-        (length,) = struct.unpack(">I", png[at : at + 4])
-        names.append(png[at + 4 : at + 8])
-        at += 12 + length
+def chunks(webp):
+    assert webp[:4] + webp[8:12] == b"RIFFWEBP"
+    assert len(webp) == 8 + int.from_bytes(webp[4:8], "little")
+    at, names = 12, []
+    while at < len(webp):
+        names.append(webp[at : at + 4])
+        at += 8 + int.from_bytes(webp[at + 4 : at + 8], "little")
     return names
 
 
@@ -148,9 +148,9 @@ def test_images_are_alike_in_all_but_their_pixels_and_lossless(desk, client):
             reply = client.get("/" + ballot[side])
             lengths.add(len(reply.content))
             headers.add(tuple(sorted(k for k in reply.headers)))
-            assert chunks(reply.content) == [b"IHDR", b"IDAT", b"IEND"]
+            assert chunks(reply.content) == [b"VP8L"]
             shown = Image.open(io.BytesIO(reply.content))
-            assert (shown.size, shown.mode, shown.info, len(shown.getexif())) == ((32, 32), "RGB", {}, 0)
+            assert (shown.size, shown.mode, len(shown.getexif())) == ((32, 32), "RGB", 0)
             if one.kind != "check":
                 source = Image.open(desk.folder.image(getattr(one, side), one.prompt_id, 0)).convert("RGB")
                 native.add(source.size)

@@ -3,12 +3,16 @@
 import csv
 import io
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 from sqlalchemy import inspect
 
 from arena import dashboard, exchange, raters, register, schema
 from arena.app import DELAY, create_app, rest_of_delay
+from arena.images import STEP, displayed, filled
+from bench.records import InputError
 from tests.arena.study import NAMES
 from tests.arena.test_app import POST, start
 from tests.arena.test_ballots import KEY, Clock, arrive, log, make_desk, vote_all
@@ -131,16 +135,33 @@ def test_every_image_answer_takes_a_multiple_of_the_delay():
 
 
 def test_once_rendered_no_answer_depends_on_the_files_of_the_models(desk, client):
-    """What a clock or a length could tell is gone: all answers come from files of one length."""
+    """What a clock could tell is gone."""
     assert [fault for fault in desk.shown.render_all(desk.sources()) if fault] == []
     files = list(desk.shown.folder.iterdir())
     assert len(files) == len(desk.made)
-    assert len({path.stat().st_size for path in files}) == 1
     assert not any(name in path.name for path in files for name in (*NAMES, "secret"))
     for contender, prompt, replicate in desk.made:
         desk.folder.image(contender, prompt, replicate).unlink()
     for ballot in start(client)["ballots"]:
         assert client.get("/" + ballot["left"]).status_code == 200
+
+
+def test_a_filled_picture_is_the_same_picture_at_any_length(tmp_path):
+    rng = np.random.default_rng(0)
+    for side, detail in ((64, 64), (64, 4), (33, 33)):
+        pixels = rng.integers(0, 256, (detail, detail, 3), dtype=np.uint8).repeat(side // detail, 0)
+        pixels = pixels.repeat(side // detail, 1)
+        Image.fromarray(pixels).save(tmp_path / "source.png")
+        webp = displayed(tmp_path / "source.png", side)
+        coarse = displayed(tmp_path / "source.png", side, "degraded")
+        assert len(coarse) < STEP  # every answer is at least so long: a check does not stand out
+        for length in (len(webp) + len(webp) % 2, len(webp) + 1000 + len(webp) % 2, 2**18):
+            long = filled(webp, length)
+            assert len(long) == length
+            with Image.open(io.BytesIO(long)) as shown:
+                assert np.array_equal(np.asarray(shown), pixels)
+        with pytest.raises(InputError, match="start the server anew"):
+            filled(webp, len(webp) - 2)
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_rendered(desk):
@@ -149,4 +170,4 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_rendered(desk
     faults = [str(fault) for fault in desk.shown.render_all(desk.sources()) if fault]
     assert len(faults) == 1
     assert str(broken) in faults[0]
-    assert len(list(desk.shown.folder.glob("*.png"))) == len(desk.made) - 1
+    assert len(list(desk.shown.folder.glob("*.webp"))) == len(desk.made) - 1
