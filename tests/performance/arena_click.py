@@ -44,6 +44,9 @@ WATCH = """() => {
     for (const entry of list.getEntries()) if (entry.name.endsWith("/api/vote")) saved.push(entry.duration);
   }).observe({ type: "resource" });
 }"""
+WAIT = """(number) => new Promise((done) => {
+  const look = setInterval(() => { if (took.length >= number) done(clearInterval(look)); }, 20);
+})"""
 
 
 def session(url: str, votes: int) -> dict[str, list[float]]:
@@ -61,7 +64,7 @@ def session(url: str, votes: int) -> dict[str, list[float]]:
             page.keyboard.press("x")  # answers nothing
             page.wait_for_timeout(500)
             page.keyboard.press(("ArrowLeft", "ArrowRight", "ArrowDown")[number % 3])
-            page.wait_for_function(f"took.length === {number + 1}")
+            page.evaluate(WAIT, number + 1)
         found: dict[str, Any] = page.evaluate("({ took, saved, floor })")
         browser.close()
     return found
@@ -76,7 +79,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         _, folder = make_study(
-            Path(scratch) / "s", prompts=40, size=512, votes_per_pair=10**4, break_after=10**6
+            Path(scratch) / "s", prompts=30, size=512, votes_per_pair=10**4, break_after=10**6
         )
         with Server(folder.path) as server:
             found = session(server.url, given.votes)
