@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from arena import register, schema
@@ -22,6 +22,11 @@ from arena.schema import assignments, cells, pairs, raters, settings, votes
 from bench.records import InputError
 
 PHASES = ("open", "paused", "closed")
+HISTORY = tuple(
+    assignments.c[name]
+    for name in ("id", "kind", "question", "prompt_id", "replicate", "left", "right", "state", "repeats")
+)
+"""What is read of a rater's earlier assignments to choose the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,10 +219,18 @@ class Transaction:
             .order_by(assignments.c.number)
         )
 
-    def rater_assignments(self, rater_id: str) -> list[Assignment]:
-        return self._assignments(
-            select(assignments).where(assignments.c.rater_id == rater_id).order_by(assignments.c.number)
+    def history(self, rater_id: str) -> Sequence[Row[Any]]:
+        """Everything the rater was handed, in order, as HISTORY columns: rows, because they may be hundreds."""
+        mine = select(*HISTORY).where(assignments.c.rater_id == rater_id)
+        return self.db.execute(mine.order_by(assignments.c.number)).all()
+
+    def last_answered(self, rater_id: str) -> Assignment | None:
+        """The rater's last assignment that has, or had, an answer."""
+        answered = or_(
+            assignments.c.state == "voted", and_(assignments.c.state == "open", assignments.c.revision > 0)
         )
+        query = select(assignments).where(assignments.c.rater_id == rater_id, answered)
+        return next(iter(self._assignments(query.order_by(assignments.c.number.desc()).limit(1))), None)
 
     def assignment(self, assignment_id: int) -> Assignment:
         return self._assignments(select(assignments).where(assignments.c.id == assignment_id))[0]

@@ -6,7 +6,7 @@ import itertools
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -157,20 +157,20 @@ class Desk:
             if rater is None:
                 raise Refused("unknown_rater", 401)
             phase, stale = tx.phase, tx.has_stale(now)
-            mine = tx.rater_assignments(rater_id)
+            held, last = tuple(tx.open_assignments(rater_id)), tx.last_answered(rater_id)
         if stale:
             with self.ballots.writing(durable=False) as tx:
                 tx.expire(now)
             return self._look(rater_id, now)
         open_now = phase == "open"
-        held = tuple(a for a in mine if a.state == "open") if open_now else ()
+        held = held if open_now else ()
         limit = self.settings.votes_per_rater
         hand = Hand(
             stage="vote" if held else {"open": "done", "paused": "paused", "closed": "closed"}[phase],
             open=held,
             voted=rater.voted,
             limit=limit,
-            can_undo=open_now and _undoable(mine) is not None,
+            can_undo=open_now and _undoable(last),
         )
         full = len(held) >= AHEAD or (limit is not None and rater.voted + len(held) >= limit)
         return hand, open_now and not full
@@ -227,8 +227,8 @@ class Desk:
         with self.ballots.writing() as tx:
             if register.rater(tx.db, rater_id, lock=True) is None:
                 raise Refused("unknown_rater", 401)
-            one = _undoable(tx.rater_assignments(rater_id))
-            if one is None or tx.phase != "open":
+            one = tx.last_answered(rater_id)
+            if one is None or not _undoable(one) or tx.phase != "open":
                 raise Refused("nothing_to_undo", 409)
             tx.undo(one, self._tokens(one.question), now=now, expires=self._expiry(now))
 
@@ -256,7 +256,7 @@ class Desk:
                     rater = register.rater(tx.db, rater_id, lock=True)
                     if rater is None:
                         raise Refused("unknown_rater", 401)
-                    mine = tx.rater_assignments(rater_id)
+                    mine = tx.history(rater_id)
                     held = sum(a.state == "open" for a in mine)
                     limit = self.settings.votes_per_rater
                     if held >= AHEAD or (limit is not None and rater.voted + held >= limit):
@@ -306,15 +306,9 @@ class _SlotGone(Exception):
     """Another server took the slot between choosing and writing; the transaction rolls back."""
 
 
-def _undoable(mine: Sequence[Assignment]) -> Assignment | None:
-    """The last answered pair, unless it was undone once: going back is one step."""
-    answered = [a for a in mine if a.state in ("voted", "open") and _touched(a)]
-    last = answered[-1] if answered else None
-    return last if last is not None and last.state == "voted" and last.revision == 0 else None
-
-
-def _touched(a: Assignment) -> bool:
-    return a.state == "voted" or a.revision > 0
+def _undoable(last: Assignment | None) -> bool:
+    """Whether the last answered pair can be opened again: going back is one step, and not twice to one pair."""
+    return last is not None and last.state == "voted" and last.revision == 0
 
 
 def asked_of(pair: Row[Any]) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import Row
 
 from arena import pairing
-from arena.ballots import Assignment, Draft, Transaction
+from arena.ballots import Draft, Transaction
 from bench.records import Prompt
 from bench.study import Arena
 
@@ -39,12 +39,13 @@ def draft(
     stock: Stock,
     rater_id: str,
     number: int,
-    mine: Sequence[Assignment],
+    mine: Sequence[Row[Any]],
     gain: Mapping[int, float] | None,
 ) -> Draft | None:
     """The rater's assignment `number`; None where no pair is left for this rater.
 
-    mine: what the rater was handed so far. gain: pair id → expected information, `active` only.
+    mine: what the rater was handed so far (`arena.ballots.HISTORY`).
+    gain: pair id → expected information, `active` only.
     """
     rng = pairing.generator(stock.settings.seed, rater_id, number)
     luck = rng.random()
@@ -64,7 +65,7 @@ def draft_vote(
     rng: np.random.Generator,
     rater_id: str,
     number: int,
-    mine: Sequence[Assignment],
+    mine: Sequence[Row[Any]],
     gain: Mapping[int, float] | None,
 ) -> Draft | None:
     """A pair, then a prompt and replicate this rater has not seen it on, then the sides."""
@@ -150,7 +151,7 @@ def draft_check(stock: Stock, rng: np.random.Generator, like: Draft) -> Draft:
     )
 
 
-def draft_repeat(stock: Stock, rng: np.random.Generator, mine: Sequence[Assignment]) -> Draft | None:
+def draft_repeat(stock: Stock, rng: np.random.Generator, mine: Sequence[Row[Any]]) -> Draft | None:
     """A pair this rater answered a while ago, with the sides drawn anew."""
     again = {a.repeats for a in mine}
     answered = [a for a in mine if a.kind == "vote" and a.state == "voted"]
