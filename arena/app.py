@@ -82,36 +82,48 @@ def create_app(
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_alive, desk))
     app.add_middleware(Guard)
     _errors(app, desk)
-    settings = desk.study.file.arena
-    page.strings(settings.language)  # a wrong language is an error at the start, not at the first visit
-    pages = {code: page.render(desk.study, code) for code in page.languages()}
-    static = {
-        "arena.js": (page.STATIC / "arena.js", "text/javascript; charset=utf-8"),
-        "arena.css": (page.STATIC / "arena.css", "text/css; charset=utf-8"),
-    }
+    _mount_page(app, desk)
+    _mount_entrance(app, desk, key, invited_only=invited_only, secure=secure)
+    _mount_voting(app, desk, key)
+    _mount_pictures(app, desk, key)
+    if admin_token is not None:
+        _mount_admin(app, desk, key, admin_token, secure)
+    return app
 
-    def rater_of(request: Request) -> str:
-        found = raters.unseal(key, request.cookies.get(COOKIE, ""))
-        if found is None:
-            raise Refused("unknown_rater", 401)
-        return found
+
+def _rater_of(request: Request, key: bytes) -> str:
+    found = raters.unseal(key, request.cookies.get(COOKIE, ""))
+    if found is None:
+        raise Refused("unknown_rater", 401)
+    return found
+
+
+def _mount_page(app: FastAPI, desk: Desk) -> None:
+    """The rater's page with its script and style sheet, and the address a proxy asks whether all is well."""
+    own = desk.study.file.arena.language
+    page.strings(own)  # a wrong language is an error at the start, not at the first visit
+    pages = {code: page.render(desk.study, code) for code in page.languages()}
+    static = {"arena.js": "text/javascript; charset=utf-8", "arena.css": "text/css; charset=utf-8"}
 
     @app.get("/")
     def home(lang: str = "") -> HTMLResponse:
-        return HTMLResponse(pages.get(lang) or pages[settings.language])
+        return HTMLResponse(pages.get(lang) or pages[own])
 
     @app.get("/static/{name}")
     def asset(name: str) -> Response:
         if name not in static:
             return PlainTextResponse("not found", 404)
-        path, kind = static[name]
-        return Response(path.read_bytes(), media_type=kind)
+        return Response((page.STATIC / name).read_bytes(), media_type=static[name])
 
     @app.get("/healthz")
     def health() -> PlainTextResponse:
         with desk.ballots.reading() as tx:
             _ = tx.phase
         return PlainTextResponse("ok")
+
+
+def _mount_entrance(app: FastAPI, desk: Desk, key: bytes, *, invited_only: bool, secure: bool) -> None:
+    """Where a rater comes in, by open link, invite or panel, and comes back to."""
 
     @app.post("/api/start")
     def start(given: Start, request: Request) -> Response:
@@ -134,13 +146,17 @@ def create_app(
     @app.post("/api/state")
     def state(given: Nothing, request: Request) -> Any:
         try:
-            return {"state": _state(desk, desk.hand(rater_of(request)))}
+            return {"state": _state(desk, desk.hand(_rater_of(request, key)))}
         except Refused:
             return {"state": {"stage": "consent", "ballots": [], "progress": {"done": 0}}}
 
+
+def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
+    """What a rater says to a pair; each answer brings what comes next."""
+
     @app.post("/api/vote")
     def vote(given: Vote, request: Request) -> Any:
-        rater = rater_of(request)
+        rater = _rater_of(request, key)
         try:
             desk.vote(rater, given.token, given.answer, given.seconds)
         except Refused as error:
@@ -157,30 +173,28 @@ def create_app(
 
     @app.post("/api/undo")
     def undo(given: Nothing, request: Request) -> Any:
-        rater = rater_of(request)
+        rater = _rater_of(request, key)
         desk.undo(rater)
         return {"state": _state(desk, desk.hand(rater))}
 
     @app.post("/api/skip")
     def skip(given: Skip, request: Request) -> Any:
-        rater = rater_of(request)
+        rater = _rater_of(request, key)
         desk.skip(rater, given.token)
         return {"state": _state(desk, desk.hand(rater))}
 
+
+def _mount_pictures(app: FastAPI, desk: Desk, key: bytes) -> None:
     @app.get("/i/{token}")
     async def image(token: str, request: Request) -> Response:
         started = time.perf_counter()
-        data = await run_in_threadpool(_image, desk, rater_of(request), token)
+        data = await run_in_threadpool(_image, desk, _rater_of(request, key), token)
         spent = time.perf_counter() - started
         await asyncio.sleep(rest_of_delay(spent))
         if data is None:
             log.warning("refused image")
             return PlainTextResponse("not found", 404)
         return Response(data, media_type="image/webp")
-
-    if admin_token is not None:
-        _mount_admin(app, desk, key, admin_token, secure)
-    return app
 
 
 @asynccontextmanager

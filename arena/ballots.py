@@ -13,20 +13,15 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from arena import register, schema
+from arena import queries, register, schema
 from arena.chain import CHAINED, GENESIS, UNDO, Logged, chain_hash
 from arena.schema import assignments, cells, pairs, raters, settings, votes
 from bench.records import InputError
 
 PHASES = ("open", "paused", "closed")
-HISTORY = tuple(
-    assignments.c[name]
-    for name in ("id", "kind", "question", "prompt_id", "replicate", "left", "right", "state", "repeats")
-)
-"""What is read of a rater's earlier assignments to choose the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +149,11 @@ class Transaction:
     # Settings
 
     def setting(self, key: str, default: str = "") -> str:
-        value = self.db.scalar(select(settings.c.value).where(settings.c.key == key))
+        value = self.db.scalar(queries.SETTING, {"p_key": key})
         return default if value is None else value
 
     def set_setting(self, key: str, value: str) -> None:
-        if not self.db.execute(update(settings).where(settings.c.key == key).values(value=value)).rowcount:
+        if not self.db.execute(queries.SET, {"p_key": key, "p_value": value}).rowcount:
             self.db.execute(insert(settings).values(key=key, value=value))
 
     @property
@@ -191,7 +186,7 @@ class Transaction:
                 )
 
     def pairs(self) -> Sequence[Row[Any]]:
-        return self.db.execute(select(pairs).order_by(pairs.c.id)).all()
+        return self.db.execute(queries.PAIRS).all()
 
     def mark_decided(self, found: Iterable[tuple[str, str, str]]) -> int:
         """Ask no more about these (question, first, second); how many were still being asked about."""
@@ -203,7 +198,7 @@ class Transaction:
         return changed
 
     def cells(self, pair_id: int) -> Sequence[Row[Any]]:
-        return self.db.execute(select(cells).where(cells.c.pair_id == pair_id).order_by(cells.c.id)).all()
+        return self.db.execute(queries.CELLS, {"p_pair": pair_id}).all()
 
     def cell_counts(self) -> dict[int, int]:
         """pair id → prompts and replicates it has."""
@@ -213,39 +208,24 @@ class Transaction:
     # Assignments
 
     def open_assignments(self, rater_id: str) -> list[Assignment]:
-        return self._assignments(
-            select(assignments)
-            .where(assignments.c.rater_id == rater_id, assignments.c.state == "open")
-            .order_by(assignments.c.number)
-        )
+        return self._assignments(queries.OPEN, p_rater=rater_id)
 
     def history(self, rater_id: str) -> Sequence[Row[Any]]:
-        """Everything the rater was handed, in order, as HISTORY columns: rows, because they may be hundreds."""
-        mine = select(*HISTORY).where(assignments.c.rater_id == rater_id)
-        return self.db.execute(mine.order_by(assignments.c.number)).all()
+        """Everything the rater was handed, in order, as rows of `queries.HISTORY`: they may be hundreds."""
+        return self.db.execute(queries.HISTORY, {"p_rater": rater_id}).all()
 
     def last_answered(self, rater_id: str) -> Assignment | None:
         """The rater's last assignment that has, or had, an answer."""
-        answered = or_(
-            assignments.c.state == "voted", and_(assignments.c.state == "open", assignments.c.revision > 0)
-        )
-        query = select(assignments).where(assignments.c.rater_id == rater_id, answered)
-        return next(iter(self._assignments(query.order_by(assignments.c.number.desc()).limit(1))), None)
+        return self._one(queries.LAST_ANSWERED, p_rater=rater_id)
 
     def assignment(self, assignment_id: int) -> Assignment:
-        return self._assignments(select(assignments).where(assignments.c.id == assignment_id))[0]
+        return self._assignments(queries.ASSIGNMENT, p_id=assignment_id)[0]
 
     def by_token(self, token: str, *, lock: bool = False) -> Assignment | None:
-        query = select(assignments).where(assignments.c.token == token)
-        return next(iter(self._assignments(query.with_for_update() if lock else query)), None)
+        return self._one(queries.BY_TOKEN_LOCKED if lock else queries.BY_TOKEN, p_token=token)
 
     def by_image_token(self, token: str) -> Assignment | None:
-        where = or_(
-            assignments.c.left_token == token,
-            assignments.c.right_token == token,
-            assignments.c.reference_token == token,
-        )
-        return next(iter(self._assignments(select(assignments).where(where))), None)
+        return self._one(queries.BY_IMAGE_TOKEN, p_token=token)
 
     def hand_out(
         self,
@@ -258,30 +238,29 @@ class Transaction:
         expires: float,
     ) -> bool:
         """Write the draft, and take its slot. False (and nothing may be kept) where the slot is gone."""
-        self.db.execute(
-            insert(assignments).values(
-                token=tokens[0],
-                left_token=tokens[1],
-                right_token=tokens[2],
-                reference_token=tokens[3],
-                rater_id=rater_id,
-                number=number,
-                scene=draft.scene,
-                issued=now,
-                expires=expires,
-                state="open",
-                revision=0,
-                **{f.name: getattr(draft, f.name) for f in fields(Draft) if f.name in assignments.c},
-            )
-        )
-        self.db.execute(update(raters).where(raters.c.id == rater_id).values(issued=number + 1))
+        chosen = {f.name: getattr(draft, f.name) for f in fields(Draft) if f.name in assignments.c}
+        row = {
+            **chosen,
+            "token": tokens[0],
+            "left_token": tokens[1],
+            "right_token": tokens[2],
+            "reference_token": tokens[3],
+            "rater_id": rater_id,
+            "number": number,
+            "scene": draft.scene,
+            "issued": now,
+            "expires": expires,
+            "state": "open",
+            "revision": 0,
+        }
+        self.db.execute(queries.ADD_ASSIGNMENT, row)
+        self.db.execute(queries.COUNT_ISSUED, {"p_rater": rater_id, "p_issued": number + 1})
         if draft.cell_id is None:
             return True
-        pair = update(pairs).where(pairs.c.id == draft.pair_id, pairs.c.taken < pairs.c.wanted)
-        if not self.db.execute(pair.values(taken=pairs.c.taken + 1)).rowcount:
+        if not self.db.execute(queries.TAKE_PAIR, {"p_pair": draft.pair_id}).rowcount:
             return False
-        cell = update(cells).where(cells.c.id == draft.cell_id, cells.c.taken == draft.cell_taken)
-        return bool(self.db.execute(cell.values(taken=cells.c.taken + 1)).rowcount)
+        slot = {"p_cell": draft.cell_id, "p_seen": draft.cell_taken}
+        return bool(self.db.execute(queries.TAKE_CELL, slot).rowcount)
 
     def expire(self, now: float, limit: int = 200) -> int:
         """Return the slots of assignments that were not answered in time; how many."""
@@ -297,8 +276,7 @@ class Transaction:
         return len(stale)
 
     def has_stale(self, now: float) -> bool:
-        query = select(assignments.c.id).where(assignments.c.state == "open", assignments.c.expires < now)
-        return self.db.execute(query.limit(1)).first() is not None
+        return self.db.execute(queries.STALE, {"p_now": now}).first() is not None
 
     def give_back(self, stale: Sequence[Assignment], state: str) -> None:
         for one in stale:
@@ -311,8 +289,13 @@ class Transaction:
         for cell in held:
             self.db.execute(update(cells).where(cells.c.id == cell).values(taken=cells.c.taken - 1))
 
-    def _assignments(self, query: Select[Any]) -> list[Assignment]:
-        return [Assignment(**row._mapping) for row in self.db.execute(query)]
+    def _assignments(self, query: Select[Any], **given: Any) -> list[Assignment]:
+        rows = self.db.execute(query, given)
+        names = tuple(rows.keys())
+        return [Assignment(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def _one(self, query: Select[Any], **given: Any) -> Assignment | None:
+        return next(iter(self._assignments(query, **given)), None)
 
     # Votes
 
@@ -320,7 +303,7 @@ class Transaction:
         """The next link of the chain and the counters, for an assignment locked by this transaction."""
         rater = register.rater(self.db, one.rater_id)
         assert rater is not None
-        head = self.db.scalar(select(settings.c.value).where(settings.c.key == "chain").with_for_update())
+        head = self.db.scalar(queries.SETTING_LOCKED, {"p_key": "chain"})
         assert head is not None, "the pool was never prepared"
         number, previous = head.split(":")
         own = {name: getattr(one, name) for name in CHAINED}
@@ -338,7 +321,7 @@ class Transaction:
         )
         digest = chain_hash(self.key, previous, row)
         said = {c.name: getattr(row, c.name) for c in votes.c}
-        self.db.execute(insert(votes).values(**{**said, "hash": digest}))
+        self.db.execute(queries.ADD_VOTE, {**said, "hash": digest})
         self.set_setting("chain", f"{row.seq}:{digest}")
         return row.seq
 
@@ -371,31 +354,24 @@ class Transaction:
         )
 
     def last_vote(self, assignment_id: int) -> Row[Any] | None:
-        query = select(votes).where(votes.c.assignment_id == assignment_id)
-        return self.db.execute(query.order_by(votes.c.revision.desc()).limit(1)).first()
+        return self.db.execute(queries.LAST_VOTE, {"p_assignment": assignment_id}).first()
 
     def _mark(self, one: Assignment, state: str, revision: int) -> None:
-        self.db.execute(
-            update(assignments).where(assignments.c.id == one.id).values(state=state, revision=revision)
-        )
+        self.db.execute(queries.MARK, {"p_id": one.id, "p_state": state, "p_revision": revision})
 
     def count(self, one: Assignment, answer: str, by: int) -> None:
-        self.db.execute(update(raters).where(raters.c.id == one.rater_id).values(voted=raters.c.voted + by))
+        self.db.execute(queries.COUNT_VOTED, {"p_rater": one.rater_id, "p_by": by})
         if one.cell_id is None:
             return
-        pair_id = self.db.scalar(select(cells.c.pair_id).where(cells.c.id == one.cell_id))
+        pair_id = self.db.scalar(queries.PAIR_OF_CELL, {"p_cell": one.cell_id})
         first_left = one.left < one.right
         column = {
-            "left": pairs.c.first_wins if first_left else pairs.c.second_wins,
-            "right": pairs.c.second_wins if first_left else pairs.c.first_wins,
-            "tie": pairs.c.ties,
-            "both_bad": pairs.c.both_bad,
+            "left": "first_wins" if first_left else "second_wins",
+            "right": "second_wins" if first_left else "first_wins",
+            "tie": "ties",
+            "both_bad": "both_bad",
         }[answer]
-        self.db.execute(
-            update(pairs)
-            .where(pairs.c.id == pair_id)
-            .values({"voted": pairs.c.voted + by, column.name: column + by})
-        )
+        self.db.execute(queries.COUNT_ANSWER[column], {"p_pair": pair_id, "p_by": by})
 
     # Reading everything
 

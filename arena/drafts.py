@@ -44,7 +44,7 @@ def draft(
 ) -> Draft | None:
     """The rater's assignment `number`; None where no pair is left for this rater.
 
-    mine: what the rater was handed so far (`arena.ballots.HISTORY`).
+    mine: what the rater was handed so far (`arena.queries.HISTORY`).
     gain: pair id → expected information, `active` only.
     """
     rng = pairing.generator(stock.settings.seed, rater_id, number)

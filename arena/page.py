@@ -37,6 +37,7 @@ def render(study: Study, language: str) -> str:
     settings = study.file.arena
     chosen = strings(language)
     middle = [a for a, allowed in (("tie", settings.ties), ("both_bad", settings.both_bad)) if allowed]
+    kind = "how" if len(settings.questions) > 1 else "only"
     # `<` inside a script element could end it.
     plain = json.dumps(chosen, ensure_ascii=False).replace("<", "\\u003c")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -49,7 +50,8 @@ def render(study: Study, language: str) -> str:
             + (["edits"] if "faithfulness" in settings.questions else [])
         ),
         languages=[(code, table["name"]) for code, table in languages().items()],
-        how=[chosen[f"how_{question}"] for question in settings.questions],
+        how=[chosen[f"{kind}_{question}"] for question in settings.questions],
+        example=settings.questions[0],
         keys=chosen["how_keys"].replace("{others}", "".join(chosen[f"key_{a}"] for a in middle)),
         middle=middle,
         strings=plain,

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
+from arena import queries
 from arena.schema import assignments, invites, panels, raters
 
 
@@ -18,8 +19,7 @@ def add_rater(db: Connection, rater_id: str, *, now: float, group: str = "", sim
 
 
 def rater(db: Connection, rater_id: str, *, lock: bool = False) -> Row[Any] | None:
-    query = select(raters).where(raters.c.id == rater_id)
-    return db.execute(query.with_for_update() if lock else query).first()
+    return db.execute(queries.RATER_LOCKED if lock else queries.RATER, {"p_rater": rater_id}).first()
 
 
 def all_raters(db: Connection) -> Sequence[Row[Any]]:

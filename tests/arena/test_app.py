@@ -2,6 +2,7 @@
 
 import io
 import json
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -354,6 +355,21 @@ def test_every_language_has_every_string():
             assert string.count("{") == table[key].count("{"), key
     with pytest.raises(InputError, match="unknown language"):
         page.strings("fr")
+
+
+@pytest.mark.parametrize("question", ["alignment", "quality", "faithfulness"])
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_welcome_speaks_of_the_one_question_that_is_asked(question, language):
+    study = SimpleNamespace(
+        file=SimpleNamespace(
+            arena=SimpleNamespace(questions=(question,), ties=True, both_bad=False, language="en")
+        )
+    )
+    html = page.render(study, language).split('<section id="welcome"')[1].split("</section>")[0]
+    assert "Sometimes" not in html
+    assert "Manchmal" not in html
+    assert html.count("<svg") == (3 if question == "faithfulness" else 2)
+    assert ('class="prompt"' in html) == (question != "quality")
 
 
 def test_strings_cannot_end_the_script_they_stand_in(desk, monkeypatch):

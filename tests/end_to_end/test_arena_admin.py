@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests.arena.study import NAMES, make_study
-from tests.end_to_end.arena_server import Rater, Server
+from tests.end_to_end.arena_server import POST, Rater, Server
 
 TOKEN = "0123456789abcdef0123"
 
@@ -37,7 +37,14 @@ def files_of(folder):
 
 def test_nothing_is_answered_without_the_token(arena, client):
     pages = ["/admin/", "/admin/config", "/admin/gradio_api/info", "/admin-export/jsonl", *files_of(arena[1])]
-    for cookie in (None, "guess"):
+    pages += [
+        "/gradio_api/info",
+        "/config",
+        "/admin/gradio_api/heartbeat/x",
+        "/admin/gradio_api/queue/status",
+    ]
+    rater = client.post("/api/start", json={"consent": True}, headers=POST).headers["set-cookie"]
+    for cookie in (None, "guess", TOKEN, rater.split(";")[0].split("=")[1]):
         if cookie:
             client.cookies.set("arena_admin", cookie)
         for path in pages:
@@ -46,10 +53,17 @@ def test_nothing_is_answered_without_the_token(arena, client):
             body = {"data": [], "fn_index": 0, "session_hash": "x"}
             assert client.post(path, json=body).status_code in (401, 403, 404, 405), path
     assert client.post("/admin-login", data={"token": "wrong"}).status_code == 403
+    evil = {"Origin": "http://evil.test"}
+    assert client.post("/admin-login", data={"token": TOKEN}, headers=evil).status_code == 403
 
 
 def test_with_the_token_votes_can_be_had_and_files_cannot(arena, client):
-    assert client.post("/admin-login", data={"token": TOKEN}).status_code == 303
+    reply = client.post("/admin-login", data={"token": TOKEN})
+    assert reply.status_code == 303
+    cookie = reply.headers["set-cookie"].lower()
+    assert TOKEN not in cookie
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
     assert client.get("/admin/").status_code == 200
     assert len(client.get("/admin-export/jsonl").text.splitlines()) == 3
     assert client.get("/admin-export/xlsx").status_code == 404
