@@ -9,7 +9,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated, Any
@@ -80,14 +80,15 @@ def create_app(
 ) -> FastAPI:
     """The server of one study. `secure`: cookies only over HTTPS. No `admin_token`: no admin page."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_alive, desk))
-    app.add_middleware(Guard)
+    is_admin = partial(_is_admin, key, admin_token)
+    app.add_middleware(Guard, is_admin=is_admin)
     _errors(app, desk)
     _mount_page(app, desk)
     _mount_entrance(app, desk, key, invited_only=invited_only, secure=secure)
     _mount_voting(app, desk, key)
     _mount_pictures(app, desk, key)
     if admin_token is not None:
-        _mount_admin(app, desk, key, admin_token, secure)
+        _mount_admin(app, desk, key, admin_token, secure, is_admin)
     return app
 
 
@@ -291,12 +292,22 @@ def admin_seal(key: bytes, admin_token: str) -> str:
     return hmac.new(key, b"admin " + admin_token.encode(), hashlib.sha256).hexdigest()
 
 
-def _mount_admin(app: FastAPI, desk: Desk, key: bytes, admin_token: str, secure: bool) -> None:
-    from arena import admin
+def _is_admin(key: bytes, admin_token: str | None, request: Request) -> bool:
+    given = request.cookies.get(ADMIN_COOKIE, "")
+    return admin_token is not None and hmac.compare_digest(
+        given.encode(), admin_seal(key, admin_token).encode()
+    )
 
-    def is_admin(request: Request) -> bool:
-        given = request.cookies.get(ADMIN_COOKIE, "")
-        return hmac.compare_digest(given.encode(), admin_seal(key, admin_token).encode())
+
+def _mount_admin(
+    app: FastAPI,
+    desk: Desk,
+    key: bytes,
+    admin_token: str,
+    secure: bool,
+    is_admin: Callable[[Request], bool],
+) -> None:
+    from arena import admin
 
     @app.get("/admin-login")
     def login_page() -> HTMLResponse:

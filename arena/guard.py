@@ -1,11 +1,14 @@
-"""The door of the server: headers on every answer; refuses what is too large and what other sites post."""
+"""The door of the server: headers on every answer; refuses what is too large, what other sites post, and
+whoever asks for the administrator's page without having signed in.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from fastapi import Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("arena")
@@ -26,22 +29,32 @@ HEADERS = {
 }
 
 
-class Guard:
-    """Headers on every answer; refuses bodies that are too large and posts from other sites."""
+SIGN_IN = '<!doctype html><meta http-equiv="refresh" content="0; url=../admin-login"><title>Sign in</title>'
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class Guard:
+    """Headers on every answer; refuses bodies that are too large, posts from other sites, strangers at /admin.
+
+    is_admin: whether a request bears the administrator's cookie. Gradio asks that too, but not on all its routes.
+    """
+
+    def __init__(self, app: ASGIApp, is_admin: Callable[[Request], bool]) -> None:
         self.app = app
+        self.is_admin = is_admin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request = Request(scope)
-        admin = request.url.path.startswith("/admin")
+        path = request.url.path
+        admin = path.startswith("/admin")
         refusal = _cross_site(request) if request.method not in ("GET", "HEAD", "OPTIONS") else None
         length = request.headers.get("content-length", "0")
         if not length.isdigit() or int(length) > BODY_LIMIT:
             refusal = ("too_large", 413)
+        if (path == "/admin" or path.startswith("/admin/")) and not self.is_admin(request):
+            refusal = ("unknown_admin", 401)
         seen = 0
 
         async def limited() -> Message:
@@ -69,12 +82,15 @@ class Guard:
 
         try:
             if refusal:
-                log.warning("refused %s %s: %s", request.method, request.url.path[:100], refusal[0])
-                await JSONResponse({"error": refusal[0]}, refusal[1])(scope, receive, headed)
+                log.warning("refused %s %s: %s", request.method, path[:100], refusal[0])
+                answer: Response = JSONResponse({"error": refusal[0]}, refusal[1])
+                if path == "/admin/":  # a person, more likely than not
+                    answer = HTMLResponse(SIGN_IN, refusal[1])
+                await answer(scope, receive, headed)
             else:
                 await self.app(scope, limited, headed)
         except _TooLarge:
-            log.warning("refused %s %s: too_large", request.method, request.url.path[:100])
+            log.warning("refused %s %s: too_large", request.method, path[:100])
             await JSONResponse({"error": "too_large"}, 413)(scope, receive, headed)
 
 

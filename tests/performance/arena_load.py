@@ -1,10 +1,11 @@
 """A hundred raters at one vote in three seconds, images included; then the highest rate that holds.
 
-    python -m tests.performance.arena_load [--seconds 300] [--raters 100] [--database postgresql://…]
+    python -m tests.performance.arena_load [--seconds 300] [--raters 100] [--postgres] [--out results/arena/load.json]
+    python -m tests.performance.arena_load --seconds 30 --climb   # faster and faster until it does not hold
     python -m tests.performance.arena_load --rows   # choosing a pair with 1k to 1M votes in the tables
 
-Prints errors, p50/p95/p99 of a vote's answer in milliseconds as the client saw it, and the server's CPU time a
-vote, which does not change when other work shares the machine. Client and server share the cores.
+Prints errors, p50/p95/p99 of a vote's answer in milliseconds as the client saw it, and the CPU time a vote of
+server and client, which does not change when other work shares the machine. Client and server share the cores.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import os
 import random
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
 import numpy as np
 
 from tests.arena.study import make_study
-from tests.end_to_end.arena_server import POST, Server
+from tests.end_to_end.arena_server import POST, Server, postgres
 
 
 async def browse(url: str, stop: float, pace: float, out: dict[str, list[float]]) -> None:
@@ -72,21 +74,24 @@ def cpu_seconds(process_id: int) -> float:
 def measured(server: Server, raters: int, seconds: float, pace: float) -> dict[str, float]:
     """One row: the traffic, errors, percentiles in milliseconds, and what a vote costs the server."""
     assert server.process is not None
-    before, started = cpu_seconds(server.process.pid), time.perf_counter()
+    before, started, own = cpu_seconds(server.process.pid), time.perf_counter(), time.process_time()
     out = asyncio.run(load(server.url, raters, seconds, pace))
     wall, spent = time.perf_counter() - started, cpu_seconds(server.process.pid) - before
+    own = time.process_time() - own
     p50, p95, p99 = np.percentile(np.array(out["vote"]) * 1000, [50, 95, 99])
     votes = len(out["vote"])
     row = {
         "raters": raters, "pace_s": pace, "seconds": wall, "votes": votes, "votes_per_s": votes / wall,
         "errors": len(out["error"]), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99,
         "image_p95_ms": float(np.percentile(np.array(out["image"]) * 1000, 95)),
-        "server_cpu_ms_per_vote": 1000 * spent / max(votes, 1), "load_average": os.getloadavg()[0],
+        "server_cpu_ms_per_vote": 1000 * spent / max(votes, 1),
+        "client_cpu_ms_per_vote": 1000 * own / max(votes, 1), "load_average": os.getloadavg()[0],
     }  # fmt: skip
     print(
         f"{raters} raters, a vote in {pace:.2f} s: {votes} votes ({votes / wall:.1f}/s), {len(out['error'])} "
         f"errors, vote p50 {p50:.0f} p95 {p95:.0f} p99 {p99:.0f} ms, image p95 {row['image_p95_ms']:.0f} ms, "
-        f"{row['server_cpu_ms_per_vote']:.1f} ms of server CPU a vote, load {row['load_average']:.1f}",
+        f"{row['server_cpu_ms_per_vote']:.1f} ms of server CPU a vote, {row['client_cpu_ms_per_vote']:.1f} of client "
+        f"CPU, load {row['load_average']:.1f}",
         flush=True,
     )
     return {name: round(float(value), 2) for name, value in row.items()}
@@ -172,7 +177,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--raters", type=int, default=100)
-    parser.add_argument("--database")
+    parser.add_argument("--postgres", action="store_true", help="a PostgreSQL of its own instead of SQLite")
     parser.add_argument("--rows", action="store_true")
     parser.add_argument("--climb", action="store_true", help="also look for the highest rate that holds")
     parser.add_argument("--out", type=Path, help="JSON file; what is measured here replaces its part")
@@ -180,15 +185,18 @@ def main() -> None:
     if given.rows:
         keep(given.out, "rows", rows())
         return
-    with tempfile.TemporaryDirectory() as scratch:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        postgres() if given.postgres else nullcontext() as database,
+    ):
         _, folder = make_study(Path(scratch) / "s", prompts=100, size=512, votes_per_pair=10**6)
-        with Server(folder.path, given.database) as server:
+        with Server(folder.path, database.url if database else None) as server:
             table = [measured(server, given.raters, given.seconds, 3.0)]
             pace = 3.0
             while given.climb and pace > 0.3 and table[-1]["p95_ms"] < 300 and not table[-1]["errors"]:
                 pace /= 1.4
                 table.append(measured(server, given.raters, 30, pace))
-    keep(given.out, "postgresql" if given.database else "sqlite", table)
+    keep(given.out, ("postgresql" if given.postgres else "sqlite") + (" climb" if given.climb else ""), table)
 
 
 def keep(path: Path | None, part: str, table: list[dict[str, float]]) -> None:
