@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ Results = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 HERE = Path("results")
+LOG_SECONDS = 60.0
+"""Between two lines about one bar where the output is no terminal."""
 
 
 def print_rows(rows: Sequence[dict[str, Any]], as_json: bool, below: Sequence[str] = ()) -> None:
@@ -94,12 +97,22 @@ def progress() -> Iterator[Told]:
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bars: dict[str, Any] = {}
+        told: dict[str, float] = {}
+
+        def log(contender: str, done: int, total: int) -> None:
+            """A bar cannot move in a file: a line a minute does."""
+            now = time.monotonic()
+            if now - told.setdefault(contender, now) > LOG_SECONDS:
+                told[contender] = now
+                progress.console.print(f"{contender}  {done:,} of {total:,}", highlight=False)
 
         def images(contender: str, done: int, total: int) -> None:
             if contender in bars:
                 progress.update(bars[contender], completed=done)
             else:  # what was there before is no part of the rate
                 bars[contender] = progress.add_task(contender, total=total, completed=done)
+            if not progress.console.is_terminal:
+                log(contender, done, total)
 
         def step(label: str) -> None:
             progress.console.print(label)

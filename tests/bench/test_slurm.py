@@ -32,6 +32,7 @@ def test_the_script_starts_ray_on_every_node_and_ends_with_the_study_s_code(tmp_
         **os.environ,
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "SLURM_JOB_NODELIST": "n[1-3]",
+        "SLURM_JOB_NUM_NODES": "3",
     }
     done = subprocess.run(["bash", job], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 7, done.stderr
@@ -39,13 +40,13 @@ def test_the_script_starts_ray_on_every_node_and_ends_with_the_study_s_code(tmp_
     assert "--nodes=2 --ntasks=2" in calls
     assert calls.count("--num-gpus=4 --num-cpus=32") == 2
     assert "python -m bench generate my study.toml --results /shared/results --engine ray" in calls
-    assert "--optimize exact" in calls
+    assert "--gpus 12 --optimize exact" in calls
     assert "#SBATCH --partition=gpu\n" in text
     assert "--account" not in text
 
 
-def test_one_node_starts_no_other(tmp_path):
+def test_one_node_s_script_parses_and_writes_to_a_bucket():
     text = script("turbo-preference", "s3:/b/x", Job())
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
     assert "--results s3://b/x" in text
-    assert "if ((1 > 1))" in text
+    assert "--gpus 8" in text
