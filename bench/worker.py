@@ -108,7 +108,7 @@ class Worker:
     emit: Emit
     submit: Submit | None = None
     """Runs `write` elsewhere; None: in threads of this process."""
-    writers: int = 2
+    writers: int = 4
     _maker: Maker | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -85,7 +85,7 @@ def test_two_ranks_of_accelerate_make_the_bytes_of_one_process(small, tmp_path):
 # A cluster of two nodes
 
 
-@contextmanager
+@contextlib.contextmanager
 def node(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """`ray start` on this machine, and what it wrote; with it ends all that it started, and nobody else's."""
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as name:
@@ -117,13 +117,17 @@ def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 def kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         for member in [psutil.Process(process.pid), *family(process)]:
-            if member.is_running():
+            with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
         process.wait()
 
 
 def has_actor(process: subprocess.Popen[bytes]) -> bool:
-    return any("_Actor" in " ".join(member.cmdline()) for member in family(process))
+    for member in family(process):
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended, or a zombie, by now
+            if "_Actor" in " ".join(member.cmdline()):
+                return True
+    return False
 
 
 @pytest.fixture(scope="module")
