@@ -45,7 +45,7 @@ def stage_bars(
             axes.text(
                 edge * 1.02, place, f"▸ {text}", va="center", fontsize=6.5, color=theme.ink, weight="bold"
             )
-    if reference and reference[0] <= edge * 1.5:
+    if reference:
         edge = max(edge, reference[0])
         _reference_line(axes, *reference, theme, end=edge)
     axes.set_yticks(list(places), [row.contender for row in rows])
@@ -64,6 +64,11 @@ def _edge(ends: Sequence[float]) -> float:
         if longer > 4 * shorter > 0:
             return 1.6 * shorter
     return ordered[0] or 1.0
+
+
+def within_reach(rows: Sequence[Stages], milliseconds: float) -> bool:
+    """Whether a line there leaves the bars of `stage_bars` readable."""
+    return milliseconds <= 1.5 * _edge([row.total for row in rows])
 
 
 def _reference_line(axes: Axes, place: float, told: str, theme: Theme, *, end: float) -> None:
@@ -230,9 +235,11 @@ def metric_dots(
 
 _FELT_LOOK = {
     "network": (0.18, ""), "wait": (0.18, "////"), "encode": (0.45, ""), "denoise": (1.0, ""),
-    "decode": (0.7, ""), "paint": (0.3, "...."),
+    "decode": (0.7, ""), "paint": (0.3, "\\\\\\\\"),
 }  # fmt: skip
-"""Opacity and hatch of a stage in its contender's colour; the three that compute look as in the latency figure."""
+"""Opacity and hatch of a stage in its contender's colour; the three that compute look as in the latency figure.
+
+Lines, not dots: an SVG of dots is twenty times as large."""
 
 
 def felt_bars(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.report import bars
 from bench.report.drawing import Style, Theme, styles
-from bench.report.figures import Point, quality_against_seconds
+from bench.report.figures import Point, pareto, quality_against_seconds
 from bench.report.metric_tables import label, metric_columns, people_on
 from bench.report.preferences import OVERALL
 from bench.report.published import TURBO_A100
@@ -77,10 +77,14 @@ def _headline(results: Results, look: dict[str, Style]) -> Drawing | None:
             points.append(Point(contender=name, model=model_of(name)[0], seconds=seconds, quality=value))
     if not points:
         return None
+    told = ""
+    if len(pareto(points, up=up)) > 1:
+        told += " Dashed: the Pareto front."
+    if len({point.model for point in points}) < len(points):
+        told += " Lines join step counts of one model."
     return Drawing(
         name="headline",
-        caption=f"{what}{whose}, against seconds an image; upper left is better. Bars: 95% intervals. "
-        "Dashed: the Pareto front. Lines join step counts of one model.",
+        caption=f"{what}{whose}, against seconds an image; upper left is better. Bars: 95% intervals.{told}",
         draw=lambda width, theme: quality_against_seconds(points, look, width, theme, label=what, up=up),
     )
 
@@ -194,8 +198,10 @@ def _latency(results: Results, look: dict[str, Style]) -> Drawing | None:
     rows = [stages for name in results.contenders if (stages := stages_of(results, name))][:LATENCY_ROWS]
     if not rows:
         return None
+    milliseconds = TURBO_A100.total_ms or 0.0
     ours = any(model_of(name)[0] == TURBO_A100.model for name in results.contenders)
-    reference = (TURBO_A100.total_ms or 0.0, "published, A100: 207 ms") if ours else None
+    ours = ours and bars.within_reach(rows, milliseconds)
+    reference = (milliseconds, f"published, A100: {milliseconds:.0f} ms") if ours else None
     device = results.device
     return Drawing(
         name="latency",

@@ -23,6 +23,7 @@ from bench.records import InputError
 from bench.report import pictures
 from bench.report.bibliography import bibtex
 from bench.report.build import build
+from bench.report.drawings import all_drawings
 from bench.report.findings import findings
 from bench.report.honesty import banners
 from bench.report.method import command_without_folders, method
@@ -170,6 +171,18 @@ def test_small_and_large_studies_have_a_valid_page(tmp_path: Path, case: dict) -
     assert "No failures." in page
     for name in case.get("contenders", TURBO):
         assert name in page
+
+
+def test_captions_speak_only_of_what_is_drawn(tmp_path: Path) -> None:
+    alone = read_results(make_study(tmp_path / "a", contenders=("sdxl-turbo@1",), side=16))
+    captions = {drawing.name: drawing.caption for drawing in all_drawings(alone)}
+    assert "Pareto" not in captions["headline"]
+    assert "Lines join" not in captions["headline"]
+    # 207 ms would leave a bar of 50 ms a quarter of the axis.
+    assert "Dashed" not in captions["latency"]
+    captions = {d.name: d.caption for d in all_drawings(read_results(make_study(tmp_path / "b", side=16)))}
+    assert "Dashed: the Pareto front. Lines join" in captions["headline"]
+    assert "Dashed" in captions["latency"]
 
 
 def test_the_same_folder_gives_the_same_bytes(full: StudyFolder, tmp_path: Path) -> None:
