@@ -99,6 +99,21 @@ def test_a_metric_that_failed_says_why_and_has_no_number(tmp_path: Path) -> None
     assert re.search(r"\| sdxl-turbo@1 \| – ", text)
 
 
+def test_what_is_said_of_several_metrics_and_contenders_is_said_once(tmp_path: Path) -> None:
+    results = read_results(make_study(tmp_path / "s"))
+    lacking = tuple(replace(s, missing=2 if s.contender == "sdxl@50" else 0) for s in results.scores)
+    noted = tuple(replace(s, note="small set" if s.metric == "fid" else "") for s in lacking)
+    table = metric_tables.metric_table(replace(results, scores=noted))
+    assert table is not None
+    assert [note for note in table.notes if "missing" in note] == [
+        "every metric, sdxl@50: 2 images missing or unreadable."
+    ]
+    assert [note for note in table.notes if "small set" in note] == ["FID, every contender: small set"]
+    assert [note for note in table.notes if "bootstrap" in note] == [
+        "CLIP score and FID: interval by bootstrap over prompts (1000)."
+    ]
+
+
 def test_latency_table_holds_medians_and_p95_of_the_samples(tmp_path: Path) -> None:
     results = read_results(make_study(tmp_path / "s"))
     table = speed_tables.latency_table(results)
@@ -254,6 +269,29 @@ def test_latex_has_the_rules_the_columns_and_the_bold() -> None:
     assert "a\\_b\\textbar{}c" in body
     assert "S[table-format=1.2]" in text
     assert "A 100\\% \\& \\textless{}b\\textgreater{}" in text
+
+
+def test_a_table_wider_than_a_page_is_cut_and_every_panel_names_its_rows() -> None:
+    columns = [Column(head=f"Measure number {i}", digits=1) for i in range(30)]
+    rows = tuple(
+        (name, *(Estimate(value=10.0 * i + j, low=1.0, high=99.9, n=5) for i in range(30)))
+        for j, name in enumerate(("first", "second"))
+    )
+    table = Table(name="t", title="T", columns=(Column(head="Who"), *columns), rows=rows)
+    text = to_latex(table)
+    panels = text.count("\\toprule")
+    assert panels > 1
+    assert text.count("first &") == text.count("second &") == panels
+    for i in range(30):
+        assert text.count(f"\\shortstack{{\\rule{{0pt}}{{2.2ex}}{10.0 * i:.1f}\\\\") == 1
+    assert "\\begin{table*}" in text
+    assert "N 5." in text
+
+
+def test_a_narrow_table_stands_in_one_column_and_greek_is_set() -> None:
+    text = to_latex(replace(_table(), title="τ and ρ, −1 ▸ 2"))
+    assert "\\begin{table}" in text
+    assert "$\\tau$ and $\\rho$, $-$1 $\\triangleright$ 2" in text
 
 
 def test_latex_says_once_what_every_row_says(tmp_path: Path) -> None:
