@@ -22,7 +22,7 @@ STAGES = {  # steps, batch
     "decoder": (2750, 32),
     "encoder": (600, 32),
     "teacher": (14_000, 64),
-    "lcm": (1500, 32),
+    "lcm": (1000, 32),
     "turbo": (2000, 32),
 }
 SEEDS = {
