@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -101,13 +103,18 @@ def node(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
             process = subprocess.Popen(
                 [BIN / "ray", "start", *words, *options],
                 cwd=ROOT, env={**os.environ, **RAY, "PYTHONPATH": f"{place}:{ROOT}", "OMP_NUM_THREADS": "1"},
-                stdout=out, stderr=out, start_new_session=True,
+                stdout=out, stderr=out, start_new_session=True, preexec_fn=end_with_us,
             )  # fmt: skip
         try:
             until(lambda: "runtime started" in log.read_text(), process)  # pyright: ignore
             yield process, log.read_text()
         finally:
             kill(process)
+
+
+def end_with_us() -> None:
+    """In a child, before it is what it will be: SIGTERM when the tests' process is gone, however it went."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
