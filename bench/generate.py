@@ -94,6 +94,8 @@ def generate(
         if not any(done.counts[c.name] for c in study.contenders if c.model == error.model):
             forget(folder, error.model)
         raise
+    if isinstance(folder, StudyFolder):
+        folder.remove_temporaries()
     summary.seconds = time.perf_counter() - began
     return summary
 

@@ -101,6 +101,13 @@ class StudyFolder:
     def remove_image(self, row: Generation) -> None:
         self.image(row.contender, row.prompt_id, row.replicate).unlink(missing_ok=True)
 
+    def remove_temporaries(self) -> None:
+        """What killed processes were writing when they ended; it is never read."""
+        for place in (self.path, *(self.path / "images").glob("*")):
+            for entry in os.scandir(place):
+                if entry.name.startswith(".") and entry.name.endswith(".tmp"):
+                    Path(entry.path).unlink(missing_ok=True)
+
     def has(self, study_text: str) -> bool:
         """Whether this process sees the folder of that study."""
         return self.study_file.is_file() and self.study_file.read_text(encoding="utf-8") == study_text

@@ -95,4 +95,4 @@ def assert_whole(folder: StudyFolder, expected: dict) -> None:
     assert len(found) == len(expected) == IMAGES
     assert hashes(folder) == expected
     assert folder.damaged() == []
-    assert not list(folder.path.glob("images/*/.*"))
+    assert not list(folder.path.glob("**/.*.tmp"))

@@ -115,3 +115,17 @@ def test_an_unknown_folder_names_those_that_are_there(tmp_path):
     StudyFolder(tmp_path / "known").freeze("name = 'known'", [])
     with pytest.raises(InputError, match="there: known"):
         open_folder("unknown", tmp_path)
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(folder):
+    keep = folder.image("c", "p", 0)
+    for path in (
+        keep,
+        keep.with_name(".p-0.webp.1.2.tmp"),
+        folder.path / ".plan.json.1.2.tmp",
+        folder.path / ".lock",
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    folder.remove_temporaries()
+    assert {p.name for p in folder.path.rglob("*") if p.is_file()} == {keep.name, ".lock"}
