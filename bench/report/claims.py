@@ -74,7 +74,6 @@ def claims(preference: Preference, chosen: str) -> list[Claim]:
         if chosen not in (row.a, row.b):
             continue
         win = wins.get((row.a, row.b))
-        sure = win is not None and win.low is not None and win.high is not None
         found.append(
             _claim(
                 preference.question,
@@ -82,7 +81,7 @@ def claims(preference: Preference, chosen: str) -> list[Claim]:
                 flip=row.b == chosen,
                 n=None if win is None else win.n,
                 detectable=None if win is None else win.detectable,
-                apart=sure and (win.low > 0.5 or win.high < 0.5),
+                apart=win is not None and win.apart,
             )
         )
     return found

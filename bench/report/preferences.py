@@ -46,6 +46,11 @@ class WinRate:
     detectable: float | None = None
     """Points from 50% that these votes would have shown in four studies of five, the pair on its own."""
 
+    @property
+    def apart(self) -> bool:
+        """Whether the interval leaves 50% out."""
+        return self.low is not None and self.high is not None and (self.low > 0.5 or self.high < 0.5)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AverageWin:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.records import Score
 from bench.report.metric_tables import label
-from bench.report.preferences import MEAN, OVERALL, Preference, Slice, WinRate
+from bench.report.preferences import MEAN, OVERALL, Preference, Slice
 from bench.report.results import Results
 from bench.report.table_forms import DOWN, UP, Cell, Column, Estimate, Table, decimals, number
 
@@ -191,7 +191,7 @@ def contradictions(results: Results) -> Table | None:
                 continue
             prefer_a = win.rate > 0.5
             better_a = (a.value > b.value) == a.higher_is_better
-            if a.value == b.value or prefer_a == better_a or not _decided(win):
+            if a.value == b.value or prefer_a == better_a or not win.apart:
                 continue
             people = _percent(win.rate, win.low, win.high, win.n)
             if not prefer_a:
@@ -236,10 +236,6 @@ def _margin(row: tuple[Cell, ...]) -> float:
     """How widely people preferred the first, per cent."""
     win = row[2]
     return win.value or 0.0 if isinstance(win, Estimate) else 0.0
-
-
-def _decided(win: WinRate) -> bool:
-    return win.low is not None and win.high is not None and (win.low > 0.5 or win.high < 0.5)
 
 
 def _score(score: Score) -> Estimate:
