@@ -95,7 +95,15 @@ def serve(
         desk, key, admin_token=token if admin else None, invited_only=invited_only, secure=https
     )
     print(f"raters: http://{host}:{port}/", file=sys.stderr)
-    uvicorn.run(server, host=host, port=port, log_level="warning", server_header=False, access_log=False)
+    uvicorn.run(
+        server,
+        host=host,
+        port=port,
+        log_level="warning",
+        server_header=False,
+        access_log=False,
+        timeout_keep_alive=75,  # longer than a rater looks at a pair: else each vote may meet a closing connection
+    )
 
 
 @app.command(rich_help_panel=COLLECT)

@@ -61,7 +61,14 @@ async def browse(url: str, stop: float, pace: float, out: dict[str, list[float]]
 async def load(url: str, raters: int, seconds: float, pace: float) -> dict[str, list[float]]:
     out: dict[str, list[float]] = {"vote": [], "image": [], "error": []}
     stop = time.time() + seconds
-    await asyncio.gather(*(browse(url, stop, pace, out) for _ in range(raters)))
+
+    async def person() -> None:
+        try:
+            await browse(url, stop, pace, out)
+        except httpx.HTTPError:
+            out["error"].append(0)
+
+    await asyncio.gather(*(person() for _ in range(raters)))
     return out
 
 
