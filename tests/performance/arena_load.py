@@ -198,12 +198,13 @@ def main() -> None:
     ):
         _, folder = make_study(Path(scratch) / "s", prompts=100, size=512, votes_per_pair=10**6)
         with Server(folder.path, database.url if database else None) as server:
-            table = [measured(server, given.raters, given.seconds, 3.0)]
-            pace = 3.0
+            part = ("postgresql" if given.postgres else "sqlite") + (" climb" if given.climb else "")
+            table, pace = [measured(server, given.raters, given.seconds, 3.0)], 3.0
+            keep(given.out, part, table)
             while given.climb and pace > 0.3 and table[-1]["p95_ms"] < 300 and not table[-1]["errors"]:
                 pace /= 1.4
-                table.append(measured(server, given.raters, 30, pace))
-    keep(given.out, ("postgresql" if given.postgres else "sqlite") + (" climb" if given.climb else ""), table)
+                table.append(measured(server, given.raters, given.seconds, pace))
+                keep(given.out, part, table)
 
 
 def keep(path: Path | None, part: str, table: list[dict[str, float]]) -> None:
