@@ -17,6 +17,7 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -58,9 +59,19 @@ async def browse(url: str, stop: float, pace: float, out: dict[str, list[float]]
             state = reply.json()["state"]
 
 
-async def load(url: str, raters: int, seconds: float, pace: float) -> dict[str, list[float]]:
+async def load(
+    url: str, raters: int, seconds: float, pace: float, warm: float, begin: Callable[[], None]
+) -> dict[str, list[float]]:
+    """Seconds of every vote and image and the status of every error; those of the first `warm` seconds, when all
+    raters arrive at once, are not kept, and `begin` is called when they are over."""
     out: dict[str, list[float]] = {"vote": [], "image": [], "error": []}
-    stop = time.time() + seconds
+    stop = time.time() + warm + seconds
+
+    async def forget() -> None:
+        await asyncio.sleep(warm)
+        out["vote"].clear()
+        out["image"].clear()
+        begin()
 
     async def person() -> None:
         try:
@@ -68,7 +79,7 @@ async def load(url: str, raters: int, seconds: float, pace: float) -> dict[str, 
         except httpx.HTTPError:
             out["error"].append(0)
 
-    await asyncio.gather(*(person() for _ in range(raters)))
+    await asyncio.gather(forget(), *(person() for _ in range(raters)))
     return out
 
 
@@ -78,13 +89,17 @@ def cpu_seconds(process_id: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measured(server: Server, raters: int, seconds: float, pace: float) -> dict[str, float]:
+def measured(server: Server, raters: int, seconds: float, pace: float, warm: float = 0.0) -> dict[str, float]:
     """One row: the traffic, errors, percentiles in milliseconds, and what a vote costs the server."""
     assert server.process is not None
-    before, started, own = cpu_seconds(server.process.pid), time.perf_counter(), time.process_time()
-    out = asyncio.run(load(server.url, raters, seconds, pace))
-    wall, spent = time.perf_counter() - started, cpu_seconds(server.process.pid) - before
-    own = time.process_time() - own
+    process_id = server.process.pid
+    before: list[float] = []
+
+    def clocks() -> list[float]:
+        return [time.perf_counter(), cpu_seconds(process_id), time.process_time()]
+
+    out = asyncio.run(load(server.url, raters, seconds, pace, warm, lambda: before.extend(clocks())))
+    wall, spent, own = (now - then for now, then in zip(clocks(), before, strict=True))
     p50, p95, p99 = np.percentile(np.array(out["vote"]) * 1000, [50, 95, 99])
     votes = len(out["vote"])
     row = {
@@ -199,11 +214,12 @@ def main() -> None:
         _, folder = make_study(Path(scratch) / "s", prompts=100, size=512, votes_per_pair=10**6)
         with Server(folder.path, database.url if database else None) as server:
             part = ("postgresql" if given.postgres else "sqlite") + (" climb" if given.climb else "")
-            table, pace = [measured(server, given.raters, given.seconds, 3.0)], 3.0
+            warm, pace = 6.0 if given.climb else 0.0, 3.0
+            table = [measured(server, given.raters, given.seconds, pace, warm)]
             keep(given.out, part, table)
             while given.climb and pace > 0.3 and table[-1]["p95_ms"] < 300 and not table[-1]["errors"]:
                 pace /= 1.4
-                table.append(measured(server, given.raters, given.seconds, pace))
+                table.append(measured(server, given.raters, given.seconds, pace, warm))
                 keep(given.out, part, table)
 
 
