@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 STYLE = """
 .arena { font-size: 15px; line-height: 1.5; }
-.arena table { border-collapse: collapse; margin: .25rem 0 1rem; font-variant-numeric: tabular-nums; }
+.arena table { border-collapse: collapse; border: 0 !important; margin: .25rem 0 1rem;
+  font-variant-numeric: tabular-nums; }
 .arena th { text-align: left; font-weight: 600; opacity: .75; }
 .arena th, .arena td { padding: .4rem 1rem .4rem 0 !important; border: 0 solid #8885 !important;
   border-bottom-width: 1px !important; white-space: nowrap; }

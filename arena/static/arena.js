@@ -148,7 +148,7 @@ async function answer(choice) {
   busy = true;
   const seconds = (performance.now() - shownAt) / 1000;
   for (const element of document.querySelectorAll(`[data-answer="${choice}"]`)) element.classList.add("chosen");
-  const late = setTimeout(() => notice(say("saving")), 400);
+  const late = setTimeout(() => $("notice").classList.contains("alert") || notice(say("saving")), 400);
   const { data } = await persist("api/vote", { token: shown.token, answer: choice, seconds });
   clearTimeout(late);
   busy = false;

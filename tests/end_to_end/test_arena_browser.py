@@ -222,7 +222,9 @@ def test_ten_seconds_offline_lose_nothing(page, arena):
     page.keyboard.press("ArrowLeft")
     page.wait_for_selector("text=Not saved, try again")
     page.keyboard.press("ArrowRight")  # impatience does not vote twice
-    page.wait_for_timeout(10_000)
+    for _ in range(10):
+        page.wait_for_timeout(1000)
+        assert "Not saved" in page.inner_text("#notice")  # for as long as it is so
     assert votes_of(arena, page) == []
     page.context.set_offline(False)
     settled(page, 2)
