@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -57,13 +59,14 @@ def connect(address: str) -> Any:
         import ray
     except ImportError:
         raise InputError("--engine ray needs Ray: pip install 'turbo-preference-bench[ray]'") from None
+    reach(address)
     variables = {name: os.environ[name] for name in PASSED if name in os.environ}
     try:
         ray.init(
             address=address,
             runtime_env={"env_vars": variables},
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             namespace="bench",
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -72,6 +75,20 @@ def connect(address: str) -> Any:
             f"no Ray cluster at '{address}' ({reason}): start one with `ray start --head`, or see `bench slurm`"
         ) from None
     return ray
+
+
+def reach(address: str) -> None:
+    """Raises InputError where nothing listens at `host:port`; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise InputError(
+            f"no Ray cluster at '{address}' ({error.strerror or error}): start one with `ray start --head`, "
+            f"or see `bench slurm`"
+        ) from None
 
 
 class _Actor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from types import SimpleNamespace
 
 import pytest
 
 from bench import cluster
-from bench.cluster import Cluster
+from bench.cluster import Cluster, reach
 from bench.plan import alone, demanded_device
 from bench.records import InputError
 from bench.study import read
@@ -44,3 +45,12 @@ def test_the_device_on_a_cluster_is_the_user_s_else_the_study_s(tmp_path, asked,
     place = write_study(tmp_path)
     place.write_text(f'{place.read_text()}device = "{study}"\n')
     assert demanded_device(read(place), asked) == wanted
+
+
+def test_an_address_where_nobody_listens_is_one_line_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        reach(f"127.0.0.1:{port}")
+    with pytest.raises(InputError, match=rf"no Ray cluster at '127\.0\.0\.1:{port}' \(Connection refused\)"):
+        reach(f"127.0.0.1:{port}")
+    reach("auto")
