@@ -51,7 +51,7 @@ def render(study: Study, language: str) -> str:
         ),
         languages=[(code, table["name"]) for code, table in languages().items()],
         how=[chosen[f"{kind}_{question}"] for question in settings.questions],
-        example=settings.questions[0],
+        example=next(iter(settings.questions)),
         keys=chosen["how_keys"].replace("{others}", "".join(chosen[f"key_{a}"] for a in middle)),
         middle=middle,
         strings=plain,
