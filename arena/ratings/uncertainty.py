@@ -162,7 +162,7 @@ def _vote_scores(
     return d.ravel()[cell] * weight, None if fit.tie is None else t.ravel()[cell] * weight
 
 
-def _cluster_sums(fit: Fit, labels: NDArray[np.int32], table: VoteTable) -> Floats:
+def _cluster_sums(fit: Fit, labels: NDArray[np.integer], table: VoteTable) -> Floats:
     """(groups, p) score sums of each cluster that has votes."""
     m, p = fit.size, fit.information.shape[0]
     place, groups = _places(labels)
