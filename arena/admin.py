@@ -22,7 +22,7 @@ border: 1px solid #888">
 </label><p><button style="font: inherit; font-weight: 600; padding: .7rem 1.4rem; border: 0; border-radius: .6rem;
 background: #0b5cb5; color: #fff">Sign in</button></p></form></body></html>"""
 
-LABELS = {"open": "Open", "paused": "Pause", "closed": "Close for good"}
+LABELS = {"open": "Open", "paused": "Pause", "closed": "Close"}
 EVERY = 10
 """Seconds between looks at the counters while the page is open."""
 

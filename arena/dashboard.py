@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 STYLE = """
 .arena { font-size: 15px; line-height: 1.5; }
-.arena table { border-collapse: collapse; border: 0 !important; margin: .25rem 0 1rem;
-  font-variant-numeric: tabular-nums; }
+.arena table { border-collapse: collapse; margin: .25rem 0 1rem; font-variant-numeric: tabular-nums; }
+.arena table, .arena tbody, .arena tr { border: 0 solid #8885 !important; }
 .arena th { text-align: left; font-weight: 600; opacity: .75; }
 .arena th, .arena td { padding: .4rem 1rem .4rem 0 !important; border: 0 solid #8885 !important;
   border-bottom-width: 1px !important; white-space: nowrap; }
 .arena .n { text-align: right !important; } .arena .wide { width: 100%; min-width: 12rem; }
 .arena .scroll { overflow-x: auto; } .arena small { opacity: .75; } .arena h3 { margin: 1rem 0 .25rem; }
-.arena .bar { height: .6rem; border-radius: 1rem; background: #8883; overflow: hidden; max-width: 48rem; }
+.arena .bar { height: .6rem; border-radius: 1rem; background: #8883; overflow: hidden; max-width: 48rem;
+  margin-bottom: .4rem; }
 .arena .bar i { display: block; height: 100%; background: #2f7fd6; }
 .arena .cell { text-align: center !important; padding: .4rem !important; border-radius: .3rem; min-width: 5rem; }
 .arena .line { position: relative; height: 1.1rem; } .arena .line * { position: absolute; top: 50%; }

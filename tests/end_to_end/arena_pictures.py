@@ -196,7 +196,7 @@ def admin_pages(browser: Any, url: str, out: Path, label: str, settings: dict[st
     page.screenshot(path=out / f"login-{label}.png")
     page.fill("input[name=token]", TOKEN)
     page.click("button")
-    page.wait_for_selector("text=votes counted")
+    page.wait_for_selector("text=/votes counted|no votes to rate/")
     page.wait_for_timeout(3000)
     page.screenshot(path=out / f"admin-{label}.png", full_page=True)
     context.close()
