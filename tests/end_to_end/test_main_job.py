@@ -197,9 +197,11 @@ def test_two_imported_models_of_different_native_sizes(shared, shared_cache, tmp
     assert sizes == {"theirs-sdxl": 1024, "theirs-turbo": 512}
     scores = folder.read_json("scores.json")["rows"]
     assert [(row["metric"], row["contender"], row["n"]) for row in scores] == [
-        (metric, name, 6) for metric in ("fid", "kid") for name in ("theirs-sdxl", "theirs-turbo")
+        (metric, name, 6)
+        for metric in ("fid", "fid_infinity", "kid")  # few images bring FID∞ beside FID
+        for name in ("theirs-sdxl", "theirs-turbo")
     ]
-    assert all(row["low"] < row["value"] < row["high"] for row in scores)
+    assert all(row["low"] < row["value"] < row["high"] for row in scores if row["metric"] != "fid_infinity")
     assert (folder.report / "index.html").stat().st_size > 10_000
 
 
