@@ -209,11 +209,16 @@ async def _alive(desk: Desk, app: FastAPI) -> AsyncIterator[None]:
                 await run_in_threadpool(desk.tidy)
             except (OperationalError, InterfaceError, PoolTimeout) as error:
                 log.error("database away while tidying: %s", error)
-            except Exception:
-                log.exception("expired and decided pairs are looked at no more: start the server again")
-                raise
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():  # a bug: nothing would be said of it before the server stops
+            log.error(
+                "expired and decided pairs are looked at no more: start the server again",
+                exc_info=task.exception(),
+            )
 
     task = asyncio.create_task(tidy())
+    task.add_done_callback(ended)
     yield
     task.cancel()
 

@@ -81,9 +81,9 @@ def fetch(study: StudyName) -> None:
 
     Example: [bold]bench fetch turbo-preference[/bold] on a machine with a network that shares the cache.
     """
-    from bench.metrics.needs import fetch as fetch_scoring
     from bench.metrics.weights import tree_sha256
     from bench.models.weights import fetch as fetch_weights
+    from bench.needs import fetch as fetch_scoring
     from bench.study import prompt_set_of, read
 
     needed = prompt_set_of(study)

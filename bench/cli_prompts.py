@@ -1,4 +1,4 @@
-"""`bench prompts`: list prompt sets, or add a copy."""
+"""`bench prompts`: list prompt sets, download one, or add a copy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import typer
 
 from bench.terminal import Json, print_rows
 
-app = typer.Typer(no_args_is_help=False, invoke_without_command=True, help="List prompt sets, or add a copy.")
+app = typer.Typer(
+    no_args_is_help=False, invoke_without_command=True, help="List prompt sets, download one, or add a copy."
+)
 
 
 @app.callback()

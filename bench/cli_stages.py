@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.records import InputError
+from bench.records import InputError, unknown
 from bench.terminal import HERE, Json, Results, StudyName, print_rows, progress
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def score(
 
     [bold]bench metrics[/bold] says what each metric can and cannot tell.
     """
-    from bench.metrics.mlperf import verdict_rows
+    from bench.mlperf import verdict_rows
     from bench.plan import resolve_device
     from bench.run import opened, score_stage
     from bench.scoreboard import score_rows
@@ -197,10 +197,11 @@ def score(
 
 
 def _options(device: str, dtype: str | None, batch_size: str, optimize: str, limit: int | None) -> Options:
+    from bench.models.pipelines import DTYPES
     from bench.plan import Options
 
-    if dtype not in (None, "float16", "bfloat16", "float32"):
-        raise InputError(f"--dtype {dtype}: one of float16, bfloat16, float32")
+    if dtype is not None and dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
     size: int | str | None = None if batch_size == "study" else batch_size
     if size not in (None, "auto"):
         if not (batch_size.isdigit() and int(batch_size) > 0):

@@ -139,7 +139,7 @@ def _references(study: Study) -> Finding:
 
 def _metrics(study: Study) -> list[Finding]:
     """The networks and references that the metrics need, each that is wanting."""
-    from bench.metrics.needs import wanting
+    from bench.needs import wanting
 
     if not (study.file.metrics.names or study.file.metrics.protocol):
         return []

@@ -141,7 +141,7 @@ def check_imports(study: Study, folder: StudyFolder) -> None:
 
 def _check_scoring(study: Study) -> None:
     """Raises InputError where the metrics lack something: now, not when the images have taken a night."""
-    from bench.metrics.needs import wanting
+    from bench.needs import wanting
 
     problems = wanting(study)
     if problems:

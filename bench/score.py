@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 import bench.metrics.features as features
-import bench.metrics.mlperf as mlperf
-import bench.metrics.needs as needs
 import bench.metrics.networks.loading as networks
 import bench.metrics.references as references
+import bench.mlperf as mlperf
+import bench.needs as needs
+from bench.census import Found, Key, census, common_keys, counted
 from bench.metrics.agreement import Judged, agreements
-from bench.metrics.census import Found, Key, census, common_keys, counted
 from bench.metrics.estimates import STATISTICS, Estimate, Inputs
 from bench.metrics.frechet import Moments
 from bench.metrics.rows import Array, Rows

@@ -82,6 +82,12 @@ def test_the_report_reads_the_folder_and_never_a_live_object(name):
     assert family <= {"bench.records", "bench.papers", "bench.store"}
 
 
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("bench.metrics")])
+def test_metrics_know_no_study(name):
+    family = {i for i in ours(name) if not i.startswith("bench.metrics")}
+    assert family <= {"bench.records", "bench.store", "bench.download", "bench.models.tiny"}
+
+
 @pytest.mark.parametrize(("name", "allowed"), PURE.items())
 def test_the_lowest_modules_stay_lowest(name, allowed):
     assert ours(name) <= allowed

@@ -235,15 +235,19 @@ def plan(
         asked=None if asked is None else points[asked],
         tried=tuple(points[raters] for raters in sorted(points)),
         repeats=repeats,
-        assumptions=(
-            f"every rater gives {votes_per_rater} votes on pairs, sides and prompts drawn evenly",
-            f"raters differ with SD {rater_sd} logits a contender, prompts ({prompts}) with SD {prompt_sd}",
-            f"equals tie in {ties:.0%} of votes; nobody calls both bad; no left-position effect",
-            "the other contenders lie half way between the two",
-            f"two-way clustered joint 95% intervals of all {pairs} pairs decide; "
-            f"{repeats} simulated studies a point",
-        ),
+        assumptions=_assumptions(base, ties, pairs, repeats),
         note=note,
+    )
+
+
+def _assumptions(design: Design, ties: float, pairs: int, repeats: int) -> tuple[str, ...]:
+    return (
+        f"every rater gives {design.votes_per_rater} votes on pairs, sides and prompts drawn evenly",
+        f"raters differ with SD {design.rater_sd} logits a contender, prompts ({design.prompts}) with SD "
+        f"{design.prompt_sd}",
+        f"equals tie in {ties:.0%} of votes; nobody calls both bad; no left-position effect",
+        "the other contenders lie half way between the two",
+        f"two-way clustered joint 95% intervals of all {pairs} pairs decide; {repeats} simulated studies a point",
     )
 
 

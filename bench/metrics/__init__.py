@@ -6,13 +6,12 @@
 | `extractors`, `weights` | `EXTRACTORS`: which networks read pictures; where their files are, and how they get here |
 | `networks` | those networks, loaded: Inception, CLIP, DINOv2, LPIPS, ImageReward, InstructBLIP |
 | `features`, `rows` | pictures to rows of numbers, computed once, kept on disk, read block by block |
-| `census`, `references`, `reference_fetch` | which images count; what distances compare with, and its homes |
+| `references`, `reference_fetch` | what distances compare with, and its homes |
 | `frechet`, `kernels`, `neighbours`, `similarity`, `intervals` | the algebra, on plain arrays |
 | `estimates` | rows to a value with its interval: `STATISTICS` |
 | `agreement` | how far a metric agrees with people's votes |
-| `needs` | which metrics, networks and references a study takes, what of them is wanting, how it gets here |
-| `mlperf` | one published protocol: pass or fail |
 
-`bench.score` runs them over a study. A new metric is one entry in `table`, and one in `extractors` where its
-network is new.
+Nothing here knows a study: `bench.needs` says what one takes, `bench.census` which of its images count, `bench.mlperf`
+what a published protocol asks of it, and `bench.score` runs them over it. A new metric is one entry in `table`, and one
+in `extractors` where its network is new.
 """

@@ -37,6 +37,17 @@ def forget_after(log: Path, step: int) -> None:
         log.write_text("".join(line + "\n" for line in rows))
 
 
+def follow(average: torch.nn.Module, net: torch.nn.Module, decay: float) -> None:
+    """The average moves (1 - decay) of its way to the network; buffers are taken over."""
+    import torch
+
+    with torch.no_grad():
+        for mean, now in zip(average.parameters(), net.parameters(), strict=True):
+            mean.lerp_(now, 1 - decay)
+        for mean, now in zip(average.buffers(), net.buffers(), strict=True):
+            mean.copy_(now)
+
+
 def train_stage(
     name: str,
     folder: Path,
@@ -84,19 +95,10 @@ def train_stage(
         optimiser.zero_grad(set_to_none=True)
         step += 1
         decay = min(ema_decay, (1 + step) / (10 + step))
-        with torch.no_grad():
-            states = zip(average.parameters(), net.parameters(), strict=True)
-            for mean, now in states:
-                mean.lerp_(now, 1 - decay)
-            for mean, now in zip(average.buffers(), net.buffers(), strict=True):
-                mean.copy_(now)
+        follow(average, net, decay)
         if step % 20 == 0 or step == steps:
-            seconds = round(spent + time.perf_counter() - began, 1)
-            row = {
-                "step": step,
-                "seconds": seconds,
-                **{k: round(float(v.detach()), 5) for k, v in losses.items()},
-            }
+            row = {"step": step, "seconds": round(spent + time.perf_counter() - began, 1)}
+            row |= {k: round(float(v.detach()), 5) for k, v in losses.items()}
             with (folder / f"{name}.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
         if step % CHECKPOINT_EVERY == 0 or step == steps:

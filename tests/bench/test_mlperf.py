@@ -12,12 +12,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import bench.cli
-import bench.metrics.mlperf as mlperf
+import bench.mlperf as mlperf
 import bench.prompt_fetch as prompt_fetch
 import bench.study as study_module
-from bench.metrics.needs import wanting
 from bench.metrics.references import BUILT_FOLDER, PUBLISHED
 from bench.metrics.table import METRICS
+from bench.needs import wanting
 from bench.records import Generation, InputError, Prompt, Score
 from bench.store import StudyFolder, sha256
 from bench.study import Study

@@ -17,8 +17,8 @@ import bench.study as study_module
 from bench.doctor import examine
 from bench.latency import Protocol
 from bench.metrics.extractors import EXTRACTORS
-from bench.metrics.needs import plan, wanting
 from bench.metrics.weights import locate
+from bench.needs import plan, wanting
 from bench.plan import Options
 from bench.records import (
     Battle,

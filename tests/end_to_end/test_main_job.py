@@ -201,7 +201,7 @@ def test_two_imported_models_of_different_native_sizes(shared, shared_cache, tmp
         for metric in ("fid", "fid_infinity", "kid")  # few images bring FID∞ beside FID
         for name in ("theirs-sdxl", "theirs-turbo")
     ]
-    assert all(row["low"] < row["value"] < row["high"] for row in scores if row["metric"] != "fid_infinity")
+    assert all(row["low"] < row["value"] < row["high"] for row in scores if row["metric"] in ("fid", "kid"))
     assert (folder.report / "index.html").stat().st_size > 10_000
 
 
@@ -235,10 +235,11 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path, shared_cache, study, told):
 
 
 def test_a_full_disk_is_one_line_and_the_study_goes_on_afterwards(shared_cache, tmp_path):
-    """A real full disk: a small tmpfs, where we may mount one."""
+    """A real full disk: a small tmpfs, where we may mount one. It takes thirty of the forty images, so that the
+    rows of the first batch of eight find room before those that are written ahead have filled it."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True)
     if mounted.returncode:
         pytest.skip("mounting a tmpfs is not permitted here")
     try:

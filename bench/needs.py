@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import bench.metrics.mlperf as mlperf
 import bench.metrics.references as references
+import bench.mlperf as mlperf
 from bench.metrics.extractors import EXTRACTORS, clip_name
 from bench.metrics.reference_fetch import fetch as fetch_reference
 from bench.metrics.table import METRICS, Metric
