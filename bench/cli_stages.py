@@ -101,7 +101,9 @@ def slurm(
     study: StudyName,
     results: Results = HERE,
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
-    gpus: Annotated[int, typer.Option(min=1, help="GPUs a machine: a worker each.")] = 8,
+    gpus: Annotated[
+        int, typer.Option(min=0, help="GPUs a machine: a worker each; 0: a worker each CPU.")
+    ] = 8,
     cpus: Annotated[int, typer.Option(min=1, help="CPUs a machine: they encode and write.")] = 16,
     time: Annotated[str, typer.Option(help="Longest run; the job can be sent again to go on.")] = "12:00:00",
     partition: Annotated[str, typer.Option(help="As the cluster names it.")] = "",

@@ -14,10 +14,15 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("BENCH_SHARED") or ROOT.parent / "shared")
+SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+"""Daemons lie where a user does not look."""
 PARTS = {
     "browser": lambda: shutil.which("chromium") is not None,
     "postgres": lambda: (
         bool(list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))) or bool(shutil.which("initdb"))
+    ),
+    "slurm": lambda: all(
+        shutil.which(part, path=SYSTEM) for part in ("munged", "slurmctld", "slurmd", "sbatch")
     ),
     "ray": lambda: importlib.util.find_spec("ray") is not None,
     "gpu": lambda: __import__("torch").cuda.is_available(),

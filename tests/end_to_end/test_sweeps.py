@@ -34,6 +34,8 @@ from tests.bench.sweeping import (
 )
 from tests.conftest import ROOT
 
+from .cluster_nodes import light_agents
+
 pytestmark = pytest.mark.timeout(1800)
 BIN = Path(sys.executable).parent
 PATIENCE = 600
@@ -98,14 +100,15 @@ def node(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """`ray start` on this machine, and what it wrote; with it ends all that it started, and nobody else's."""
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as name:
         place = Path(name)  # short: Ray keeps sockets below it
-        # Ray gives its agents 15 s to start, which a busy machine may not keep; without what the dashboard needs
-        # (as where the plain `ray` package is installed) they load next to nothing.
-        for missing in ("aiohttp_cors", "grpc"):
-            (place / f"{missing}.py").write_text("raise ModuleNotFoundError('not wanted here')")
         log = place / "log"
         options = ["--num-cpus=1", "--num-gpus=0", "--object-store-memory=80000000", "--disable-usage-stats"]
         options += ["--include-log-monitor=false", f"--temp-dir={place}", "--block"]
-        environment = {**os.environ, **RAY, "PYTHONPATH": f"{place}:{ROOT}", "OMP_NUM_THREADS": "1"}
+        environment = {
+            **os.environ,
+            **RAY,
+            "PYTHONPATH": f"{light_agents(place)}:{ROOT}",
+            "OMP_NUM_THREADS": "1",
+        }
         for _ in range(3):  # a very busy machine may still break the 15 s
             with log.open("wb") as out:
                 process = subprocess.Popen(
