@@ -23,6 +23,12 @@ border: 1px solid #888">
 background: #0b5cb5; color: #fff">Sign in</button></p></form></body></html>"""
 
 LABELS = {"open": "Open", "paused": "Pause", "closed": "Close"}
+FINAL = {
+    "never": "Nobody is given another pair. It can be opened again.",
+    "after-study": "Nobody is given another pair, and everyone who has voted is shown the contenders' names: "
+    "after that, new votes of theirs would not be blind.",
+}
+"""What closing does, by when the study reveals its contenders."""
 EVERY = 10
 """Seconds between looks at the counters while the page is open."""
 
@@ -42,6 +48,11 @@ def mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> Non
         with gr.Row():
             buttons = {phase: gr.Button(LABELS[phase], min_width=80) for phase in PHASES}
             refresh = gr.Button("Refresh", variant="primary", min_width=80)
+        with gr.Column(visible=False) as sure:
+            gr.HTML(f"<strong>Close the study?</strong> {FINAL[desk.settings.reveal]}")
+            with gr.Row():
+                close = gr.Button("Close the study", variant="stop", min_width=80)
+                keep = gr.Button("Not now", min_width=80)
         links = " · ".join(f'<a href="../admin-export/{kind}" download>{kind}</a>' for kind in FORMATS)
         gr.HTML(f"Download the votes: {links}")
         with gr.Tab("Leaderboard"):
@@ -61,8 +72,15 @@ def mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> Non
             api_visibility="private",
             show_progress="hidden",
         )
-        for phase, button in buttons.items():
-            button.click(lambda phase=phase: set_phase(desk, phase), None, status, api_visibility="private")
+        for phase, button in {**buttons, "closed": close}.items():
+            button.click(
+                lambda phase=phase: (set_phase(desk, phase), gr.Column(visible=False)),
+                None,
+                [status, sure],
+                api_visibility="private",
+            )
+        buttons["closed"].click(lambda: gr.Column(visible=True), None, sure, api_visibility="private")
+        keep.click(lambda: gr.Column(visible=False), None, sure, api_visibility="private")
 
     gr.mount_gradio_app(
         app,

@@ -311,3 +311,25 @@ def test_a_killed_server_is_waited_for(browser, tmp_path):
             settled(page, 2)
             assert time.time() - started < 60
             assert votes_of(server, page) == ["left"]
+
+
+def test_the_administrator_is_asked_before_the_study_is_closed(browser, tmp_path):
+    _, folder = make_study(tmp_path / "s", reveal="after-study")
+    token = "0123456789abcdef0123"
+    with Server(folder.path, admin=token) as server:
+        page = browser.new_page()
+        page.goto(f"{server.url}/admin-login")
+        page.fill("input[name=token]", token)
+        page.click("button")
+        page.get_by_text("is open").wait_for()
+        page.get_by_role("button", name="Close", exact=True).click()
+        page.get_by_text("shown the contenders' names").wait_for()
+        page.get_by_role("button", name="Not now").click()
+        page.get_by_text("shown the contenders' names").wait_for(state="hidden")
+        assert page.get_by_text("is open").is_visible()
+        page.get_by_role("button", name="Close", exact=True).click()
+        page.get_by_role("button", name="Close the study").click()
+        page.get_by_text("is closed").wait_for()
+        page.get_by_role("button", name="Open").click()
+        page.get_by_text("is open").wait_for()
+        page.close()
