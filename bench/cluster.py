@@ -78,12 +78,19 @@ def connect(address: str) -> Any:
 
 
 def reach(address: str) -> None:
-    """Raises InputError where nothing listens at `host:port`; Ray itself would try for minutes."""
+    """Raises InputError where nothing listens at `host:port`; Ray itself would try for minutes.
+
+    Ray's client (`ray://`) is not supported: the engine was never run through it.
+    """
+    if "://" in address:
+        raise InputError(
+            f"--address {address}: give the cluster's own address, as `ray start --head` says it"
+        )
     host, _, port = address.rpartition(":")
     if not port.isdigit():
         return
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except OSError as error:
         raise InputError(
             f"no Ray cluster at '{address}' ({error.strerror or error}): start one with `ray start --head`, "

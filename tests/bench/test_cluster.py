@@ -54,3 +54,5 @@ def test_an_address_where_nobody_listens_is_one_line_at_once():
     with pytest.raises(InputError, match=rf"no Ray cluster at '127\.0\.0\.1:{port}' \(Connection refused\)"):
         reach(f"127.0.0.1:{port}")
     reach("auto")
+    with pytest.raises(InputError, match="ray://head:10001: give the cluster's own address"):
+        reach("ray://head:10001")

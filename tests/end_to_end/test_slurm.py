@@ -22,8 +22,6 @@ from bench.study import read
 from tests.bench.sweeping import hashes, rows
 from tests.conftest import ROOT, SYSTEM
 
-from .cluster_nodes import light_agents
-
 pytestmark = [pytest.mark.slurm, pytest.mark.ray, pytest.mark.timeout(1200)]
 STUDY = """name = "small"
 contenders = ["tiny-sdxl@50", "tiny-turbo@1"]
@@ -84,7 +82,7 @@ def slurm():
         config.write_text(CONFIG.format(**settings, ports=free_ports(3)))
         environment = {
             **os.environ, "PATH": SYSTEM, "SLURM_CONF": str(config), "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": f"{light_agents(place)}:{ROOT}",
+            "PYTHONPATH": str(ROOT),
         }  # fmt: skip
         paths = [f"--{part}={place / f'munge.{end}'}" for part, end in (
             ("key-file", "key"), ("socket", "sock"), ("pid-file", "pid"), ("log-file", "log"), ("seed-file", "seed"),

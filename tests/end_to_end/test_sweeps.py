@@ -34,8 +34,6 @@ from tests.bench.sweeping import (
 )
 from tests.conftest import ROOT
 
-from .cluster_nodes import light_agents
-
 pytestmark = pytest.mark.timeout(1800)
 BIN = Path(sys.executable).parent
 PATIENCE = 600
@@ -106,7 +104,7 @@ def node(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
         environment = {
             **os.environ,
             **RAY,
-            "PYTHONPATH": f"{light_agents(place)}:{ROOT}",
+            "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
         }
         for _ in range(3):  # a very busy machine may still break the 15 s
