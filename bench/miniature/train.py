@@ -19,9 +19,9 @@ STAGES = {  # steps, batch
     "classifier": (2500, 64),
     "clip": (1250, 128),
     "text": (1500, 128),
-    "decoder": (2750, 32),
+    "decoder": (6500, 32),
     "encoder": (600, 32),
-    "teacher": (14_000, 64),
+    "teacher": (23_000, 64),
     "lcm": (1000, 32),
     "turbo": (2000, 32),
 }
