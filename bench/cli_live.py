@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.records import InputError
-from bench.terminal import HERE, Json, Results
-from bench.terminal import print_rows as _table
+from bench.records import FELT_STAGES, InputError
+from bench.terminal import HERE, Json, Results, print_rows
 
 if TYPE_CHECKING:
     from bench.models.table import Model
@@ -66,9 +65,18 @@ def live(
         contenders, models, texts, device=where, dtype=dtype, optimize=optimize, weights=weights,
         told=lambda line: print(line, file=sys.stderr),
     )  # fmt: skip
-    _table(timing.summary(document), as_json)
+    rows = timing.summary(document)
+    print_rows(rows if as_json else [_narrow(row) for row in rows], as_json, below=("stages",))
     if study is not None:
         _write(study, results, document)
+
+
+def _narrow(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `summary` for a terminal: its stages in one cell, to be written below the others."""
+    stages = ", ".join(f"{stage} {row[f'{stage} ms']}" for stage in FELT_STAGES)
+    gone = {"pictures", *(f"{stage} ms" for stage in FELT_STAGES)}
+    kept = {name: value for name, value in row.items() if name not in gone}
+    return kept | {"stages": f"{stages} ms at p50; N {row['pictures']}"}
 
 
 def _meant(names: list[str]) -> tuple[Study | None, list[str], Mapping[str, Model]]:

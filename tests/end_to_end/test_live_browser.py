@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.cli_live import _narrow
 from bench.live import measure as timing
 from bench.live.studio import Asked, Drawn, Studio, _encoded
 from bench.models.table import MODELS, contender
@@ -171,3 +172,11 @@ def row_of(row):
     from dataclasses import asdict
 
     return asdict(row)
+
+
+def test_a_line_of_the_measurement_fits_a_terminal():
+    row = {"contender": "mini-sdxl@50", "keys a second": 5.4, "pictures a second": 1.2, "behind at most": 7}
+    row |= {"p50 ms": 914, "p95 ms": 1126, **{f"{s} ms": 768 for s in FELT_STAGES}, "pictures": 42}
+    narrow = _narrow(row)
+    assert narrow.pop("stages").endswith("paint 768 ms at p50; N 42")
+    assert sum(max(len(str(v)), len(k)) + 2 for k, v in narrow.items()) <= 80
