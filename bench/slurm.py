@@ -64,7 +64,7 @@ export SRUN_CPUS_PER_TASK={cpus}    # srun does not take it over from the job by
 # Every machine must see this folder, and --results below (or let that be s3://...).
 cd {here}
 
-# Whoever reaches a Ray cluster can run what he likes on it: only with this job's secret.
+# Whoever reaches a Ray cluster can run anything on it: only with this job's secret.
 RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n')
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 
