@@ -21,6 +21,7 @@ from bench.store import StudyFolder
 from bench.study import read
 from tests.bench.sweeping import hashes, rows
 from tests.conftest import ROOT, SYSTEM
+from tests.end_to_end.arena_server import free_port
 
 pytestmark = [pytest.mark.slurm, pytest.mark.ray, pytest.mark.timeout(1200)]
 STUDY = """name = "small"
@@ -57,15 +58,6 @@ PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
-
-
 @pytest.fixture
 def slurm():
     """The environment in which `sbatch` finds a controller and two nodes, all on this machine."""
@@ -79,7 +71,7 @@ def slurm():
         key.chmod(0o400)
         settings = {"host": socket.gethostname().split(".")[0], "user": getpass.getuser(), "place": place}
         config = place / "slurm.conf"
-        config.write_text(CONFIG.format(**settings, ports=free_ports(3)))
+        config.write_text(CONFIG.format(**settings, ports=[free_port() for _ in range(3)]))
         environment = {
             **os.environ, "PATH": SYSTEM, "SLURM_CONF": str(config), "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),

@@ -107,7 +107,7 @@ def node(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
         }
-        for _ in range(3):  # a very busy machine may still break the 15 s
+        for _ in range(3):  # Ray gives its agents 15 s, which a busy machine may not keep
             with log.open("wb") as out:
                 process = subprocess.Popen(
                     [BIN / "ray", "start", *words, *options], cwd=ROOT, env=environment,
