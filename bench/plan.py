@@ -170,19 +170,31 @@ def census(study: Study, folder: Folder, limit: int | None = None) -> Census:
 
 
 def units(study: Study, model: str, frozen: Frozen, done: Census, limit: int | None) -> Iterator[Unit]:
-    """The units of a model that still have something to make, in order."""
-    names = [c.name for c in study.contenders if c.model == model]
+    """The units of a model that still have something to make, in order; of a model with its own weights for each
+    step count, one step count after the other, so that each is loaded once.
+    """
     wanted = study.prompts[:limit]
-    for chunk, start in enumerate(range(0, len(wanted), frozen.shape)):
-        keys = frozenset(
-            key
-            for prompt in wanted[start : start + frozen.shape]
-            for name in names
-            for replicate in range(study.file.images_per_prompt)
-            if (key := (name, prompt.id, replicate)) not in done
-        )
-        if keys:
-            yield Unit(model=model, chunk=chunk, keys=keys, frozen=frozen)
+    for names in _loaded_together(study, model):
+        for chunk, start in enumerate(range(0, len(wanted), frozen.shape)):
+            keys = frozenset(
+                key
+                for prompt in wanted[start : start + frozen.shape]
+                for name in names
+                for replicate in range(study.file.images_per_prompt)
+                if (key := (name, prompt.id, replicate)) not in done
+            )
+            if keys:
+                yield Unit(model=model, chunk=chunk, keys=keys, frozen=frozen)
+
+
+def _loaded_together(study: Study, model: str) -> list[list[str]]:
+    """The model's contenders, by the weights they need."""
+    groups: dict[int | None, list[str]] = {}
+    for contender in study.contenders:
+        if contender.model == model:
+            own = contender.steps if study.models[model].recipes else None
+            groups.setdefault(own, []).append(contender.name)
+    return list(groups.values())
 
 
 def chunk_of(study: Study, unit: Unit) -> tuple[Prompt, ...]:

@@ -54,6 +54,8 @@ class Family:
     """(pipeline, call arguments) → last latents."""
     extra: Callable[[int], dict[str, Any]] = _nothing
     """Steps → further call arguments."""
+    upcast: bool = False
+    """Its decoder overflows in float16; diffusers decodes in float32."""
     library: str = ""
     """Class in diffusers, where it is not the entry's name."""
     drop: Sequence[str] = ()
@@ -182,6 +184,7 @@ FAMILIES: dict[str, Family] = {
         encode=_clip_xl,
         negative=_POOLED,
         decode=_kl,
+        upcast=True,
         drop=("feature_extractor", "image_encoder"),
     ),
     "StableDiffusionPipeline": Family(

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.models.entries import Model, Recipe, Scheduler, Weights
 from bench.models.families import FAMILIES, library_class
+from bench.models.optimize import optimize_denoiser
 from bench.models.staged import Pipeline, quiet
 from bench.models.weights import base_folder, overlay_file, own_folder, variant_of
 from bench.records import InputError
@@ -141,6 +142,8 @@ def _recipe(loaded: Pipeline, recipe: Recipe) -> None:
 
     pipe, model = loaded.pipe, loaded.model
     like = next(pipe.unet.parameters())
+    if like.device.type == "cuda":
+        torch.compiler.reset()  # or what was compiled keeps the memory of the one before
     if recipe.unet is not None:
         pipe.register_modules(unet=_swapped_unet(model, recipe.unet, like.dtype).to(like.device))
     elif recipe.lora is not None:
@@ -153,9 +156,8 @@ def _recipe(loaded: Pipeline, recipe: Recipe) -> None:
         )
         pipe.register_modules(unet=unet.to(like.device))
         _fuse(pipe, model, recipe.lora)
+    optimize_denoiser(loaded)
     set_scheduler(pipe, recipe.scheduler or model.scheduler, model.name)
-    if like.device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def _stage(model: Model, number: int, dtype: Any, shared: Any) -> Any:

@@ -19,6 +19,9 @@ LEVELS = {
     "max": "as exact, but on a GPU the whole denoiser and decoder are compiled, with CUDA graphs",
 }
 
+SHAPES = 64
+"""Shapes a block may be compiled for in one process; torch's own limit, 8, is less than ten contenders ask for."""
+
 HEADROOM = 2.0**-5
 """The decoder's residual stream is multiplied by it: a power of two, so no digit is lost to the scaling."""
 
@@ -29,37 +32,71 @@ def check_level(level: str) -> None:
 
 
 def optimized(loaded: Pipeline, level: str) -> Pipeline:
-    """The pipeline at a level, changed in place."""
+    """The pipeline at a level, changed in place. What a step count alone needs is changed when it is loaded."""
     import torch
 
+    loaded.level = level
     if level == "none":
         return loaded
-    parts = [loaded.denoiser]
     vae = getattr(loaded.pipe, loaded.family.vae) if loaded.family.vae else None
     if vae is not None:
-        parts.append(vae)
-    for part in parts:
-        part.to(memory_format=torch.channels_last)
-        if hasattr(part, "fuse_qkv_projections") and not loaded.model.recipes:
-            part.fuse_qkv_projections()
-    if vae is not None and vae.dtype == torch.float16 and vae.config.get("force_upcast"):
-        make_half_safe(vae)
-    if loaded.device.startswith("cuda"):
-        _compile(loaded.denoiser, vae, whole=level == "max")
+        vae.to(memory_format=torch.channels_last)
+        _fuse(vae)
+        if loaded.family.upcast and vae.dtype == torch.float16 and vae.config.get("force_upcast"):
+            make_half_safe(vae)
+        if level == "max" and loaded.device.startswith("cuda") and hasattr(vae, "decoder"):
+            _compile(vae.decoder)
+    if not loaded.model.recipes:
+        optimize_denoiser(loaded)
     return loaded
 
 
-def _compile(denoiser: Any, vae: Any, whole: bool) -> None:
-    """Regional compilation starts in seconds; compiling the whole takes a minute or two and runs faster."""
+def optimize_denoiser(loaded: Pipeline) -> None:
+    """The network that is called once a step, at the pipeline's level. In place."""
     import torch
 
-    if whole or not getattr(denoiser, "_repeated_blocks", None):
-        denoiser.compile(mode="reduce-overhead" if whole else "default", fullgraph=True, dynamic=False)
+    denoiser = loaded.denoiser
+    if loaded.level == "none":
+        return
+    denoiser.to(memory_format=torch.channels_last)
+    _fuse(denoiser)
+    if loaded.device.startswith("cuda"):
+        compile_denoiser(denoiser, whole=loaded.level == "max")
+
+
+def compile_denoiser(denoiser: Any, whole: bool) -> None:
+    """Regional compilation starts in seconds; compiling the whole takes a minute or two and runs faster."""
+    repeated = getattr(denoiser, "_repeated_blocks", None) or ()
+    if whole:
+        _compile(denoiser, mode="reduce-overhead")
+    elif any(type(part).__name__ in repeated for part in denoiser.modules()):
+        _prepare_compiler()
+        denoiser.compile_repeated_blocks(dynamic=False)
     else:
-        denoiser.compile_repeated_blocks(fullgraph=True, dynamic=False)
-    if whole and hasattr(vae, "decoder"):
-        vae.decoder.compile(mode="default", fullgraph=True, dynamic=False)
-    torch.backends.cudnn.benchmark = True
+        _compile(denoiser)
+
+
+def _compile(module: Any, mode: str = "default") -> None:
+    _prepare_compiler()
+    module.compile(
+        mode=mode, dynamic=False
+    )  # not `fullgraph`: Z-Image's has a break, which costs a little speed
+
+
+def _prepare_compiler() -> None:
+    """Room for the shapes of every contender, and kernels that no stopwatch chose: bytes must be the same again."""
+    import torch._dynamo
+    import torch._inductor.config
+
+    torch._dynamo.config.recompile_limit = SHAPES
+    torch._dynamo.config.fail_on_recompile_limit_hit = True  # beyond it, other kernels would make other bytes
+    torch._inductor.config.deterministic = True
+
+
+def _fuse(part: Any) -> None:
+    processors = getattr(part, "attn_processors", {}).values()
+    if hasattr(part, "fuse_qkv_projections") and not any("Added" in type(p).__name__ for p in processors):
+        part.fuse_qkv_projections()
 
 
 def make_half_safe(vae: Any, factor: float = HEADROOM) -> None:

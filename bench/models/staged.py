@@ -7,7 +7,10 @@ its own CPU generator, so that it is the same on every device and beside any nei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import copy
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +53,15 @@ class Pipeline:
         self.stages = tuple(stages)
         self.upcasts = 0
         """Decodings that had to be done again in float32 (`--optimize exact` with float16)."""
+        self.level = "none"
+        """Of `--optimize`; set by `bench.models.optimize`."""
         self._edit: Any = None
         self._negative: Embedding | None = None
+        self._decoding: Any = None
+        """The CUDA stream that decodes; None until then."""
+        self._full: Any = None
+        """The decoder in float32, once float16 has overflowed."""
+        self._lock = threading.Lock()
         self._load_recipe: Callable[[Pipeline, Recipe], None] | None = load_recipe
         self._recipe: int | None = None
 
@@ -155,6 +165,7 @@ class Pipeline:
                 call |= self._start(generators, contender)
                 out = self.family.run(self.pipe, call)
             else:
+                self._join()  # encoding changes the dtype of what decodes
                 call |= self._reference(references, strength, contender)
                 out = self._editor()(**call).images
             for number, stage in enumerate(self.stages):
@@ -193,7 +204,9 @@ class Pipeline:
         if self.family.noise == "packed":
             noise = self.pipe._pack_latents(noise, len(generators), channels, edge, edge)
         kept = torch.float32 if self.model.pipeline == "ZImagePipeline" else self.denoiser.dtype
-        return call | {"latents": noise.to(self.device, kept)}
+        if self.device.startswith("cuda"):
+            noise = noise.pin_memory()  # or the copy would wait for all that was launched before it
+        return call | {"latents": noise.to(self.device, non_blocking=True).to(kept)}
 
     def _editor(self) -> Any:
         """The image-to-image pipeline over the same parts."""
@@ -203,7 +216,8 @@ class Pipeline:
             import diffusers
 
             self._edit = quiet(getattr(diffusers, self.family.edit)(**self.pipe.components))
-        self._edit.register_modules(scheduler=self.pipe.scheduler)
+        own = {"scheduler": self.pipe.scheduler, self.family.denoiser: self.denoiser}
+        self._edit.register_modules(**own)  # a step count may have changed both
         return self._edit
 
     def _reference(
@@ -259,42 +273,79 @@ class Pipeline:
 
     def decode_later(self, latents: Latents) -> Callable[[], np.ndarray]:
         """Starts decoding. What comes back waits for the pixels, uint8 (n, h, w, 3), from any thread: on a GPU
-        the next batch can be launched first.
+        the next batch can be launched first, and is computed beside it.
         """
         import torch
 
-        with torch.inference_mode():
-            last = self.stages[-1] if self.stages else self.pipe
+        last = self.stages[-1] if self.stages else self.pipe
+        vae = self._upcast(last)
+        checked = vae is not None and vae.dtype == torch.float16 and getattr(vae, "half_is_safe", False)
+        with torch.inference_mode(), self._beside(latents.tensor):
             pixels = self._decoded(last, latents)
-            pixels = (pixels.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
-            pixels = pixels.permute(0, 2, 3, 1).contiguous()
-            if not self.device.startswith("cuda"):
-                return pixels.numpy
-            host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
-            host.copy_(pixels, non_blocking=True)
-            copied = torch.cuda.Event()
-            copied.record()
+            finite = _fetched(torch.isfinite(pixels).all()) if checked else None
+            picture = _fetched(_bytes(pixels))
 
         def wait() -> np.ndarray:
-            copied.synchronize()
-            return host.numpy()
+            if finite is None or finite():
+                return picture()
+            return self._decoded_again(latents)
 
         return wait
 
     def _decoded(self, pipe: Any, latents: Latents) -> Any:
-        import torch
-
         if self.stages and getattr(pipe, "vae", None) is not None:
             return FAMILIES["StableDiffusionPipeline"].decode(pipe, latents.tensor, latents.size)
-        vae = getattr(pipe, self.family.vae) if self.family.vae else None
-        if vae is not None and vae.dtype == torch.float16 and vae.config.get("force_upcast"):
-            if getattr(vae, "half_is_safe", False):
-                pixels = self.family.decode(pipe, latents.tensor, latents.size)
-                if bool(torch.isfinite(pixels).all()):
-                    return pixels
-                self.upcasts += 1
-            vae.to(torch.float32)  # as diffusers does: this decoder overflows in float16
         return self.family.decode(pipe, latents.tensor, latents.size)
+
+    def _upcast(self, pipe: Any) -> Any:
+        """The decoder that is used, in float32 where diffusers has it so: it overflows in float16."""
+        import torch
+
+        if self.stages:
+            vae, wanted = getattr(pipe, "vae", None), True
+        else:
+            vae, wanted = self.family.vae and getattr(pipe, self.family.vae), self.family.upcast
+        if not vae:
+            return None
+        half = vae.dtype == torch.float16 and vae.config.get("force_upcast")
+        if wanted and half and not getattr(vae, "half_is_safe", False):
+            vae.to(torch.float32)
+        return vae
+
+    def _decoded_again(self, latents: Latents) -> np.ndarray:
+        """What overflowed, in float32: on a copy, for other threads use the decoder meanwhile."""
+        import torch
+
+        with self._lock, torch.inference_mode():
+            self.upcasts += 1
+            if self._full is None:
+                self._full = copy.copy(self.pipe)
+                self._full.vae = copy.deepcopy(self.pipe.vae).float()
+            return _fetched(_bytes(self.family.decode(self._full, latents.tensor, latents.size)))()
+
+    @contextlib.contextmanager
+    def _beside(self, tensor: Any) -> Iterator[None]:
+        """On a GPU, in a stream of its own: while the host waits for a step of the next batch, as schedulers
+        make it, the GPU has this to do.
+        """
+        import torch
+
+        if not self.device.startswith("cuda"):
+            yield
+            return
+        if self._decoding is None:
+            self._decoding = torch.cuda.Stream(self.device)
+        self._decoding.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self._decoding):
+            yield
+        tensor.record_stream(self._decoding)
+
+    def _join(self) -> None:
+        """What is launched from here on runs after all decoding."""
+        if self._decoding is not None:
+            import torch
+
+            torch.cuda.current_stream(self.device).wait_stream(self._decoding)
 
     # The rest
 
@@ -333,13 +384,14 @@ class Pipeline:
 
     def close(self) -> None:
         """Drops the weights, on the device too."""
-        self.pipe = self._edit = self._negative = None
+        self.pipe = self._edit = self._negative = self._full = self._decoding = None
         self.stages = ()
         if self.device.startswith("cuda"):
             import gc
 
             import torch
 
+            torch.compiler.reset()
             gc.collect()
             torch.cuda.empty_cache()
 
@@ -366,6 +418,32 @@ class _Counter:
     def _new(self, pipe: Any, step: int, timestep: int, tensors: dict[str, Any]) -> dict[str, Any]:
         self._old(step, timestep, None)
         return {}
+
+
+def _bytes(pixels: Any) -> Any:
+    """(n, 3, h, w) in [-1, 1] → uint8 (n, h, w, 3)."""
+    import torch
+
+    pixels = (pixels.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous()
+
+
+def _fetched(tensor: Any) -> Callable[[], np.ndarray]:
+    """Starts the copy to the host; what comes back waits for it, from any thread."""
+    import torch
+
+    if tensor.device.type != "cuda":
+        return tensor.numpy
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    host.copy_(tensor, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+
+    def wait() -> np.ndarray:
+        copied.synchronize()
+        return host.numpy()
+
+    return wait
 
 
 def quiet(pipe: Any) -> Any:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
 
-from bench.models import tiny
+from bench.models import optimize, tiny
 from bench.models.architectures import fill, flops, meta_parts, random_pipeline
 from bench.models.optimize import make_half_safe
 from bench.models.pipelines import load
 from bench.models.staged import Pipeline
 from bench.models.table import MODELS, contender
 from bench.records import InputError
+
+from .test_pipelines import MAKERS, TEXTS, of, pictures
 
 
 @pytest.mark.parametrize("level", ["exact", "max"])
@@ -24,6 +28,42 @@ def test_a_level_leaves_the_picture_within_rounding(name, level, shared_cache):
         pipeline = load(MODELS[who.model], optimize=chosen)
         found.append(pipeline.decode(pipeline.denoise(pipeline.encode(["a cat", "a dog"]), [1, 2], who)))
     assert np.abs(found[0].astype(int) - found[1]).max() <= 1
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """What is compiled is traced as for a GPU, and run as it is: no kernels are made of it."""
+    own = torch.nn.Module.compile
+    traced = lambda module, mode="", **more: own(module, backend="eager", **more)  # noqa: E731
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["exact", "max"])
+@pytest.mark.parametrize("name", [n for n in MAKERS if n not in ("sdxl", "lcm-lora-xl", "sd-turbo")])
+def test_every_family_compiles_to_the_same_picture(name, whole, eager, tmp_path, shared_cache):
+    plain = load(MAKERS[name](tmp_path))
+    compiled = load(plain.model, optimize="exact")
+    optimize.compile_denoiser(compiled.denoiser, whole)
+    who = of(plain, name)
+    one, other = (pictures(pipeline, who, TEXTS, [1, 2]).astype(int) for pipeline in (plain, compiled))
+    assert np.abs(one - other).max() <= 1
+
+
+@pytest.mark.parametrize("room", [8, optimize.SHAPES])
+def test_one_process_compiles_the_shapes_of_a_whole_sweep(room, eager, shared_cache, monkeypatch):
+    """torch by itself gives up after eight shapes of one block; contenders and batches of a sweep ask for more."""
+    monkeypatch.setattr(optimize, "SHAPES", room)
+    pipeline = load(MODELS["tiny-turbo"])
+    optimize.compile_denoiser(pipeline.denoiser, whole=False)
+    who = contender("tiny-turbo@1", MODELS)
+    made = []
+    with contextlib.suppress(torch._dynamo.exc.FailOnRecompileLimitHit):
+        for batch in range(1, 11):
+            embeddings = pipeline.encode(["a cat"] * batch)
+            made += [pipeline.decode(pipeline.denoise(embeddings, range(batch), who)).std() > 5]
+    assert len(made) == min(room, 10)
 
 
 def overflowing(seed: int):
@@ -69,6 +109,7 @@ def test_float16_decodes_in_half_where_that_is_safe_and_again_in_float32_where_n
     latents = pipeline.denoise(pipeline.encode(["a cat"]), [1], who)
     picture = pipeline.decode(latents)
     assert (pipeline.upcasts == 1) is blown
+    assert pipeline.pipe.vae.dtype == torch.float16  # the next batch does not depend on this one
     assert picture.std() > 5
     if not blown:
         assert np.abs(reference.decode(latents).astype(int) - picture).max() <= 4

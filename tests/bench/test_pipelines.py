@@ -306,6 +306,19 @@ def test_the_lora_is_fused_and_moves_the_picture(loaded, shared_cache):
     assert not any("lora" in key for key in pipeline.denoiser.state_dict())
 
 
+@pytest.mark.parametrize(("name", "wanted"), [("sdxl-turbo", torch.float32), ("sd-turbo", torch.float16)])
+def test_only_the_decoder_that_diffusers_upcasts_is_upcast(name, wanted, tmp_path, shared_cache):
+    """Stable Diffusion's configuration says `force_upcast` too, by default; its pipeline decodes in float16."""
+    pipeline = load(MAKERS[name](tmp_path), dtype="float16")
+    who = of(pipeline, name, 1)
+    kept = []
+    own = type(pipeline.pipe.vae)._decode
+    pipeline.pipe.vae._decode = lambda z, **more: kept.append(z.dtype) or own(pipeline.pipe.vae, z, **more)
+    pipeline.pipe(TEXTS[:1], num_inference_steps=1, guidance_scale=0.0, height=who.size, width=who.size)
+    assert pictures(pipeline, who, TEXTS[:1], [1]).std() > 5
+    assert kept == [wanted] * 2
+
+
 def test_one_checkpoint_a_step_count_is_loaded_when_asked_for(tmp_path, shared_cache):
     """As SDXL-Lightning and Hyper-SD are: bare UNet weights, or a LoRA, chosen by the step count."""
     unet = own_folder("tiny:turbo") / "unet" / "diffusion_pytorch_model.safetensors"
@@ -330,6 +343,9 @@ def test_one_checkpoint_a_step_count_is_loaded_when_asked_for(tmp_path, shared_c
         if steps == 1:
             assert type(pipeline.pipe.scheduler).__name__ == "LCMScheduler"
             assert pipeline.pipe.scheduler.timesteps.tolist() == [800]
+    optimized = load(model, optimize="exact")
+    pictures(optimized, contender("sdxl-lightning@4", {"sdxl-lightning": model}), TEXTS[:1], [1])
+    assert optimized.denoiser.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
     assert type(pipeline.pipe.scheduler).__name__ == "EulerDiscreteScheduler"
     assert torch.equal(found[4][0], found[4][1])
     assert torch.equal(found[2][0], found[1][0])

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import plan
 from bench.plan import Census, Frozen, Handout, Settle, Unit
+from bench.study import read
 
 FROZEN = Frozen(shape=2, device="cpu", dtype="float32", optimize="none")
 
@@ -130,3 +132,25 @@ def test_a_census_counts_what_the_study_asks_for(tmp_path, there):
     assert census.counts.total() == there
     assert (key in census) is there
     assert census.totals["tiny-turbo@4"] == 40
+
+
+def test_weights_of_a_step_count_are_loaded_once(tmp_path):
+    """A model with a checkpoint for each step count goes through its prompts with one, then with the next."""
+    (tmp_path / "prompts.txt").write_text("".join(f"prompt number {i}\n" for i in range(6)))
+    (tmp_path / "study.toml").write_text(
+        'name = "steps"\ncontenders = ["hyper-sd@1", "hyper-sd@4", "sdxl-turbo@1", "sdxl-turbo@4"]\n'
+        '[prompts]\nfile = "prompts.txt"\n'
+    )
+    study = read(tmp_path / "study.toml")
+    done = Census(study)
+    order = {
+        model: [
+            tuple(sorted({name for name, *_ in unit.keys}))
+            for unit in plan.units(study, model, FROZEN, done, None)
+        ]
+        for model in ("hyper-sd", "sdxl-turbo")
+    }
+    assert order == {
+        "hyper-sd": [("hyper-sd@1",)] * 3 + [("hyper-sd@4",)] * 3,
+        "sdxl-turbo": [("sdxl-turbo@1", "sdxl-turbo@4")] * 3,
+    }

@@ -1,0 +1,77 @@
+"""The roads that only a GPU takes, on a pretended one: devices, waiting, streams, float16."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bench.models.pipelines import load
+from tests.pretend_gpu import GpuTensor, pretended
+
+from .test_pipelines import MAKERS, TEXTS, of
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    torch.set_num_threads(1)
+    with pretended(monkeypatch) as record:
+        yield record
+
+
+def test_the_pretended_gpu_finds_what_a_gpu_would(gpu):
+    there, here = torch.ones(3, device="cuda"), torch.ones(3)
+    assert there.device.type == "cuda"
+    with pytest.raises(RuntimeError, match="one device"):
+        there + here
+    with pytest.raises(TypeError, match="numpy"):
+        there.numpy()
+    assert gpu.waits == []
+    assert float((there + here.to("cuda")).sum()) == 6
+    assert [wait.partition(" ")[2] for wait in gpu.waits] == ["copy to the device", "_local_scalar_dense"]
+    assert all("test_pretended_gpu.py" in wait for wait in gpu.waits)
+    gpu.waits.clear()
+    assert (there * 2).cpu().tolist() == [2, 2, 2]
+    here.pin_memory().to("cuda", non_blocking=True)
+    assert [wait.partition(" ")[2] for wait in gpu.waits] == ["copy from the device"]
+    other = torch.cuda.Stream()
+    with torch.cuda.stream(other):
+        with pytest.raises(RuntimeError, match="not waited"):
+            there * 2
+        other.wait_stream(torch.cuda.default_stream())
+        assert (there * 2).cpu().tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_picture_of_a_gpu_is_that_of_a_cpu_and_our_lines_never_wait(name, gpu, tmp_path, shared_cache):
+    """Where the host waits for the GPU, the GPU then waits for the host. Left are lines of diffusers' own."""
+    model = MAKERS[name](tmp_path)
+    pictures = []
+    for device in ("cpu", "cuda"):
+        pipeline = load(model, device=device, dtype="float32")
+        who = of(pipeline, name)
+        embeddings = pipeline.encode(TEXTS, who)
+        pipeline.denoise(embeddings, [1, 2], who)  # the first batch also encodes the empty prompt
+        gpu.waits.clear()
+        latents = pipeline.denoise(embeddings, [1, 2], who)
+        later = pipeline.decode_later(latents)
+        assert not [wait for wait in gpu.waits if "bench/" in wait]
+        pictures.append(later())
+    assert isinstance(latents.tensor, GpuTensor)
+    assert pictures[0].tobytes() == pictures[1].tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("level", ["none", "exact"])
+def test_nothing_waits_while_a_picture_is_decoded(level, dtype, gpu, shared_cache, monkeypatch):
+    """In float16 not even to see whether the decoder overflowed."""
+    monkeypatch.setattr("bench.models.optimize.compile_denoiser", lambda denoiser, whole: None)
+    model = MAKERS["sdxl-turbo"](None)
+    pipeline = load(model, device="cuda", dtype=dtype, optimize=level)
+    who = of(pipeline, "sdxl-turbo")
+    latents = pipeline.denoise(pipeline.encode(TEXTS, who), [1, 2], who)
+    pipeline.decode(latents)  # diffusers' upcast copies the weights once
+    gpu.waits.clear()
+    later = pipeline.decode_later(latents)
+    assert gpu.waits == []
+    assert later().std() > 5
+    assert pipeline.upcasts == 0
