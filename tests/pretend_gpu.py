@@ -47,6 +47,12 @@ class Stream:
 
     def synchronize(self) -> None: ...
 
+    def is_capturing(self) -> bool:
+        return False
+
+    def __deepcopy__(self, _: Any) -> Stream:
+        return self
+
 
 _record = Record()
 _streams = [Stream()]
@@ -146,6 +152,8 @@ def _one_device(name: str, args: Any, kwargs: Any) -> None:
     _in_order(name, flat)
     if name in ("index", "index_put", "index_put_", "_index_put_impl_"):
         return
+    if torch._C._current_graph_task_id() != -1:  # autograd's C++ side fills gaps with zeros "of the CPU"
+        return
     if any(isinstance(x, torch.Tensor) and not isinstance(x, GpuTensor) and x.ndim for x in flat):
         raise RuntimeError(f"{name}: expected all tensors on one device, but found cuda:0 and cpu")
 
@@ -163,8 +171,6 @@ class _Places(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
-        if isinstance(kwargs.get("generator"), GpuGenerator):
-            kwargs["generator"] = kwargs["generator"].held
         if name in ("to", "cuda", "cpu") and isinstance(args[0], torch.Tensor):
             return _moved(func, name, args, kwargs)
         if name == "numpy" and isinstance(args[0], GpuTensor):
@@ -176,7 +182,7 @@ class _Places(TorchFunctionMode):
             made = func(*tree_map(_bare, args), **tree_map(_bare, kwargs))
             return tree_map(_wrapped, made) if any(isinstance(x, GpuTensor) for x in given) else made
         kwargs.pop("pin_memory", None)
-        device = kwargs.get("device")
+        device = None if name == "_parse_to" else kwargs.get("device")
         if _on_gpu(device):
             kwargs["device"] = "cpu"
             if name in ("tensor", "as_tensor", "asarray"):
@@ -208,17 +214,6 @@ def _moved(func: Any, name: str, args: Any, kwargs: Any) -> Any:
     return (GpuTensor(moved) if to_gpu else moved).requires_grad_(tensor.requires_grad)
 
 
-class GpuGenerator:
-    """A generator of the device, which stands in for the CPU's."""
-
-    def __init__(self, held: torch.Generator) -> None:
-        self.held = held
-
-    def manual_seed(self, seed: int) -> GpuGenerator:
-        self.held.manual_seed(seed)
-        return self
-
-
 class _Event:
     def record(self, *_: Any) -> None: ...
     def synchronize(self) -> None: ...
@@ -237,11 +232,20 @@ def pretended(monkeypatch: Any) -> Iterator[Record]:
     }  # fmt: skip
     for name, value in cuda.items():
         monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch.accelerator, "current_stream", cuda["current_stream"])
     own = torch.Generator
 
     class Generator(own):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass]
+        """Of the device, it draws what the CPU's would."""
+
         def __new__(cls, device: Any = "cpu") -> Any:
-            return GpuGenerator(own()) if _on_gpu(device) else own(device)
+            made = own.__new__(cls, "cpu")
+            made.place = torch.device(device)
+            return made
+
+        @property
+        def device(self) -> torch.device:
+            return self.place
 
     monkeypatch.setattr(torch, "Generator", Generator)
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # its tensors cannot be wrapped

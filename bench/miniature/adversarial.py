@@ -14,7 +14,7 @@ from torch import nn
 from bench.miniature.autoencoder import to_tensor
 from bench.miniature.classifier import WIDTHS, SceneNet
 from bench.miniature.diffusion import WIDTH, Teacher, forward_process, guided, predict
-from bench.miniature.loop import batch_indices, train_stage
+from bench.miniature.loop import batch_indices, onto, train_stage
 
 STEPS = (249, 499, 749, 999)  # the student's timesteps: `trailing` spacing at four steps
 GUIDANCE = 5.0  # of the teacher whose denoised answer the student is pulled to
@@ -120,8 +120,8 @@ def train(
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         index = batch_indices(step, batch, len(latents), seed)
-        x = latents[torch.from_numpy(index)].float().to(device)
-        said = torch.from_numpy(tokens[index, step % tokens.shape[1]]).to(device)
+        x = onto(latents[torch.from_numpy(index)], device).float()
+        said = onto(tokens[index, step % tokens.shape[1]], device)
         text = teacher.embed(said)
         # Half of the batch starts from pure noise: one step is the hardest and the one the model is for.
         s = grid[torch.randint(0, len(STEPS) - 1, (batch,), generator=generator, device=device)]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.miniature.loop import batch_indices, train_stage
+from bench.miniature.loop import batch_indices, onto, train_stage
 
 CHANNELS = 16
 PATCH = 8  # pixels
@@ -43,9 +43,7 @@ def build() -> Any:
 
 def to_tensor(images: np.ndarray, device: str = "cpu"):
     """(n, 64, 64, 3) uint8 to (n, 3, 64, 64) float in -1..1."""
-    import torch
-
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return onto(images, device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def patches(images: np.ndarray) -> np.ndarray:
@@ -109,7 +107,7 @@ def train_decoder(
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         index = batch_indices(step, batch, len(images), seed)
-        x, z = to_tensor(images[index], device), latents[torch.from_numpy(index)].float().to(device)
+        x, z = to_tensor(images[index], device), onto(latents[torch.from_numpy(index)], device).float()
         off = 0.4 * torch.rand(batch, 1, 1, 1, generator=generator, device=device) ** 2
         z = z + off * torch.randn(z.shape, generator=generator, device=device)
         error = vae.decode(z).sample - x
@@ -156,7 +154,7 @@ def train_encoder(
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         index = batch_indices(step, batch, len(images), seed)
         given = vae.encode(to_tensor(images[index], device)).latent_dist.mean
-        goal = latents[torch.from_numpy(index)].float().to(device)
+        goal = onto(latents[torch.from_numpy(index)], device).float()
         return {"loss": (given - goal).square().mean()}
 
     done = train_stage(

@@ -12,7 +12,7 @@ from torch import nn
 
 from bench.miniature.autoencoder import to_tensor
 from bench.miniature.dataset import LABELS, label_sizes
-from bench.miniature.loop import batch_indices, train_stage
+from bench.miniature.loop import batch_indices, onto, train_stage
 
 WIDTHS = (24, 48, 96, 128)
 
@@ -79,7 +79,7 @@ def train(
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         index = batch_indices(step, batch, len(images), seed)
         x = roughen(to_tensor(images[index], device), generator)
-        target = torch.from_numpy(labels[index]).to(device)
+        target = onto(labels[index], device)
         answers = net(x)
         losses = [F.cross_entropy(answers[name], target[:, i]) for i, name in enumerate(LABELS)]
         right = torch.stack([answers[name].argmax(1) == target[:, i] for i, name in enumerate(LABELS)]).all(0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.miniature.autoencoder import to_tensor
 from bench.miniature.classifier import roughen
-from bench.miniature.loop import batch_indices, train_stage
+from bench.miniature.loop import batch_indices, onto, train_stage
 from bench.miniature.tokens import LENGTH, vocabulary
 
 
@@ -55,7 +55,7 @@ def train(
         index = batch_indices(step, batch, len(images), seed)
         said = tokens[index, step % tokens.shape[1]]
         x = roughen(to_tensor(images[index], device), generator)
-        picture, text, scale = net(x, torch.from_numpy(said).to(device))
+        picture, text, scale = net(x, onto(said, device))
         logits = scale * picture @ text.T
         target = torch.arange(batch, device=device)
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2

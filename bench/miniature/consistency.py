@@ -17,7 +17,7 @@ from bench.miniature.diffusion import (
     guided,
     predict,
 )
-from bench.miniature.loop import batch_indices, train_stage
+from bench.miniature.loop import batch_indices, follow, onto, train_stage
 
 SOLVER_STEPS = 50  # of the 1000: the DDIM grid the student is consistent along
 W_RANGE = (2.0, 7.0)  # w of the paper: guidance scale less one
@@ -73,8 +73,8 @@ def train(
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         index = batch_indices(step, batch, len(latents), seed)
-        x = latents[torch.from_numpy(index)].float().to(device)
-        said = torch.from_numpy(tokens[index, step % tokens.shape[1]]).to(device)
+        x = onto(latents[torch.from_numpy(index)], device).float()
+        said = onto(tokens[index, step % tokens.shape[1]], device)
         place = torch.randint(1, SOLVER_STEPS + 1, (batch,), generator=generator, device=device)
         t = place * stride - 1
         before = (t - stride).clamp(min=0)
@@ -89,9 +89,7 @@ def train(
             goal = answer(target, earlier, before, text, embedded)
         given = answer(net, x_t, t, text, embedded)
         loss = ((given - goal).square() + 1e-3**2).sqrt().sub(1e-3).mean()
-        with torch.no_grad():  # the target follows slowly: theta^- of the paper, mu = 0.95
-            for mean, now in zip(target.parameters(), net.parameters(), strict=True):
-                mean.lerp_(now, 0.05)
+        follow(target, net, 0.95)  # theta^- and mu of the paper
         return {"loss": loss}
 
     return train_stage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,12 +102,16 @@ class Teacher(nn.Module):
             return self.reader(tokens)
 
 
+@functools.cache
+def _sizes(device: torch.device) -> torch.Tensor:
+    return torch.tensor([64.0, 64, 0, 0, 64, 64], device=device)
+
+
 def predict(
     unet, x: torch.Tensor, t: torch.Tensor, text: tuple[torch.Tensor, torch.Tensor], w=None
 ) -> torch.Tensor:
     """The network's v. The size and crop conditioning is SDXL's for a 64x64 picture, always."""
-    sizes = torch.tensor([64.0, 64, 0, 0, 64, 64], device=x.device).expand(len(x), 6)
-    added = {"text_embeds": text[1], "time_ids": sizes}
+    added = {"text_embeds": text[1], "time_ids": _sizes(x.device).expand(len(x), 6)}
     return unet(x, t, text[0], timestep_cond=w, added_cond_kwargs=added).sample
 
 

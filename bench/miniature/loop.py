@@ -30,6 +30,14 @@ def batch_indices(step: int, batch: int, count: int, seed: int):
     return order[place * batch : (place + 1) * batch]
 
 
+def onto(batch, device: str):
+    """An array or CPU tensor on the device; the host does not wait for a GPU that is busy with the step before."""
+    import torch
+
+    tensor = torch.as_tensor(batch)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor
+
+
 def forget_after(log: Path, step: int) -> None:
     """Drop the log's rows after the checkpoint that training goes on from: they will be written again."""
     if log.exists():
@@ -40,10 +48,10 @@ def forget_after(log: Path, step: int) -> None:
 def follow(average: torch.nn.Module, net: torch.nn.Module, decay: float) -> None:
     """The average moves (1 - decay) of its way to the network; buffers are taken over."""
     import torch
+    from torch.optim.swa_utils import get_ema_multi_avg_fn
 
     with torch.no_grad():
-        for mean, now in zip(average.parameters(), net.parameters(), strict=True):
-            mean.lerp_(now, 1 - decay)
+        get_ema_multi_avg_fn(decay)(list(average.parameters()), list(net.parameters()), 0)
         for mean, now in zip(average.buffers(), net.buffers(), strict=True):
             mean.copy_(now)
 

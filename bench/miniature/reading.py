@@ -17,7 +17,7 @@ from torch import nn
 
 from bench.miniature import captions, world
 from bench.miniature.diffusion import WIDTH, TextEncoders
-from bench.miniature.loop import batch_indices, train_stage
+from bench.miniature.loop import batch_indices, onto, train_stage
 from bench.miniature.tokens import encode, make_tokenizer
 
 SLOTS = 3
@@ -92,9 +92,9 @@ def train(
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         index = batch_indices(step, batch, len(tokens), seed)
-        target = torch.from_numpy(right[index]).to(device)
+        target = onto(right[index], device)
         loss, correct = torch.zeros((), device=device), torch.ones(batch, dtype=torch.bool, device=device)
-        for logits in net(torch.from_numpy(tokens[index]).to(device)):
+        for logits in net(onto(tokens[index], device)):
             for i, part in enumerate(logits.split(sizes, 1)):
                 loss = loss + F.cross_entropy(part, target[:, i])
                 correct &= part.detach().argmax(1) == target[:, i]

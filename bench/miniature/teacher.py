@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from bench.miniature.diffusion import Teacher, TextEncoders, dropped, forward_process, predict
-from bench.miniature.loop import batch_indices, train_stage
+from bench.miniature.loop import batch_indices, onto, train_stage
 
 
 def train(
@@ -30,8 +30,8 @@ def train(
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         index = batch_indices(step, batch, len(latents), seed)
-        x = latents[torch.from_numpy(index)].float().to(device)
-        said = torch.from_numpy(tokens[index, step % tokens.shape[1]]).to(device)
+        x = onto(latents[torch.from_numpy(index)], device).float()
+        said = onto(tokens[index, step % tokens.shape[1]], device)
         # One timestep from each of `batch` equal strata: the same mean, less variance.
         u = torch.rand(batch, generator=generator, device=device)
         t = ((torch.arange(batch, device=device) + u) * (1000 / batch)).long().clamp(max=999)

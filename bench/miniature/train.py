@@ -71,7 +71,7 @@ def make_family(
     if not set(stages) - {"classifier", "clip"}:
         return
     reader = reading.train(work, captions_seen=CAPTIONS, **plan("text"))
-    vae = autoencoder.train_decoder(work, autoencoder.build(), images, latents, **plan("decoder"))
+    vae = autoencoder.train_decoder(work, autoencoder.build().to(device), images, latents, **plan("decoder"))
     vae = autoencoder.train_encoder(work, vae, images, latents, **plan("encoder"))
     master = teacher.train(work, reader, latents, tokens, **plan("teacher")).requires_grad_(False)
     export.export_sdxl(master, vae, weights / "sdxl")

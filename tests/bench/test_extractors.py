@@ -15,6 +15,7 @@ from bench.metrics.networks.loading import load
 from bench.metrics.weights import locate
 from bench.records import InputError
 from tests.bench.tiny_weights import Home, open_home, random_inception, write
+from tests.pretend_gpu import pretended
 
 CAPTIONS = ["a red circle", "two blue squares", "a green star above a red circle"]
 CLIPS = [name for name, entry in EXTRACTORS.items() if entry.kind == "open_clip"]
@@ -38,9 +39,9 @@ def pictures(width: int = 340, height: int = 310) -> list[Image.Image]:
     return [Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC) for pixels in coarse]
 
 
-def reading(name: str) -> tuple[np.ndarray, np.ndarray | None]:
+def reading(name: str, device: str = "cpu") -> tuple[np.ndarray, np.ndarray | None]:
     """What an extractor makes of the pictures and, where it reads them apart, of the captions."""
-    network, joint = load(locate(name)), EXTRACTORS[name].joint
+    network, joint = load(locate(name), device), EXTRACTORS[name].joint
     batch = torch.stack([network.prepare(image) for image in pictures()])
     if joint:
         values, cut = network.pairs(batch, CAPTIONS if joint == "caption" else list(batch.flip(0)))
@@ -71,6 +72,19 @@ def test_every_extractor_reads_from_the_layout_of_its_home(name: str, home: Home
     assert entry.kind == "miniature" or len(np.unique(images.round(7), axis=0)) > 1
     if texts is not None:
         assert texts.shape == (3, images.shape[1])
+
+
+@pytest.mark.parametrize("name", EXTRACTORS)
+def test_a_gpu_reads_what_a_cpu_reads(name: str, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a pretended one: nothing is left behind on the other device."""
+    write(home, name)
+    here = reading(name)
+    with pretended(monkeypatch):
+        there = reading(name, "cuda")
+    for one, other in zip(here, there, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 ONE_A_KIND = {entry.kind: name for name, entry in EXTRACTORS.items() if entry.kind not in OF_THE_SUITE}

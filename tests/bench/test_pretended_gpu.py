@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
@@ -75,3 +78,20 @@ def test_nothing_waits_while_a_picture_is_decoded(level, dtype, gpu, shared_cach
     assert gpu.waits == []
     assert later().std() > 5
     assert pipeline.upcasts == 0
+
+
+def test_the_miniature_family_trains_on_a_gpu(gpu, tmp_path, monkeypatch):
+    """Every stage, a step of each: networks, batches, generators and optimisers are on one device."""
+    from bench.miniature import export, train
+
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **_: None)
+    for name in ("export_classifier", "export_sdxl", "export_unet"):  # safetensors wants real memory
+        monkeypatch.setattr(export, name, lambda *_: None)
+    monkeypatch.setattr("bench.miniature.clip.export", lambda *_: None)
+
+    monkeypatch.setattr(train, "PATCH_IMAGES", 32)
+    monkeypatch.setattr(train, "CAPTIONS", 8)
+    train.make_family(tmp_path, tmp_path / "weights", {name: (1, 4) for name in train.STAGES}, 64, "cuda")
+    logs = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.jsonl")}
+    assert set(logs) == set(train.STAGES)
+    assert all(np.isfinite(log["loss"]) for log in logs.values())
