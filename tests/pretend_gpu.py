@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -226,6 +227,7 @@ def pretended(monkeypatch: Any) -> Iterator[Record]:
     cuda: dict[str, Any] = {
         "is_available": lambda: True, "device_count": lambda: 1, "synchronize": lambda *_: None,
         "empty_cache": lambda: None, "max_memory_allocated": lambda *_: 0, "current_device": lambda: 0,
+        "get_device_properties": lambda *_: SimpleNamespace(name="pretended GPU", total_memory=80 * 2**30),
         "reset_peak_memory_stats": lambda *_: None, "get_device_name": lambda *_: "pretended GPU",
         "Event": _Event, "Stream": Stream, "stream": _on, "current_stream": lambda *_: _streams[-1],
         "default_stream": lambda *_: _streams[0],

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from bench.doctor import examine
+from bench.generate import generate
+from bench.latency import Protocol, measure
 from bench.models.pipelines import load
+from bench.plan import Options
+from bench.score import score
+from bench.store import StudyFolder
+from bench.study import read
 from tests.pretend_gpu import GpuTensor, pretended
 
 from .test_pipelines import MAKERS, TEXTS, of
@@ -95,3 +102,33 @@ def test_the_miniature_family_trains_on_a_gpu(gpu, tmp_path, monkeypatch):
     logs = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.jsonl")}
     assert set(logs) == set(train.STAGES)
     assert all(np.isfinite(log["loss"]) for log in logs.values())
+
+
+def test_a_study_on_a_gpu_from_generation_to_scores(gpu, tmp_path, shared_cache, monkeypatch):
+    """The worker's threads, the search for a shape that fits, latency and metrics. Oracle: the same on the CPU."""
+    monkeypatch.setattr("bench.latency.matrix_rate", lambda device: 1.0)  # a card's product takes a CPU long
+    (tmp_path / "study.toml").write_text(
+        'name = "gpu"\ncontenders = ["tiny-turbo@1", "tiny-lcm@4"]\n[prompts]\nset = "turbo-264"\nfirst = 3\n'
+        '[metrics]\nnames = ["clip_score"]\nclip = "tiny-clip"\n'
+    )
+    study = read(tmp_path / "study.toml")
+    found, values = {}, {}
+    for device in ("cpu", "cuda"):
+        folder = StudyFolder(tmp_path / device)
+        folder.freeze(study.text, study.prompts)
+        options = Options(device=device, dtype="float32", batch_size="auto" if device == "cuda" else 4)
+        assert generate(study, folder, options, load=load).made == 6
+        values[device] = {
+            (row.contender, row.metric): row.value for row in score(folder, study, device=device)
+        }
+        found[device] = folder
+    assert {entry["shape"] for entry in found["cuda"].read_json("plan.json").values()} == {4}
+    hashes = [{key: row.sha256 for key, row in f.generations().items()} for f in found.values()]
+    assert hashes[0] == hashes[1]
+    assert values["cuda"] == pytest.approx(values["cpu"], rel=1e-4)
+    timed = measure(study, found["cuda"], Options(device="cuda"), Protocol(samples=1, least=1), load=load)
+    assert {(row["contender"], row["batch"]) for row in timed["rows"]} == {
+        (name, batch) for name in ("tiny-turbo@1", "tiny-lcm@4") for batch in (1, 4)
+    }
+    assert timed["protocol"]["device"] == "pretended GPU"
+    assert examine(study, tmp_path, cached=lambda model: True)[0].told == "1 × pretended GPU, 80 GiB"

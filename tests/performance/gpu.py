@@ -3,6 +3,8 @@
 Claim: the pictures of `--optimize exact` and `max` are the same up to rounding, and sooner. Each figure is
 held against the stock call (`pipeline(prompts)`) measured in the same process, and against the card's own
 rate on a large bf16 product. Run through gpu.sh.
+
+Jobs are done in order while time is left; another run with `--jobs` adds the others to the same table.
 """
 
 from __future__ import annotations
@@ -10,37 +12,52 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import platform
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from bench.generate import generate
+from bench.latency import matrix_rate
 from bench.models.architectures import flops
 from bench.models.optimize import LEVELS
 from bench.models.pipelines import load
 from bench.models.staged import Pipeline
 from bench.models.table import MODELS, contender
+from bench.plan import Options
 from bench.records import Contender
+from bench.store import StudyFolder
+from bench.study import read
 
 PROMPT = "a photograph of an astronaut riding a horse on a beach at sunset"
-GOALS = {"sdxl-turbo@1": (2.0, 0.35), "sdxl@50": (2.0, 0.50), "lcm-xl@4": (None, None)}
-"""Contender → (images a second over stock, share of the card's rate when batched)."""
+GOALS = {"sdxl-turbo@1": (2.0, 0.35), "sdxl@50": (2.0, 0.50)}
+"""Contender → (images a second over the stock call in a loop, share of the card's rate)."""
+STUDY = """name = "sweep"
+contenders = ["{contender}"]
+images_per_prompt = {repeats}
+[prompts]
+set = "turbo-264"
+first = {prompts}
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
+    """A contender at one size and dtype, at levels and the batches of each."""
+
     contender: str
     size: int
-    batches: tuple[int, ...]
-    levels: tuple[str, ...]
-    seconds: float
-    """What the case is thought to take on an H200; it is skipped, and said so, where less is left."""
+    levels: dict[str, tuple[int, ...]]
+    """`stock` is the plain diffusers call; it comes first, for the others are held against it."""
     dtype: str = "bfloat16"
 
 
@@ -50,161 +67,191 @@ class Row:
     size: int
     dtype: str
     level: str
-    """`stock` is the plain diffusers call."""
+    how: str
+    """`call`: one batch after the other, pixels on the host, no file. `sweep`: `bench generate`, files written."""
     batch: int
     seconds: tuple[float, ...]
-    """Every sample, a call."""
+    """Of each call; of the whole sweep."""
+    images: int
+    """In each of `seconds`."""
     images_per_second: float
-    encode_ms: float | None
-    forward_ms: float | None
-    decode_ms: float | None
+    encode_ms: float | None = None
+    forward_ms: float | None = None
+    decode_ms: float | None = None
     tflop: float
     """A picture."""
-    share: float | None
+    share: float
     """Of the measured matrix rate."""
-    over_stock: float | None
-    """Images a second over stock diffusers at the same batch; at batch 1 the call in a loop."""
-    memory_gib: float | None
-    start_seconds: float | None
+    over_stock: float | None = None
+    """Images a second over the stock call in a loop, one picture a call."""
+    memory_gib: float | None = None
+    start_seconds: float | None = None
     """Load, compile and first call."""
 
 
-LEVELS_ALL = ("stock", "none", "exact", "max")
-REAL = (
-    Case(contender="sdxl-turbo@1", size=512, batches=(1, 16), levels=LEVELS_ALL, seconds=150),
-    Case(contender="sdxl@50", size=1024, batches=(1, 8), levels=("stock", "exact", "max"), seconds=220),
-    Case(contender="lcm-xl@4", size=1024, batches=(1, 8), levels=("stock", "max"), seconds=90),
-    # half precision, as the published 207 ms is
-    Case(
+@dataclass
+class Bench:
+    """One run of this script."""
+
+    device: str
+    weights: str
+    budget: float
+    """Seconds for the samples of one row."""
+    end: float
+    """Of the monotonic clock: no level is begun that is thought to end after it."""
+    rate: float
+    out: Path
+    about: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+    kernels: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+    def left(self) -> float:
+        return self.end - time.monotonic()
+
+
+REAL = {
+    "turbo": Case(
         contender="sdxl-turbo@1",
         size=512,
-        batches=(1,),
-        levels=("stock", "exact"),
-        seconds=40,
-        dtype="float16",
+        levels={"stock": (1, 16), "none": (1, 16), "exact": (1, 16), "max": (1, 16)},
     ),
-)
-TINY = tuple(
-    Case(contender=name, size=64, batches=batches, levels=levels, seconds=5, dtype="float32")
-    for name, batches, levels in (
-        ("tiny-turbo@1", (1, 4), LEVELS_ALL),
-        ("tiny-sdxl@3", (1,), ("stock", "exact")),
-        ("tiny-lcm@4", (1,), ("stock", "exact")),
+    "sdxl": Case(contender="sdxl@50", size=1024, levels={"stock": (1,), "max": (8,), "exact": (8,)}),
+    "lcm": Case(contender="lcm-xl@4", size=1024, levels={"stock": (1,), "max": (8,)}),
+    # half precision, as the published 207 ms is
+    "half": Case(
+        contender="sdxl-turbo@1", size=512, levels={"stock": (1,), "exact": (1, 16)}, dtype="float16"
+    ),
+}
+TINY = {
+    "turbo": Case(
+        contender="tiny-turbo@1",
+        size=64,
+        levels={"stock": (1, 4), "none": (1, 4), "exact": (1, 4), "max": (1, 4)},
+        dtype="float32",
+    ),
+    "sdxl": Case(contender="tiny-sdxl@3", size=64, levels={"stock": (1,), "exact": (4,)}, dtype="float32"),
+    "lcm": Case(contender="tiny-lcm@4", size=64, levels={"stock": (1,), "exact": (4,)}, dtype="float32"),
+    "half": Case(contender="tiny-turbo@1", size=64, levels={"stock": (1,), "exact": (1,)}, dtype="bfloat16"),
+}
+EXPECTED = {"stock": 30, "none": 30, "exact": 60, "max": 150}
+"""Seconds a level is thought to take on a fast card, compilation included."""
+
+
+def measure(bench: Bench, case: Case) -> Iterator[Row]:
+    """A row a level and batch, and one of the sweep at the largest."""
+    who = replace(contender(case.contender, MODELS), size=case.size)
+    tflop = flops(MODELS[who.model], who)["total"]
+    stock = next((r.images_per_second for r in bench.rows if r.level == "stock" and same(r, case)), None)
+    for level, batches in case.levels.items():
+        if bench.left() < EXPECTED[level]:
+            bench.skipped.append(f"{case.contender} {case.dtype} {level}: out of time")
+            continue
+        start = time.perf_counter()
+        pipeline = loaded(bench, case, who, "none" if level == "stock" else level)
+        base: dict[str, Any] = {
+            "contender": case.contender, "size": case.size, "dtype": case.dtype, "level": level, "tflop": tflop,
+        }  # fmt: skip
+        for batch in batches:
+            run = (stock_call if level == "stock" else our_call)(pipeline, who, batch)
+            pipeline.memory_peak()
+            run(2)  # few steps: the kernels and graphs of this shape are chosen now
+            pipeline.synchronize()
+            began = time.perf_counter() - start
+            seconds = timed(lambda run=run: run(who.steps or 1), pipeline, bench.budget)
+            fast = batch / statistics.median(seconds)
+            if level == "stock" and batch == 1:
+                stock = fast
+            parts = (None, None, None) if level == "stock" else stages(pipeline, who, batch)
+            peak = pipeline.memory_peak()
+            yield Row(
+                **base, how="call", batch=batch, seconds=seconds, images=batch, images_per_second=fast,
+                encode_ms=parts[0], forward_ms=parts[1], decode_ms=parts[2], share=tflop * fast / bench.rate,
+                over_stock=None if stock is None else fast / stock,
+                memory_gib=None if peak is None else peak / 2**30, start_seconds=began,
+            )  # fmt: skip
+            if level != "stock" and batch == max(batches):
+                images, took = sweep(bench, pipeline, case, level, batch, fast)
+                yield Row(
+                    **base, how="sweep", batch=batch, seconds=(took,), images=images,
+                    images_per_second=images / took, share=tflop * images / took / bench.rate,
+                    over_stock=None if stock is None else images / took / stock,
+                )  # fmt: skip
+            start = time.perf_counter()
+        if pipeline.upcasts:
+            bench.notes[f"decoded again in float32, {case.contender} {level}"] = pipeline.upcasts
+        drop(pipeline)
+
+
+def same(row: Row, case: Case) -> bool:
+    return (row.contender, row.size, row.dtype) == (case.contender, case.size, case.dtype)
+
+
+def loaded(bench: Bench, case: Case, who: Contender, level: str) -> Pipeline:
+    return load(
+        MODELS[who.model], device=bench.device, dtype=case.dtype, optimize=level, weights=bench.weights
     )
-)
 
 
-def sync(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize()
+def drop(pipeline: Pipeline) -> None:
+    pipeline.close()
+    gc.collect()
 
 
-def timed(call: Callable[[], object], device: str, budget: float) -> tuple[float, ...]:
-    """Seconds of each call after the caller's warm-up: three to thirty samples, as the budget allows."""
+def timed(call: Callable[[], object], pipeline: Pipeline, budget: float) -> tuple[float, ...]:
+    """Seconds of each call after the caller's warm-up: one to thirty samples, as the budget allows."""
     found: list[float] = []
-    while len(found) < 2 or (len(found) < 30 and sum(found) < budget):
-        sync(device)
+    while not found or (len(found) < 30 and sum(found) < budget):
+        pipeline.synchronize()
         start = time.perf_counter()
         call()
-        sync(device)
+        pipeline.synchronize()
         found.append(time.perf_counter() - start)
-        if found[0] > budget:
-            break
     return tuple(found)
 
 
-def matrix_rate(device: str, side: int) -> float:
-    """TFLOP/s of a square bf16 product, the best of twenty after a warm-up: what the card gives."""
-    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    for _ in range(3):
-        a @ b
-    seconds = timed(lambda: a @ b, device, 1.0)
-    return 2 * side**3 / min(seconds) / 1e12
-
-
-def stages(pipeline: Pipeline, who: Contender, batch: int, device: str) -> tuple[float, float, float]:
+def stages(pipeline: Pipeline, who: Contender, batch: int) -> tuple[float, float, float]:
     """Median ms of encoding, of one forward (with its guidance), of decoding; a sync before each clock."""
     texts, seeds = [PROMPT] * batch, list(range(batch))
     short = replace(who, steps=min(who.steps or 1, 4))
     kept: tuple[list[float], list[float], list[float]] = ([], [], [])
-    for _ in range(6):
-        marks = [clock(device)]
+
+    def clock() -> float:
+        pipeline.synchronize()
+        return time.perf_counter()
+
+    for _ in range(4):
+        marks = [clock()]
         embeddings = pipeline.encode(texts, short)
-        marks.append(clock(device))
+        marks.append(clock())
         latents = pipeline.denoise(
-            embeddings, seeds, short, on_step=lambda _, marks=marks: marks.append(clock(device))
+            embeddings, seeds, short, on_step=lambda _, marks=marks: marks.append(clock())
         )
-        forwards = np.diff(marks[1:])
-        start = clock(device)
+        start = clock()
         pipeline.decode(latents)
         kept[0].append(marks[1] - marks[0])
-        kept[1].extend(forwards)
-        kept[2].append(clock(device) - start)
-    encode, forward, decode = (1e3 * statistics.median(values[len(values) // 6 :]) for values in kept)
+        kept[1].extend(np.diff(marks[1:]))
+        kept[2].append(clock() - start)
+    encode, forward, decode = (1e3 * statistics.median(values[len(values) // 4 :]) for values in kept)
     return encode, forward, decode
 
 
-def clock(device: str) -> float:
-    sync(device)
-    return time.perf_counter()
-
-
-def measure(case: Case, device: str, rate: float, weights: str, budget: float) -> Iterator[Row]:
-    """A row a level and batch; stock first, for the others are held against it."""
-    base = contender(case.contender, MODELS)
-    who = replace(base, size=case.size)
-    tflop = flops(MODELS[who.model], who)["total"]
-    stock: dict[int, float] = {}
-    for level in case.levels:
-        start = time.perf_counter()
-        optimize = "none" if level == "stock" else level
-        pipeline = load(
-            MODELS[who.model], device=device, dtype=case.dtype, optimize=optimize, weights=weights
-        )
-        for batch in case.batches:
-            run = (
-                _stock_call(pipeline, who, batch) if level == "stock" else _harness_call(pipeline, who, batch)
-            )
-            pipeline.memory_peak()
-            run(2)  # few steps: the kernels and graphs of this shape are chosen now
-            sync(device)
-            began = time.perf_counter() - start
-            seconds = timed(lambda run=run, steps=who.steps or 1: run(steps), device, budget)
-            median = statistics.median(seconds)
-            if level == "stock":
-                stock[batch] = batch / median
-            per = (None, None, None) if level == "stock" else stages(pipeline, who, batch, device)
-            peak = pipeline.memory_peak()
-            yield Row(
-                contender=case.contender, size=case.size, dtype=case.dtype, level=level, batch=batch,
-                seconds=seconds, images_per_second=batch / median, encode_ms=per[0], forward_ms=per[1],
-                decode_ms=per[2], tflop=tflop, share=tflop * batch / median / rate,
-                over_stock=None if level == "stock" else batch / median / stock[batch],
-                memory_gib=None if peak is None else peak / 2**30, start_seconds=began,
-            )  # fmt: skip
-            start = time.perf_counter()
-        pipeline.close()
-        del pipeline
-        gc.collect()
-        torch.compiler.reset()
-
-
-def _stock_call(pipeline: Pipeline, who: Contender, batch: int) -> Callable[[int], object]:
+def stock_call(pipeline: Pipeline, who: Contender, batch: int) -> Callable[[int], object]:
     """What anybody writes: the pipeline called with prompts, numpy pictures out."""
 
     def run(steps: int) -> object:
         generators = [torch.Generator().manual_seed(seed) for seed in range(batch)]
-        steps = min(steps, who.steps or 1)
         return pipeline.pipe(
-            [PROMPT] * batch, num_inference_steps=steps, guidance_scale=who.guidance, height=who.size,
-            width=who.size, generator=generators, output_type="np",
+            [PROMPT] * batch, num_inference_steps=min(steps, who.steps or 1), guidance_scale=who.guidance,
+            height=who.size, width=who.size, generator=generators, output_type="np",
         ).images  # fmt: skip
 
     return run
 
 
-def _harness_call(pipeline: Pipeline, who: Contender, batch: int) -> Callable[[int], object]:
-    """What `bench generate` does for a batch; the prompts' embeddings are cached there, here they are not."""
+def our_call(pipeline: Pipeline, who: Contender, batch: int) -> Callable[[int], object]:
+    """The stages of one batch, texts included, none of it beside another batch."""
 
     def run(steps: int) -> object:
         short = replace(who, steps=min(steps, who.steps or 1))
@@ -214,60 +261,186 @@ def _harness_call(pipeline: Pipeline, who: Contender, batch: int) -> Callable[[i
     return run
 
 
-def closeness(case: Case, device: str, weights: str) -> dict[str, dict[str, float]]:
-    """Level → largest and mean difference from `none`, in levels of 255, over four pictures."""
+def sweep(
+    bench: Bench, pipeline: Pipeline, case: Case, level: str, batch: int, speed: float
+) -> tuple[int, float]:
+    """Images and seconds of `bench generate` with this pipeline: the next batch beside the last, WebP, rows."""
+    wanted = max(2, math.ceil(2 * bench.budget * speed / batch))  # batches
+    prompts = batch * min(wanted, 264 // batch)
+    repeats = min(4, max(1, wanted * batch // prompts))
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:
+        path = Path(place, "study.toml")
+        path.write_text(STUDY.format(contender=case.contender, repeats=repeats, prompts=prompts))
+        options = Options(device=bench.device, dtype=case.dtype, batch_size=batch, optimize=level)
+        folder = StudyFolder(Path(place, "images"))
+        folder.path.mkdir()
+        pipeline.close = lambda: None  # it is used again
+        try:
+            done = generate(read(path), folder, options, load=lambda model, **_: pipeline)
+        finally:
+            del pipeline.close
+    if done.failed or done.made != prompts * repeats:
+        raise RuntimeError(f"the sweep made {done.made} images and failed at {done.failed}")
+    return done.made, done.seconds
+
+
+def rounding(bench: Bench, case: Case) -> None:
+    """Largest and mean difference of each level from `none`, in levels of 255, over four pictures; and whether the
+    level loaded and compiled anew makes the same bytes."""
     who = replace(contender(case.contender, MODELS), size=case.size)
-    who = replace(who, steps=min(who.steps or 1, 4))
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, list[np.ndarray]] = {}
     for level in LEVELS:
-        pipeline = load(MODELS[who.model], device=device, dtype=case.dtype, optimize=level, weights=weights)
-        embeddings = pipeline.encode([PROMPT] * 4, who)
-        found[level] = pipeline.decode(pipeline.denoise(embeddings, [1, 2, 3, 4], who)).astype(int)
-        pipeline.close()
-        torch.compiler.reset()
-    apart = {level: np.abs(found[level] - found["none"]) for level in LEVELS if level != "none"}
-    return {level: {"largest": float(d.max()), "mean": float(d.mean())} for level, d in apart.items()}
+        if bench.left() < EXPECTED[level]:
+            bench.skipped.append(f"rounding of {level}: out of time")
+            continue
+        for _ in range(2):
+            pipeline = loaded(bench, case, who, level)
+            embeddings = pipeline.encode([PROMPT] * 4, who)
+            pictures = pipeline.decode(pipeline.denoise(embeddings, [1, 2, 3, 4], who))
+            found.setdefault(level, []).append(pictures.astype(int))
+            drop(pipeline)
+    for level, (one, two) in found.items():
+        apart = np.abs(one - found["none"][0])
+        bench.notes[f"rounding {level}"] = {
+            "largest": int(apart.max()),
+            "mean": round(float(apart.mean()), 4),
+            "the same bytes again": bool((one == two).all()),
+        }
 
 
-def profile(case: Case, device: str, weights: str, level: str) -> str:
-    """The kernels that take the time, for one batch of the largest shape."""
+def profile(bench: Bench, case: Case) -> None:
+    """The kernels that take the time of one batch, and how busy a sweep keeps the card."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as recorded
 
+    level = list(case.levels)[-1] if bench.device == "cpu" else "max"
+    batch = max(case.levels[level])
     who = replace(contender(case.contender, MODELS), size=case.size)
-    who = replace(who, steps=min(who.steps or 1, 2))
-    pipeline = load(MODELS[who.model], device=device, dtype=case.dtype, optimize=level, weights=weights)
-    run = _harness_call(pipeline, who, case.batches[-1])
+    short = replace(who, steps=min(who.steps or 1, 2))
+    pipeline = loaded(bench, case, who, level)
+    run = our_call(pipeline, short, batch)
     for _ in range(3):
         run(2)
-    kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device != "cpu" else [])
+    kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if bench.device != "cpu" else [])
     with recorded(activities=kinds) as record:
         run(2)
-        sync(device)
-    pipeline.close()
-    key = "self_cpu_time_total" if device == "cpu" else "self_cuda_time_total"
-    return record.key_averages().table(sort_by=key, row_limit=20, max_name_column_width=60)
+        pipeline.synchronize()
+    key = "self_cpu_time_total" if bench.device == "cpu" else "self_cuda_time_total"
+    name = f"{case.contender} {level}, batch {batch}"
+    table = record.key_averages().table(sort_by=key, row_limit=25, max_name_column_width=60)
+    bench.kernels[name] = table
+    if bench.device != "cpu" and (who.steps or 1) <= 4:
+        with recorded(activities=[ProfilerActivity.CUDA]) as record:
+            images, took = sweep(bench, pipeline, case, level, batch, 4 * batch / bench.budget)
+        bench.notes[f"busy {name}"] = {
+            "share of the sweep's wall time in which a kernel ran": round(busy(record.events()) / took, 4),
+            "images": images,
+        }
+    drop(pipeline)
+
+
+def busy(events: Any) -> float:
+    """Seconds in which at least one kernel ran."""
+    spans = sorted(
+        (event.time_range.start, event.time_range.end) for event in events if "CUDA" in str(event.device_type)
+    )
+    total, until = 0.0, -math.inf
+    for start, end in spans:
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total / 1e6
+
+
+def autotune(bench: Bench, case: Case) -> None:
+    """What the promise of the same bytes costs: cuDNN's convolutions chosen by a stopwatch instead."""
+    who = replace(contender(case.contender, MODELS), size=case.size)
+    level = "max" if "max" in case.levels else "exact"
+    batch = max(case.levels[level])
+    before = [r for r in bench.rows if same(r, case) and (r.level, r.how, r.batch) == (level, "call", batch)]
+    torch.backends.cudnn.benchmark = True
+    try:
+        pipeline = loaded(bench, case, who, level)
+        run = our_call(pipeline, who, batch)
+        run(2)
+        fast = batch / statistics.median(timed(lambda: run(who.steps or 1), pipeline, bench.budget))
+        drop(pipeline)
+    finally:
+        torch.backends.cudnn.benchmark = False
+    if before:
+        bench.notes[f"autotuned convolutions, {case.contender} {level}, batch {batch}"] = {
+            "images a second over those of the table": round(fast / before[0].images_per_second, 4)
+        }
+
+
+def training(bench: Bench) -> None:
+    """Seconds a step of each stage of the miniature family on this device, and what the whole would take."""
+    from bench.miniature import train
+
+    steps, scenes = (200, 2000) if bench.device != "cpu" else (60, 200)
+    train.CAPTIONS, per = 4000, {}
+    with tempfile.TemporaryDirectory() as place:
+        stages = {stage: (steps, batch) for stage, (_, batch) in train.STAGES.items()}
+        train.make_family(Path(place), Path(place, "weights"), stages, scenes, bench.device)
+        for stage in stages:
+            text = Path(place, f"{stage}.jsonl").read_text(encoding="utf-8")
+            rows = [
+                row for row in map(json.loads, text.splitlines()) if row["step"] >= 40
+            ]  # compiled by then
+            per[stage] = (rows[-1]["seconds"] - rows[0]["seconds"]) / (rows[-1]["step"] - rows[0]["step"])
+    whole = sum(per[stage] * steps for stage, (steps, _) in train.STAGES.items())
+    bench.notes["miniature training"] = {
+        "seconds a step": {stage: round(value, 4) for stage, value in per.items()},
+        "minutes of all steps": round(whole / 60, 1),
+    }
+
+
+def jobs(cases: dict[str, Case]) -> dict[str, tuple[float, Callable[[Bench], None]]]:
+    """Name → seconds it is thought to take at least, what it does; in order of importance."""
+
+    def rows(name: str) -> Callable[[Bench], None]:
+        def run(bench: Bench) -> None:
+            for row in measure(bench, cases[name]):
+                bench.rows = [r for r in bench.rows if key(r) != key(row)] + [row]
+                print(line(row), flush=True)
+                save(bench)
+
+        return run
+
+    return {
+        "turbo": (0, rows("turbo")),
+        "sdxl": (30, rows("sdxl")),
+        "profile": (45, lambda bench: profile(bench, cases["turbo"])),
+        "profile-sdxl": (60, lambda bench: profile(bench, cases["sdxl"])),
+        "rounding": (90, lambda bench: rounding(bench, cases["turbo"])),
+        "lcm": (30, rows("lcm")),
+        "half": (60, rows("half")),
+        "autotune": (60, lambda bench: autotune(bench, cases["turbo"])),
+        "autotune-sdxl": (90, lambda bench: autotune(bench, cases["sdxl"])),
+        "training": (120, training),
+    }
+
+
+def key(row: Row) -> tuple[Any, ...]:
+    return (row.contender, row.size, row.dtype, row.level, row.how, row.batch)
 
 
 def table(rows: list[Row], full: bool) -> str:
-    head = ["contender", "px", "dtype", "level", "batch", "images/s", "ms/image", "share", "× stock"]
+    head = ["contender", "px", "dtype", "level", "how", "batch", "images/s", "ms/image", "share", "× stock"]
     head += ["encode ms", "forward ms", "decode ms", "TFLOP", "GiB", "start s", "N"] if full else []
     lines = [head, ["---"] * len(head)]
     for row in rows:
-        cells = [row.contender, row.size, row.dtype, row.level, row.batch, f"{row.images_per_second:.2f}"]
-        cells += [f"{1e3 / row.images_per_second:.1f}", percent(row.share), number(row.over_stock, 2)]
+        cells = [row.contender, row.size, row.dtype, row.level, row.how, row.batch]
+        cells += [f"{row.images_per_second:.2f}", f"{1e3 / row.images_per_second:.1f}", percent(row.share)]
+        cells += [number(row.over_stock, 2)]
         if full:
-            parts = (
-                row.encode_ms,
-                row.forward_ms,
-                row.decode_ms,
-                row.tflop,
-                row.memory_gib,
-                row.start_seconds,
-            )
-            cells += [*(number(part, 2) for part in parts), len(row.seconds)]
+            parts = (row.encode_ms, row.forward_ms, row.decode_ms, row.tflop, row.memory_gib)
+            cells += [*(number(part, 2) for part in parts), number(row.start_seconds, 1), len(row.seconds)]
         lines.append([str(cell) for cell in cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def line(row: Row) -> str:
+    return table([row], full=False).splitlines()[-1]
 
 
 def number(value: float | None, digits: int) -> str:
@@ -279,80 +452,111 @@ def percent(value: float | None) -> str:
 
 
 def goals(rows: list[Row]) -> list[str]:
-    """Each goal with what was reached, at the best level and batch."""
+    """Each goal with what was reached, by the call and by the sweep."""
     told = []
     for name, (speed, share) in GOALS.items():
-        ours = [
-            row for row in rows if row.contender == name and row.level != "stock" and row.dtype == "bfloat16"
-        ]
-        loop = [row for row in rows if row.contender == name and row.level == "stock" and row.batch == 1]
-        if not ours or not loop or speed is None or share is None:
-            continue
-        best = max(ours, key=lambda row: row.images_per_second)
-        ratio = best.images_per_second / loop[0].images_per_second
-        told.append(
-            f"{name}: {ratio:.2f}× the stock call in a loop (goal {speed}×), {percent(best.share)} of the "
-            f"matrix rate (goal {percent(share)}), at {best.level}, batch {best.batch}"
-        )
+        for how in ("call", "sweep"):
+            ours = [
+                row
+                for row in rows
+                if (row.contender, row.how, row.dtype) == (name, how, "bfloat16") and row.level != "stock"
+            ]
+            if ours:
+                best = max(ours, key=lambda row: row.images_per_second)
+                told.append(
+                    f"{name} by {how}: {number(best.over_stock, 2)}× the stock call in a loop (goal {speed}×), "
+                    f"{percent(best.share)} of the matrix rate (goal {percent(share)}), at {best.level}, "
+                    f"batch {best.batch}"
+                )
     return told
 
 
+def save(bench: Bench) -> None:
+    """After each row, so that a run cut short leaves what it had."""
+    bench.out.mkdir(parents=True, exist_ok=True)
+    data = {
+        **bench.about, "rows": [asdict(row) for row in bench.rows], "notes": bench.notes,
+        "kernels": bench.kernels, "skipped": bench.skipped,
+    }  # fmt: skip
+    (bench.out / "gpu.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    (bench.out / "gpu.md").write_text(document(bench), encoding="utf-8")
+
+
+def document(bench: Bench) -> str:
+    about = bench.about
+    lines = [
+        f"# {about['device']}, torch {about['torch']}, random weights",
+        "",
+        table(bench.rows, full=True),
+        "",
+    ]
+    lines += [f"- {told}" for told in goals(bench.rows)]
+    lines += [f"- {name}: {json.dumps(value)}" for name, value in bench.notes.items()]
+    lines += [f"- not measured: {told}" for told in bench.skipped]
+    lines += ["", *(f"{name}: {about[name]}." for name in ("matrix rate", "window"))]
+    lines += [f"\n## {name}\n\n```\n{text.rstrip()}\n```" for name, text in bench.kernels.items()]
+    return "\n".join(lines) + "\n"
+
+
+def resumed(bench: Bench) -> None:
+    """What an earlier run on the same card and software left in the same folder."""
+    path = bench.out / "gpu.json"
+    if not path.exists():
+        return
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if any(data.get(name) != bench.about[name] for name in ("device", "torch", "tiny")):
+        return
+    known = {f.name for f in fields(Row)}
+    bench.rows = [Row(**{n: v for n, v in row.items() if n in known}) for row in data["rows"]]
+    bench.notes, bench.kernels = data["notes"], data["kernels"]
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cuda")
     parser.add_argument(
         "--tiny", action="store_true", help="tiny pipelines: tries the script, measures nothing"
     )
     parser.add_argument("--out", type=Path, default=Path("results/gpu"))
-    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--minutes", type=float, default=9.0, help="nothing is begun that would end after it")
+    parser.add_argument(
+        "--jobs", nargs="*", choices=list(jobs(REAL)), help="only these; else all, as time allows"
+    )
     asked = parser.parse_args()
     if asked.device != "cpu" and not torch.cuda.is_available():
         print("torch sees no GPU here: nothing was measured. Try the script with --device cpu --tiny")
         return 2
     end = time.monotonic() + 60 * asked.minutes
-    weights = "pretrained" if asked.tiny else "random"
-    cases, device = TINY if asked.tiny else REAL, asked.device
-    rate = matrix_rate(device, 256 if asked.tiny else 8192)
-    name = "CPU" if device == "cpu" else torch.cuda.get_device_name()
-    about = {
-        "device": name, "torch": torch.__version__, "python": platform.python_version(),
-        "matrix_rate_tflops": rate, "weights": "random", "tiny": asked.tiny,
-        "window": "encode, denoise and decode to uint8 on the CPU; no image file is written",
-    }  # fmt: skip
-    print(f"{name}: {rate:.1f} TFLOP/s on a bf16 product", flush=True)
-    rows: list[Row] = []
-    skipped: list[str] = []
-    for case in cases:
-        if end - time.monotonic() < case.seconds:
-            skipped.append(f"{case.contender} {case.dtype}: out of time")
+    rate = matrix_rate(asked.device)
+    name = "CPU" if asked.device == "cpu" else torch.cuda.get_device_name()
+    bench = Bench(
+        device=asked.device, weights="pretrained" if asked.tiny else "random", end=end, rate=rate, out=asked.out,
+        budget=0.2 if asked.tiny else 4.0,
+        about={
+            "device": name, "torch": torch.__version__, "python": platform.python_version(), "tiny": asked.tiny,
+            "matrix rate": f"{rate:.1f} TFLOP/s, a large product of random numbers, measured in this process",
+            "window": "call: encode, denoise and decode to uint8 on the CPU, no file; sweep: all of bench generate",
+        },
+    )  # fmt: skip
+    resumed(bench)
+    print(f"{name}: {rate:.1f} TFLOP/s on a large product", flush=True)
+    cases = TINY if asked.tiny else REAL
+    for job, (least, run) in jobs(cases).items():
+        if asked.jobs is not None and job not in asked.jobs:
             continue
-        for row in measure(case, device, rate, weights, 0.2 if asked.tiny else 4.0):
-            rows.append(row)
-            print(table([row], full=False).splitlines()[-1], flush=True)
-            save(asked.out, about, rows, skipped, {}, {})
-    apart, kernels = {}, {}
-    if end - time.monotonic() > (5 if asked.tiny else 90):
-        apart = closeness(cases[0], device, weights)
-    for case in cases[:2]:
-        if end - time.monotonic() > (5 if asked.tiny else 45):
-            kernels[case.contender] = profile(case, device, weights, "exact")
-    save(asked.out, about, rows, skipped, apart, kernels)
-    print("\n" + table(rows, full=False))
-    print("\n".join([*goals(rows), *skipped, f"pixels apart from none: {apart}"]))
+        if bench.left() < (0 if asked.tiny else least):
+            bench.skipped.append(f"{job}: out of time")
+            continue
+        began = time.monotonic()
+        run(bench)
+        print(f"({job}: {time.monotonic() - began:.0f} s)", flush=True)
+        save(bench)
+    print("\n" + table(bench.rows, full=False))
+    notes = [f"{name}: {json.dumps(value)}" for name, value in bench.notes.items()]
+    print("\n".join([*goals(bench.rows), *notes, *(f"not measured: {told}" for told in bench.skipped)]))
     return 0
-
-
-def save(
-    out: Path, about: dict, rows: list[Row], skipped: list[str], apart: dict, kernels: dict[str, str]
-) -> None:
-    """After each row, so that a run cut short leaves what it had."""
-    out.mkdir(parents=True, exist_ok=True)
-    data = {**about, "rows": [asdict(row) for row in rows], "skipped": skipped, "pixels_apart": apart}
-    (out / "gpu.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    lines = [f"# {about['device']}, torch {about['torch']}, random weights", "", table(rows, full=True), ""]
-    lines += [*goals(rows), *skipped, "", f"Window: {about['window']}.", f"Pixels apart from none: {apart}"]
-    lines += [f"\n```\n{name}\n{text}\n```" for name, text in kernels.items()]
-    (out / "gpu.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
