@@ -38,6 +38,8 @@ from bench.webp import encode_webp
 
 BLACK = 8
 """A picture whose brightest channel value is at most this (of 255) is black."""
+MOST = 64
+"""Pictures of 512 x 512 in the largest batch that `auto` tries: they fill a card, and Ctrl-C waits for a batch."""
 BACKLOG = 3
 """Batches launched whose files are not all written yet: bounds memory where the disk is the slow part."""
 
@@ -316,15 +318,21 @@ class Maker:
         )
 
     def fitting_shape(self) -> int:
-        """The batch shape for `--batch-size auto`: on a GPU the largest power of two that is seen to fit."""
+        """The batch shape for `--batch-size auto`: on a GPU the largest power of two that is seen to fit, of those
+        that make it any faster."""
         prompts = len(self.study.prompts)
         if not self.device.startswith("cuda"):
             return min(8 if self.model.size <= 128 else 1, prompts)
         # Memory does not depend on the number of steps; the widest guidance tells.
         contenders = [c for c in self.study.contenders if c.model == self.model.name]
         probe = max(contenders, key=lambda c: c.guidance or 0.0)
+        if not self.model.recipes and probe.steps:
+            probe = replace(probe, steps=min(probe.steps, 2))
         embedding = self.pipeline.encode(["a photograph"], probe)[0]
-        return self._largest(embedding, probe, min(64, 1 << (prompts - 1).bit_length()))
+        most = max(1, min(MOST, MOST * 512**2 // probe.size**2))
+        return self._largest(
+            embedding, probe, min(1 << (most.bit_length() - 1), 1 << (prompts - 1).bit_length())
+        )
 
     def _largest(self, embedding: Any, contender: Contender, shape: int) -> int:
         """The largest of shape, shape / 2, … that goes through; 1 is not tried."""
@@ -336,6 +344,7 @@ class Maker:
                 self.pipeline.decode_later(latents)()
                 return shape
             except torch.OutOfMemoryError:
+                torch.compiler.reset()  # graphs of this shape keep its memory
                 torch.cuda.empty_cache()
                 shape //= 2
         return shape

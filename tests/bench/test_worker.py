@@ -49,6 +49,29 @@ def test_auto_finds_the_shape_that_fits_before_the_first_image_and_freezes_it(
     assert folder.failures() == []
 
 
+@pytest.mark.parametrize(("name", "largest"), [("sdxl@50", 16), ("sdxl-turbo@1", 64), ("tiny-sdxl@50", 64)])
+def test_the_search_takes_few_steps_and_no_batch_that_fills_a_card_twice(tmp_path, name, largest):
+    """Fifty steps of a batch that is too large anyway would be minutes of a GPU."""
+    (tmp_path / "prompts.txt").write_text("".join(f"prompt number {i}\n" for i in range(200)))
+    (tmp_path / "study.toml").write_text(
+        f'name = "auto"\ncontenders = ["{name}"]\n[prompts]\nfile = "prompts.txt"\n'
+    )
+    study = read(tmp_path / "study.toml")
+    steps = []
+
+    class Counted(NullPipeline):
+        def denoise(self, embeddings, seeds, contender, **more):
+            steps.append(contender.steps)
+            return super().denoise(embeddings, seeds, contender, **more)
+
+    pipeline = Counted()
+    model = study.models[name.partition("@")[0]]
+    maker = Maker(study=study, folder=StudyFolder(tmp_path), model=model, device="cuda", pipeline=pipeline)
+    assert maker.fitting_shape() == largest
+    assert [shape for _, shape in pipeline.calls] == [largest]
+    assert steps == [min(study.contenders[0].steps, 2)]
+
+
 def test_the_frozen_shape_is_kept_where_more_would_fit(study, on_a_gpu, tmp_path):
     folder = StudyFolder(tmp_path / "out")
     generate(study, folder, Options(batch_size="auto", limit=4), load=partial(limited, fits=4))
