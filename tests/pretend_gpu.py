@@ -1,17 +1,23 @@
-"""A pretended GPU for machines without one: tensors that say they are on `cuda` and compute on the CPU.
+"""Pretended GPUs for machines without one: tensors that say they are on `cuda` and compute on the CPU.
 
-Inside `pretended()` real numbers come out of code that names `cuda` as its device, and four faults that only a
-GPU would show are found: an operation over tensors of two devices raises as CUDA does, `numpy()` of a tensor on
-the device raises, so does the use of a tensor on one stream that has not waited for the stream that made it, and
-every place where the host waits for the device (`item()`, `nonzero`, a blocking copy) is written down with the
-line that caused it. It knows nothing of memory or speed.
+Inside `pretended()` real numbers come out of code that names `cuda` as its device, and the faults that only a GPU
+would show are found:
+
+- an operation over tensors of two devices raises, as CUDA does, and so does `numpy()` of a tensor on a device;
+- a tensor used on one stream that has not waited for the stream that made it raises;
+- a copy to the host that is not waited for arrives only when its stream, or an event recorded after it there, is
+  waited for: who reads before that reads what was in the memory;
+- every place where the host waits for the device (`item()`, `nonzero`, a blocking copy) is written down with the
+  line that caused it.
+
+There are two of them, cuda:0 and cuda:1. They know nothing of memory or speed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,28 +31,25 @@ WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2",
 """Operations whose answer, or its shape, the host must have."""
 WHOLE = {"quantile", "pad_sequence"}
 """Functions whose C++ side makes further tensors where it believes the arguments are: on the CPU."""
-GPU = torch.device("cuda", 0)
-
-
-@dataclass
-class Record:
-    """What happened on the pretended GPU."""
-
-    waits: list[str] = field(default_factory=list)
-    """`file:line operation`, one each time the host waited."""
+COUNT = 2
 
 
 class Stream:
-    """Its clock counts operations; it knows up to when it has waited for others."""
+    """Its clock counts operations; it knows up to when it has waited for others, and what it still has to copy."""
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, device: Any = None) -> None:
+        self.index = _index(device)
         self.now = 0
         self.waited: dict[Stream, int] = {}
+        self.coming: list[Callable[[], object]] = []
+        _all.append(self)
 
     def wait_stream(self, other: Stream) -> None:
         self.waited[other] = other.now
 
-    def synchronize(self) -> None: ...
+    def synchronize(self) -> None:
+        while self.coming:
+            self.coming.pop(0)()
 
     def is_capturing(self) -> bool:
         return False
@@ -55,16 +58,53 @@ class Stream:
         return self
 
 
-_record = Record()
-_streams = [Stream()]
-"""The last is the current one."""
+class Event:
+    def record(self, stream: Stream | None = None) -> None:
+        self.stream = stream or _gpus.streams[_gpus.current]
+
+    def synchronize(self) -> None:
+        self.stream.synchronize()
+
+
+@dataclass
+class Gpus:
+    """What happened on the pretended GPUs, and their state."""
+
+    waits: list[str] = field(default_factory=list)
+    """`file:line operation`, one each time the host waited."""
+    current: int = 0
+    streams: dict[int, Stream] = field(default_factory=dict)
+    """The current one of each."""
+
+    def select(self, device: Any) -> None:
+        self.current = _index(device)
+
+    def stream(self, device: Any = None) -> Stream:
+        return self.streams[_index(device)]
+
+    def synchronize(self, device: Any = None) -> None:
+        for stream in _all:
+            if stream.index == _index(device):
+                stream.synchronize()
+
+
+_gpus = Gpus()
+_all: list[Stream] = []
 
 
 @contextlib.contextmanager
 def _on(stream: Stream) -> Iterator[None]:
-    _streams.append(stream)
+    before = _gpus.current, _gpus.streams[stream.index]
+    _gpus.current, _gpus.streams[stream.index] = stream.index, stream
     yield
-    _streams.pop()
+    _gpus.current, _gpus.streams[stream.index] = before
+
+
+def _index(device: Any) -> int:
+    if isinstance(device, int):
+        return device
+    index = None if device is None else torch.device(device).index
+    return _gpus.current if index is None else index
 
 
 def _on_gpu(device: Any) -> bool:
@@ -77,28 +117,30 @@ def _note(what: str) -> None:
     frames = [f for f in traceback.extract_stack() if Path(f.filename) != here]
     own = [f for f in frames if not f.filename.startswith(library)]
     parts = Path(own[-1].filename).parts[-3:]
-    _record.waits.append(f"{'/'.join(parts)}:{own[-1].lineno} {what}")
+    _gpus.waits.append(f"{'/'.join(parts)}:{own[-1].lineno} {what}")
 
 
 class GpuTensor(torch.Tensor):
-    """Holds a CPU tensor, and says that it is on the GPU."""
+    """Holds a CPU tensor, and says that it is on a GPU."""
 
     held: torch.Tensor
+    index: int
     made: tuple[Stream, int]
     """Stream, and its time."""
 
     @staticmethod
-    def __new__(cls, held: torch.Tensor) -> GpuTensor:
+    def __new__(cls, held: torch.Tensor, index: int) -> GpuTensor:
         made = torch.Tensor._make_wrapper_subclass(  # pyright: ignore[reportAttributeAccessIssue]
             cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype,
             layout=held.layout, device="cpu",  # of cuda the C++ side would touch the driver
         )  # fmt: skip
-        made.held, made.made = held, (_streams[-1], _streams[-1].now)
+        stream = _gpus.streams[index]
+        made.held, made.index, made.made = held, index, (stream, stream.now)
         return made
 
     @property
     def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return GPU
+        return torch.device("cuda", self.index)
 
     @property
     def is_cuda(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -113,28 +155,41 @@ class GpuTensor(torch.Tensor):
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = func._schema.name.partition("::")[2]
-        _streams[-1].now += 1
+        flat: list[Any] = []
+        tree_map(flat.append, (args, kwargs))
+        index = next(x.index for x in flat if isinstance(x, GpuTensor))
+        _gpus.streams[index].now += 1
         if name == "copy_":
+            _in_order(name, flat, index)
             return _copied(*args, **kwargs)
-        _one_device(name, args, kwargs)
+        _one_device(name, flat, index)
+        _in_order(name, flat, index)
         if name in WAITS:
-            _note(name)
+            _wait(name, index)
         out = func(*tree_map(_bare, args), **tree_map(_bare, kwargs))
         if func._schema.is_mutable and isinstance(args[0], GpuTensor) and out is args[0].held:
             return args[0]
-        return tree_map(_wrapped, out)
+        return tree_map(lambda x: _wrapped(x, index), out)
 
 
 def _bare(x: Any) -> Any:
     return x.held if isinstance(x, GpuTensor) else x
 
 
-def _wrapped(x: Any) -> Any:
-    return GpuTensor(x) if isinstance(x, torch.Tensor) and not isinstance(x, GpuTensor) else x
+def _wrapped(x: Any, index: int) -> Any:
+    return GpuTensor(x, index) if isinstance(x, torch.Tensor) and not isinstance(x, GpuTensor) else x
+
+
+def _wait(what: str, index: int) -> None:
+    _note(what)
+    _gpus.streams[index].synchronize()
 
 
 def _copied(target: Any, source: Any, non_blocking: bool = False) -> Any:
-    _in_order("copy_", [target, source])
+    if isinstance(source, GpuTensor) and not isinstance(target, GpuTensor) and non_blocking:
+        values = source.held.clone()
+        _gpus.streams[source.index].coming.append(lambda: target.copy_(values))
+        return target
     _crossing(source, isinstance(target, GpuTensor), non_blocking)
     _bare(target).copy_(_bare(source))
     return target
@@ -143,24 +198,25 @@ def _copied(target: Any, source: Any, non_blocking: bool = False) -> Any:
 def _crossing(source: Any, to_gpu: bool, non_blocking: bool) -> None:
     """A copy between host and device waits for all that was launched before it, unless it is told not to."""
     if isinstance(source, GpuTensor) != to_gpu and not non_blocking:
-        _note("copy to the device" if to_gpu else "copy from the device")
+        index = source.index if isinstance(source, GpuTensor) else _gpus.current
+        _wait("copy to the device" if to_gpu else "copy from the device", index)
 
 
-def _one_device(name: str, args: Any, kwargs: Any) -> None:
+def _one_device(name: str, arguments: list[Any], index: int) -> None:
     """As CUDA: tensors of the CPU may stand beside those of the device only if they are numbers or indices."""
-    flat: list[Any] = []
-    tree_map(flat.append, (args, kwargs))
-    _in_order(name, flat)
+    tensors = [x for x in arguments if isinstance(x, torch.Tensor)]
+    if any(isinstance(x, GpuTensor) and x.index != index for x in tensors):
+        raise RuntimeError(f"{name}: expected all tensors on one device, but found cuda:0 and cuda:1")
     if name in ("index", "index_put", "index_put_", "_index_put_impl_"):
         return
     if torch._C._current_graph_task_id() != -1:  # autograd's C++ side fills gaps with zeros "of the CPU"
         return
-    if any(isinstance(x, torch.Tensor) and not isinstance(x, GpuTensor) and x.ndim for x in flat):
-        raise RuntimeError(f"{name}: expected all tensors on one device, but found cuda:0 and cpu")
+    if any(not isinstance(x, GpuTensor) and x.ndim for x in tensors):
+        raise RuntimeError(f"{name}: expected all tensors on one device, but found cuda:{index} and cpu")
 
 
-def _in_order(name: str, arguments: list[Any]) -> None:
-    here = _streams[-1]
+def _in_order(name: str, arguments: list[Any], index: int) -> None:
+    here = _gpus.streams[index]
     for x in arguments:
         if isinstance(x, GpuTensor) and x.made[0] is not here and here.waited.get(x.made[0], -1) < x.made[1]:
             raise RuntimeError(f"{name}: the stream has not waited for the one that made its argument")
@@ -181,14 +237,15 @@ class _Places(TorchFunctionMode):
         if name in WHOLE:
             given = [x for part in args for x in (part if isinstance(part, (list, tuple)) else [part])]
             made = func(*tree_map(_bare, args), **tree_map(_bare, kwargs))
-            return tree_map(_wrapped, made) if any(isinstance(x, GpuTensor) for x in given) else made
+            index = next((x.index for x in given if isinstance(x, GpuTensor)), None)
+            return made if index is None else tree_map(lambda x: _wrapped(x, index), made)
         kwargs.pop("pin_memory", None)
         device = None if name == "_parse_to" else kwargs.get("device")
         if _on_gpu(device):
             kwargs["device"] = "cpu"
             if name in ("tensor", "as_tensor", "asarray"):
-                _note("copy to the device")
-            return _wrapped(_bare(func(*args, **kwargs)))
+                _wait("copy to the device", _index(device))
+            return _wrapped(_bare(func(*args, **kwargs)), _index(device))
         made = func(*args, **kwargs)
         return _bare(made) if device is not None else made
 
@@ -208,29 +265,30 @@ def _moved(func: Any, name: str, args: Any, kwargs: Any) -> Any:
         elif isinstance(x, torch.dtype):
             kept.append(x)
     to_gpu = isinstance(tensor, GpuTensor) if device is None else _on_gpu(device)
-    if to_gpu == isinstance(tensor, GpuTensor):
+    if to_gpu == isinstance(tensor, GpuTensor) and (
+        not to_gpu or device is None or _index(device) == tensor.index
+    ):
         return tensor.to(*kept, **kwargs) if kept or kwargs else tensor
     _crossing(tensor, to_gpu, waits_not)
     moved = _bare(tensor.detach()).to(*kept, **{**kwargs, "copy": True})
-    return (GpuTensor(moved) if to_gpu else moved).requires_grad_(tensor.requires_grad)
-
-
-class _Event:
-    def record(self, *_: Any) -> None: ...
-    def synchronize(self) -> None: ...
+    return (GpuTensor(moved, _index(device)) if to_gpu else moved).requires_grad_(tensor.requires_grad)
 
 
 @contextlib.contextmanager
-def pretended(monkeypatch: Any) -> Iterator[Record]:
-    """A GPU is there for the time being. Single-threaded: what other threads do is not seen."""
-    _record.waits.clear()
+def pretended(monkeypatch: Any) -> Iterator[Gpus]:
+    """Two GPUs are there for the time being. Single-threaded: what other threads do is not seen."""
+    _all.clear()
+    _gpus.waits.clear()
+    _gpus.current, _gpus.streams = 0, {index: Stream(index) for index in range(COUNT)}
+    defaults = dict(_gpus.streams)
+    about = SimpleNamespace(name="pretended GPU", total_memory=80 * 2**30)
     cuda: dict[str, Any] = {
-        "is_available": lambda: True, "device_count": lambda: 1, "synchronize": lambda *_: None,
-        "empty_cache": lambda: None, "max_memory_allocated": lambda *_: 0, "current_device": lambda: 0,
-        "get_device_properties": lambda *_: SimpleNamespace(name="pretended GPU", total_memory=80 * 2**30),
-        "reset_peak_memory_stats": lambda *_: None, "get_device_name": lambda *_: "pretended GPU",
-        "Event": _Event, "Stream": Stream, "stream": _on, "current_stream": lambda *_: _streams[-1],
-        "default_stream": lambda *_: _streams[0],
+        "is_available": lambda: True, "device_count": lambda: COUNT, "synchronize": _gpus.synchronize,
+        "empty_cache": lambda: None, "max_memory_allocated": lambda *_: 0, "set_device": _gpus.select,
+        "current_device": lambda: _gpus.current, "get_device_properties": lambda *_: about,
+        "reset_peak_memory_stats": lambda *_: None, "get_device_name": lambda *_: about.name, "Event": Event,
+        "Stream": Stream, "stream": _on, "current_stream": _gpus.stream,
+        "default_stream": lambda device=None: defaults[_index(device)],
     }  # fmt: skip
     for name, value in cuda.items():
         monkeypatch.setattr(torch.cuda, name, value)
@@ -254,6 +312,6 @@ def pretended(monkeypatch: Any) -> Iterator[Record]:
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     try:
         with _Places():
-            yield _record
+            yield _gpus
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(False)

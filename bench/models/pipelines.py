@@ -44,6 +44,10 @@ def load(
         raise InputError(f"model '{model.name}' is imported images: bring them in with `bench import`")
     check_device(device)
     check_level(optimize)
+    if device.startswith("cuda:"):
+        import torch
+
+        torch.cuda.set_device(device)  # or pinned memory and compiled graphs would also live on cuda:0
     dtype = dtype or ("float32" if device == "cpu" else model.dtype)
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)

@@ -437,7 +437,7 @@ def _fetched(tensor: Any) -> Callable[[], np.ndarray]:
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     host.copy_(tensor, non_blocking=True)
     copied = torch.cuda.Event()
-    copied.record()
+    copied.record(torch.cuda.current_stream(tensor.device))  # of its GPU, whichever is this thread's own
 
     def wait() -> np.ndarray:
         copied.synchronize()

@@ -49,6 +49,26 @@ def test_the_pretended_gpu_finds_what_a_gpu_would(gpu):
             there * 2
         other.wait_stream(torch.cuda.default_stream())
         assert (there * 2).cpu().tolist() == [2, 2, 2]
+    with pytest.raises(RuntimeError, match="cuda:1"):
+        there + torch.ones(3, device="cuda:1")
+    host = torch.zeros(3, pin_memory=True)
+    host.copy_(there, non_blocking=True)
+    torch.cuda.synchronize("cuda:1")
+    assert host.tolist() == [0, 0, 0]
+    torch.cuda.synchronize()
+    assert host.tolist() == [1, 1, 1]
+
+
+def test_each_gpu_s_pictures_are_waited_for(gpu, shared_cache):
+    """Of two workers in one process, and of one whose device is not torch's current one."""
+    pictures = []
+    for device in ("cpu", "cuda:1", "cuda:0"):
+        pipeline = load(MAKERS["sdxl-turbo"](None), device=device, dtype="float32")
+        who = of(pipeline, "sdxl-turbo")
+        latents = pipeline.denoise(pipeline.encode(TEXTS, who), [1, 2], who)
+        torch.cuda.set_device(0)
+        pictures.append(pipeline.decode(latents).tobytes())
+    assert pictures[0] == pictures[1] == pictures[2]
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -131,4 +151,4 @@ def test_a_study_on_a_gpu_from_generation_to_scores(gpu, tmp_path, shared_cache,
         (name, batch) for name in ("tiny-turbo@1", "tiny-lcm@4") for batch in (1, 4)
     }
     assert timed["protocol"]["device"] == "pretended GPU"
-    assert examine(study, tmp_path, cached=lambda model: True)[0].told == "1 × pretended GPU, 80 GiB"
+    assert examine(study, tmp_path, cached=lambda model: True)[0].told == "2 × pretended GPU, 80 GiB"
