@@ -288,7 +288,7 @@ def pretended(monkeypatch: Any) -> Iterator[Gpus]:
         "current_device": lambda: _gpus.current, "get_device_properties": lambda *_: about,
         "reset_peak_memory_stats": lambda *_: None, "get_device_name": lambda *_: about.name, "Event": Event,
         "Stream": Stream, "stream": _on, "current_stream": _gpus.stream,
-        "default_stream": lambda device=None: defaults[_index(device)],
+        "is_current_stream_capturing": lambda: False, "default_stream": lambda device=None: defaults[_index(device)],
     }  # fmt: skip
     for name, value in cuda.items():
         monkeypatch.setattr(torch.cuda, name, value)
