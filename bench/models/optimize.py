@@ -77,10 +77,9 @@ def compile_denoiser(denoiser: Any, whole: bool) -> None:
 
 
 def _compile(module: Any, mode: str = "default") -> None:
+    """Not as a `fullgraph`: Z-Image's has a break, which costs a little speed."""
     _prepare_compiler()
-    module.compile(
-        mode=mode, dynamic=False
-    )  # not `fullgraph`: Z-Image's has a break, which costs a little speed
+    module.compile(mode=mode, dynamic=False)
 
 
 def _prepare_compiler() -> None:
