@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,11 +50,12 @@ class Drawn:
 
 
 class Studio:
-    """One or two contenders, loaded and warm. Not safe to share between threads."""
+    """One or two contenders, loaded and warm. Whoever asks, one thread draws: CUDA graphs belong to a thread."""
 
     def __init__(self, contenders: Sequence[Contender], pipelines: Mapping[str, Pipeline]) -> None:
         self.contenders = tuple(contenders)
         self.pipelines = pipelines
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="draw")
 
     def choose(self, number: int, steps: int | None) -> Contender:
         """Contender `number` at that many steps; at its own where None, or where its model has no such count."""
@@ -72,6 +74,9 @@ class Studio:
 
     def draw(self, asked: Asked) -> Drawn:
         """Text, and perhaps a reference, to the bytes of a picture; the device is waited for at every clock."""
+        return self._thread.submit(self._draw, asked).result()
+
+    def _draw(self, asked: Asked) -> Drawn:
         pipeline, who = self.pipelines[asked.contender.model], asked.contender
         start: dict[str, Any] = {}
         if asked.reference is not None:
@@ -100,7 +105,8 @@ class Studio:
 
     def close(self) -> None:
         for pipeline in self.pipelines.values():
-            pipeline.close()
+            self._thread.submit(pipeline.close).result()
+        self._thread.shutdown()
 
 
 def device_of(asked: str) -> str:

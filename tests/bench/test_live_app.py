@@ -2,6 +2,8 @@
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import get_ident
 
 import numpy as np
 import pytest
@@ -140,6 +142,23 @@ def test_files_of_the_page_and_no_others(client):
     assert client.get("/live/live.js").status_code == 200
     assert client.get("/live/..%2Fapp.py").status_code == 404
     assert client.get("/live/app.py").status_code == 404
+
+
+def test_one_thread_draws_for_the_warm_up_and_for_everybody(monkeypatch, shared_cache):
+    """CUDA graphs are of the thread that recorded them."""
+    studio = open_studio(["tiny-turbo@1"], MODELS, device="cpu")
+    pipeline = studio.pipelines["tiny-turbo"]
+    threads, own, own_close = [], pipeline.denoise, pipeline.close
+    monkeypatch.setattr(pipeline, "denoise", lambda *a, **k: threads.append(get_ident()) or own(*a, **k))
+    monkeypatch.setattr(pipeline, "close", lambda: threads.append(get_ident()) or own_close())
+    studio.warm_up()
+    asked = Asked(contender=studio.contenders[0], text="a fox", seed=1)
+    with ThreadPoolExecutor(3) as askers:
+        assert len({drawn.data for drawn in askers.map(studio.draw, [asked] * 6)}) == 1
+    studio.close()
+    assert len(threads) > 8
+    assert len(set(threads)) == 1
+    assert get_ident() not in threads
 
 
 def test_more_than_two_contenders_are_refused():
