@@ -107,6 +107,37 @@ def test_nothing_waits_while_a_picture_is_decoded(level, dtype, gpu, shared_cach
     assert pipeline.upcasts == 0
 
 
+@pytest.mark.parametrize("name", ["sdxl-turbo", "sd-turbo", "openmuse", "flux.1-schnell", "sana-sprint"])
+def test_a_picture_from_a_picture_is_the_same_on_a_gpu(name, gpu, tmp_path, shared_cache):
+    model = MAKERS[name](tmp_path)
+    reference = np.random.default_rng(1).integers(0, 256, (2, model.size, model.size, 3), dtype=np.uint8)
+    pictures = []
+    for device in ("cpu", "cuda"):
+        pipeline = load(model, device=device, dtype="float32")
+        who = of(pipeline, name, 2)
+        pictures.append(edited(pipeline, who, reference)())
+    assert pictures[0].tobytes() == pictures[1].tobytes()
+
+
+@pytest.mark.parametrize("level", ["none", "exact"])
+def test_encoding_and_decoding_in_turn_do_not_disturb_each_other(level, gpu, shared_cache, monkeypatch):
+    """In float16 diffusers' edit moves the decoder to float32 and back, while the picture before is being decoded."""
+    monkeypatch.setattr("bench.models.optimize.compile_denoiser", lambda denoiser, whole: None)
+    reference = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    pipeline = load(MAKERS["sdxl-turbo"](None), device="cuda", dtype="float16", optimize=level)
+    who = of(pipeline, "sdxl-turbo", 2)
+    alone = edited(pipeline, who, reference)()
+    waiting = [edited(pipeline, who, reference) for _ in range(3)]
+    assert all(later().tobytes() == alone.tobytes() for later in waiting)
+
+
+def edited(pipeline, who, reference):
+    embeddings = pipeline.encode(TEXTS, who)
+    return pipeline.decode_later(
+        pipeline.denoise(embeddings, [1, 2], who, references=reference, strength=0.5)
+    )
+
+
 def test_the_miniature_family_trains_on_a_gpu(gpu, tmp_path, monkeypatch):
     """Every stage, a step of each: networks, batches, generators and optimisers are on one device."""
     from bench.miniature import export, train
@@ -125,7 +156,7 @@ def test_the_miniature_family_trains_on_a_gpu(gpu, tmp_path, monkeypatch):
 
 
 def test_a_study_on_a_gpu_from_generation_to_scores(gpu, tmp_path, shared_cache, monkeypatch):
-    """The worker's threads, the search for a shape that fits, latency and metrics. Oracle: the same on the CPU."""
+    """The second of two: threads of the worker, the search for a shape, latency, metrics. Oracle: the same on a CPU."""
     monkeypatch.setattr("bench.latency.matrix_rate", lambda device: 1.0)  # a card's product takes a CPU long
     (tmp_path / "study.toml").write_text(
         'name = "gpu"\ncontenders = ["tiny-turbo@1", "tiny-lcm@4"]\n[prompts]\nset = "turbo-264"\nfirst = 3\n'
@@ -133,20 +164,20 @@ def test_a_study_on_a_gpu_from_generation_to_scores(gpu, tmp_path, shared_cache,
     )
     study = read(tmp_path / "study.toml")
     found, values = {}, {}
-    for device in ("cpu", "cuda"):
+    for device in ("cpu", "cuda:1"):
         folder = StudyFolder(tmp_path / device)
         folder.freeze(study.text, study.prompts)
-        options = Options(device=device, dtype="float32", batch_size="auto" if device == "cuda" else 4)
+        options = Options(device=device, dtype="float32", batch_size="auto" if device == "cuda:1" else 4)
         assert generate(study, folder, options, load=load).made == 6
         values[device] = {
             (row.contender, row.metric): row.value for row in score(folder, study, device=device)
         }
         found[device] = folder
-    assert {entry["shape"] for entry in found["cuda"].read_json("plan.json").values()} == {4}
+    assert {entry["shape"] for entry in found["cuda:1"].read_json("plan.json").values()} == {4}
     hashes = [{key: row.sha256 for key, row in f.generations().items()} for f in found.values()]
     assert hashes[0] == hashes[1]
-    assert values["cuda"] == pytest.approx(values["cpu"], rel=1e-4)
-    timed = measure(study, found["cuda"], Options(device="cuda"), Protocol(samples=1, least=1), load=load)
+    assert values["cuda:1"] == pytest.approx(values["cpu"], rel=1e-4)
+    timed = measure(study, found["cuda:1"], Options(device="cuda:1"), Protocol(samples=1, least=1), load=load)
     assert {(row["contender"], row["batch"]) for row in timed["rows"]} == {
         (name, batch) for name in ("tiny-turbo@1", "tiny-lcm@4") for batch in (1, 4)
     }
