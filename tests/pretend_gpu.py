@@ -48,8 +48,12 @@ class Stream:
         self.waited[other] = other.now
 
     def synchronize(self) -> None:
-        while self.coming:
-            self.coming.pop(0)()
+        self.arrive(len(self.coming))
+
+    def arrive(self, count: int) -> None:
+        for copy in self.coming[:count]:
+            copy()
+        del self.coming[:count]
 
     def is_capturing(self) -> bool:
         return False
@@ -59,11 +63,15 @@ class Stream:
 
 
 class Event:
+    """Waits for the copies that its stream had been given when it was recorded."""
+
     def record(self, stream: Stream | None = None) -> None:
         self.stream = stream or _gpus.streams[_gpus.current]
+        self.last = self.stream.coming[-1] if self.stream.coming else None
 
     def synchronize(self) -> None:
-        self.stream.synchronize()
+        if self.last in self.stream.coming:
+            self.stream.arrive(self.stream.coming.index(self.last) + 1)
 
 
 @dataclass
@@ -96,8 +104,10 @@ _all: list[Stream] = []
 def _on(stream: Stream) -> Iterator[None]:
     before = _gpus.current, _gpus.streams[stream.index]
     _gpus.current, _gpus.streams[stream.index] = stream.index, stream
-    yield
-    _gpus.current, _gpus.streams[stream.index] = before
+    try:
+        yield
+    finally:
+        _gpus.current, _gpus.streams[stream.index] = before
 
 
 def _index(device: Any) -> int:

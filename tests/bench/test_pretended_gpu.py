@@ -52,10 +52,14 @@ def test_the_pretended_gpu_finds_what_a_gpu_would(gpu):
     with pytest.raises(RuntimeError, match="cuda:1"):
         there + torch.ones(3, device="cuda:1")
     host = torch.zeros(3, pin_memory=True)
+    early, late = torch.cuda.Event(), torch.cuda.Event()
+    early.record()
     host.copy_(there, non_blocking=True)
+    late.record()
+    early.synchronize()
     torch.cuda.synchronize("cuda:1")
     assert host.tolist() == [0, 0, 0]
-    torch.cuda.synchronize()
+    late.synchronize()
     assert host.tolist() == [1, 1, 1]
 
 
