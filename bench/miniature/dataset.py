@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from bench.miniature import captions, world
 from bench.miniature.tokens import encode, make_tokenizer
 
 CAPTIONS_PER_SCENE = 4
+PART = 1000
+"""Scenes drawn from one seed: what they are does not depend on how many processes draw."""
 SLOTS = 3
 NOBODY = {"shape": len(world.SHAPES), "colour": len(world.COLOURS), "texture": len(world.TEXTURES)}
 LABELS = ("layout", *(f"{kind}{slot}" for slot in range(SLOTS) for kind in NOBODY), "backdrop")
@@ -53,7 +58,7 @@ def label_row(scene: world.Scene, layout: str) -> list[int]:
     return [*row, world.BACKDROPS.index(scene.backdrop.kind)]
 
 
-def make(count: int, seed: int, held_out: bool = False) -> Data:
+def make(count: int, seed: int | tuple[int, int], held_out: bool = False) -> Data:
     """Draw `count` scenes, from the training combinations or from the held-out ones."""
     rng = np.random.default_rng(seed)
     tokenizer = make_tokenizer()
@@ -68,13 +73,28 @@ def make(count: int, seed: int, held_out: bool = False) -> Data:
     return Data(images=np.stack(images), labels=np.array(labels, np.int64), tokens=np.stack(tokens))
 
 
+def make_parts(count: int, seed: int, processes: int) -> Data:
+    """`count` scenes, PART of them a seed (seed, number of the part), drawn by that many processes."""
+    sizes = [min(PART, count - start) for start in range(0, count, PART)]
+    seeds = [(seed, part) for part in range(len(sizes))]
+    if min(processes, len(sizes)) < 2:
+        parts = list(map(make, sizes, seeds))
+    else:
+        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+            parts = list(pool.map(make, sizes, seeds))
+    images, labels, tokens = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels", "tokens")
+    )
+    return Data(images=images, labels=labels, tokens=tokens)
+
+
 def cached(folder: Path, count: int, seed: int) -> Data:
-    """`make` for training, kept in `folder`; images are memory-mapped when they come from there."""
+    """`make_parts` for training, by all processors, kept in `folder`."""
     names = ("images", "labels", "tokens")
     paths = [folder / f"data-{count}-{seed}-{name}.npy" for name in names]
     if not all(path.exists() for path in paths):
         folder.mkdir(parents=True, exist_ok=True)
-        data = make(count, seed)
+        data = make_parts(count, seed, len(os.sched_getaffinity(0)))
         for path, array in zip(paths, (data.images, data.labels, data.tokens), strict=True):
             np.save(path.with_suffix(".tmp.npy"), array)
             path.with_suffix(".tmp.npy").rename(path)

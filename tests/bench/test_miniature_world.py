@@ -156,3 +156,14 @@ def test_the_word_list_is_complete():
     known = set(words())
     for scene, rng in scenes(500, seed=5):
         assert set(re.findall(r"[a-z]+|,", describe(scene, rng, sized=1.0, behind=1.0))) <= known
+
+
+def test_training_scenes_do_not_depend_on_how_many_processes_draw_them(monkeypatch):
+    from bench.miniature import dataset
+
+    monkeypatch.setattr(dataset, "PART", 7)
+    one, two = (dataset.make_parts(20, 3, processes) for processes in (1, 2))
+    assert one.images.shape == (20, 64, 64, 3)
+    for name in ("images", "labels", "tokens"):
+        assert np.array_equal(getattr(one, name), getattr(two, name))
+    assert len({picture.tobytes() for picture in one.images}) == 20
