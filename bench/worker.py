@@ -39,7 +39,7 @@ from bench.webp import encode_webp
 BLACK = 8
 """A picture whose brightest channel value is at most this (of 255) is black."""
 MOST = 64
-"""Pictures of 512 x 512 in the largest batch that `auto` tries: they fill a card, and Ctrl-C waits for a batch."""
+"""Pictures of 512 x 512 in the largest batch that `auto` tries, or as many pixels: Ctrl-C waits for a batch."""
 BACKLOG = 3
 """Batches launched whose files are not all written yet: bounds memory where the disk is the slow part."""
 
@@ -318,8 +318,7 @@ class Maker:
         )
 
     def fitting_shape(self) -> int:
-        """The batch shape for `--batch-size auto`: on a GPU the largest power of two that is seen to fit, of those
-        that make it any faster."""
+        """The shape for `--batch-size auto`: on a GPU the largest power of two that is seen to fit, up to MOST."""
         prompts = len(self.study.prompts)
         if not self.device.startswith("cuda"):
             return min(8 if self.model.size <= 128 else 1, prompts)
@@ -330,9 +329,8 @@ class Maker:
             probe = replace(probe, steps=min(probe.steps, 2))
         embedding = self.pipeline.encode(["a photograph"], probe)[0]
         most = max(1, min(MOST, MOST * 512**2 // probe.size**2))
-        return self._largest(
-            embedding, probe, min(1 << (most.bit_length() - 1), 1 << (prompts - 1).bit_length())
-        )
+        enough = 1 << (prompts - 1).bit_length()
+        return self._largest(embedding, probe, min(1 << (most.bit_length() - 1), enough))
 
     def _largest(self, embedding: Any, contender: Contender, shape: int) -> int:
         """The largest of shape, shape / 2, … that goes through; 1 is not tried."""

@@ -156,7 +156,8 @@ class GpuTensor(torch.Tensor):
     def is_cuda(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return True
 
-    def record_stream(self, _: Any) -> None: ...  # pyright: ignore[reportIncompatibleMethodOverride]
+    def record_stream(self, stream: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.kept_for = stream
 
     def __repr__(self, **_: Any) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return f"GpuTensor({self.held!r})"

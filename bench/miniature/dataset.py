@@ -94,7 +94,7 @@ def cached(folder: Path, count: int, seed: int) -> Data:
     paths = [folder / f"data-{count}-{seed}-{name}.npy" for name in names]
     if not all(path.exists() for path in paths):
         folder.mkdir(parents=True, exist_ok=True)
-        data = make_parts(count, seed, len(os.sched_getaffinity(0)))
+        data = make_parts(count, seed, os.cpu_count() or 1)
         for path, array in zip(paths, (data.images, data.labels, data.tokens), strict=True):
             np.save(path.with_suffix(".tmp.npy"), array)
             path.with_suffix(".tmp.npy").rename(path)

@@ -107,6 +107,7 @@ def test_nothing_waits_while_a_picture_is_decoded(level, dtype, gpu, shared_cach
     gpu.waits.clear()
     later = pipeline.decode_later(latents)
     assert gpu.waits == []
+    assert latents.tensor.kept_for is pipeline._decoding  # or its memory is given away while it is read
     assert later().std() > 5
     assert pipeline.upcasts == 0
 
@@ -131,6 +132,10 @@ def test_encoding_and_decoding_in_turn_do_not_disturb_each_other(level, gpu, sha
     pipeline = load(MAKERS["sdxl-turbo"](None), device="cuda", dtype="float16", optimize=level)
     who = of(pipeline, "sdxl-turbo", 2)
     alone = edited(pipeline, who, reference)()
+    decoded = pipeline._decoding.now
+    latents = pipeline.denoise(pipeline.encode(TEXTS, who), [1, 2], who, references=reference, strength=0.5)
+    # the weights that decoding still reads are freed in this order only
+    assert latents.tensor.made[0].waited[pipeline._decoding] == decoded
     waiting = [edited(pipeline, who, reference) for _ in range(3)]
     assert all(later().tobytes() == alone.tobytes() for later in waiting)
 
@@ -150,7 +155,6 @@ def test_the_miniature_family_trains_on_a_gpu(gpu, tmp_path, monkeypatch):
     for name in ("export_classifier", "export_sdxl", "export_unet"):  # safetensors wants real memory
         monkeypatch.setattr(export, name, lambda *_: None)
     monkeypatch.setattr("bench.miniature.clip.export", lambda *_: None)
-
     monkeypatch.setattr(train, "PATCH_IMAGES", 32)
     monkeypatch.setattr(train, "CAPTIONS", 8)
     train.make_family(tmp_path, tmp_path / "weights", {name: (1, 4) for name in train.STAGES}, 64, "cuda")

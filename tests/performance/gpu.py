@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import math
 import platform
@@ -27,7 +28,7 @@ import numpy as np
 import torch
 
 from bench.generate import generate
-from bench.latency import matrix_rate
+from bench.latency import Call, Protocol, matrix_rate, time_contender
 from bench.models.architectures import flops
 from bench.models.optimize import LEVELS
 from bench.models.pipelines import load
@@ -163,7 +164,7 @@ def measure(bench: Bench, case: Case) -> Iterator[Row]:
             fast = batch / statistics.median(seconds)
             if level == "stock" and batch == 1:
                 stock = fast
-            parts = (None, None, None) if level == "stock" else stages(pipeline, who, batch)
+            parts = (None, None, None) if level == "stock" else stages(bench, pipeline, who, batch)
             peak = pipeline.memory_peak()
             yield Row(
                 **base, how="call", batch=batch, seconds=seconds, images=batch, images_per_second=fast,
@@ -211,30 +212,14 @@ def timed(call: Callable[[], object], pipeline: Pipeline, budget: float) -> tupl
     return tuple(found)
 
 
-def stages(pipeline: Pipeline, who: Contender, batch: int) -> tuple[float, float, float]:
-    """Median ms of encoding, of one forward (with its guidance), of decoding; a sync before each clock."""
-    texts, seeds = [PROMPT] * batch, list(range(batch))
+def stages(bench: Bench, pipeline: Pipeline, who: Contender, batch: int) -> tuple[float, float, float]:
+    """Median ms of encoding, of one forward (with its guidance), of decoding, by the protocol of `bench latency`."""
+    call = Call(texts=(PROMPT,) * batch, start={"seeds": list(range(batch))})
     short = replace(who, steps=min(who.steps or 1, 4))
-    kept: tuple[list[float], list[float], list[float]] = ([], [], [])
-
-    def clock() -> float:
-        pipeline.synchronize()
-        return time.perf_counter()
-
-    for _ in range(4):
-        marks = [clock()]
-        embeddings = pipeline.encode(texts, short)
-        marks.append(clock())
-        latents = pipeline.denoise(
-            embeddings, seeds, short, on_step=lambda _, marks=marks: marks.append(clock())
-        )
-        start = clock()
-        pipeline.decode(latents)
-        kept[0].append(marks[1] - marks[0])
-        kept[1].extend(np.diff(marks[1:]))
-        kept[2].append(clock() - start)
-    encode, forward, decode = (1e3 * statistics.median(values[len(values) // 4 :]) for values in kept)
-    return encode, forward, decode
+    protocol = Protocol(warm_up=1, samples=3, least=3, forwards=3)
+    rows = time_contender(pipeline, short, itertools.repeat(call), batch, bench.device, protocol)
+    found = {row.stage: 1e3 * statistics.median(row.seconds) for row in rows}
+    return found["encode"], found["forward"], found["decode"]
 
 
 def stock_call(pipeline: Pipeline, who: Contender, batch: int) -> Callable[[int], object]:
@@ -333,16 +318,20 @@ def profile(bench: Bench, case: Case) -> None:
         with recorded(activities=[ProfilerActivity.CUDA]) as record:
             images, took = sweep(bench, pipeline, case, level, batch, 4 * batch / bench.budget)
         bench.notes[f"busy {name}"] = {
-            "share of the sweep's wall time in which a kernel ran": round(busy(record.events()) / took, 4),
+            "share of the sweep's wall time in which a kernel or copy ran": round(
+                busy(record.events()) / took, 4
+            ),
             "images": images,
         }
     drop(pipeline)
 
 
 def busy(events: Any) -> float:
-    """Seconds in which at least one kernel ran."""
+    """Seconds in which at least one kernel or copy ran."""
     spans = sorted(
-        (event.time_range.start, event.time_range.end) for event in events if "CUDA" in str(event.device_type)
+        (event.time_range.start, event.time_range.end)
+        for event in events
+        if "CUDA" in str(event.device_type) and not event.is_user_annotation
     )
     total, until = 0.0, -math.inf
     for start, end in spans:
