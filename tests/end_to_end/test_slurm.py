@@ -124,7 +124,8 @@ def ended(job: str, environment: dict[str, str], place: Path) -> str:
 
 
 def test_a_job_told_to_stop_and_sent_again_leaves_the_folder_of_one_process(slurm, tmp_path):
-    (tmp_path / "prompts.txt").write_text("a fox\na blue house\na boat\ntwo cats\n")
+    # enough that the job is not over before the signal is there
+    (tmp_path / "prompts.txt").write_text("".join(f"{number} cats\n" for number in range(24)))
     study = tmp_path / "study.toml"
     study.write_text(STUDY)
     whole = StudyFolder(tmp_path / "whole")
