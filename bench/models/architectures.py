@@ -81,14 +81,16 @@ def meta_parts(model: Model) -> dict[str, Any]:
     if model.name in ARCHITECTURES:
         with torch.device("meta"):
             return _built(ARCHITECTURES[model.name])
-    folder = own_folder(model.repository)  # a tiny one may be made here, and needs storage
+    folder = own_folder(model.repository)  # a tiny one may be made here, and the UNet's: both need storage
     if folder is None or model.pipeline not in ("StableDiffusionXLPipeline", "StableDiffusionPipeline"):
         raise InputError(
             f"model '{model.name}': its architecture is not written in the suite; random weights and "
             f"counted work are to be had for: {', '.join(ARCHITECTURES)}"
         )
+    swapped = model.unet and not model.unet.file and own_folder(model.unet.repository)
+    unet = swapped / model.unet.subfolder if swapped and model.unet else folder / "unet"
     with torch.device("meta"):
-        return _from_configs(model, folder)
+        return _from_configs(folder, unet)
 
 
 def _built(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -103,19 +105,14 @@ def _built(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _from_configs(model: Model, folder: Path) -> dict[str, Any]:
+def _from_configs(folder: Path, unet: Path) -> dict[str, Any]:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    from bench.models.weights import own_folder
-
-    swapped = model.unet and not model.unet.file and own_folder(model.unet.repository)
-    unet: Any = UNet2DConditionModel.load_config(
-        swapped / model.unet.subfolder if swapped and model.unet else folder / "unet"
-    )
+    denoiser: Any = UNet2DConditionModel.load_config(unet)
     vae: Any = AutoencoderKL.load_config(folder / "vae")
     parts: dict[str, Any] = {
-        "unet": UNet2DConditionModel.from_config(unet),
+        "unet": UNet2DConditionModel.from_config(denoiser),
         "vae": AutoencoderKL.from_config(vae),
         "text_encoder": CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder")),
     }
