@@ -99,7 +99,9 @@ def compare(
 
 @app.command(rich_help_panel="Look")
 def diff(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="A study folder, or its name under --results.")],
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="A study folder, its name under --results, or its file.")
+    ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The one that must not be worse.")],
     results: Results = HERE,
     every: Annotated[

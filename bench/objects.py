@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.records import Failure, Generation, InputError, Prompt, from_dict, to_json
-from bench.store import Key, StudyFolder, open_folder, sha256
+from bench.store import Key, StudyFolder, name_of, open_folder, sha256
 
 PART_ROWS = 1000
 PART_SECONDS = 5.0
@@ -44,10 +44,11 @@ def folder_at(results: str | Path, name: str) -> StudyFolder | ObjectFolder:
 
 
 def open_anywhere(name: str | Path, results: Path) -> StudyFolder | ObjectFolder:
-    """The folder of a study that has run: a path, a URL, or a name under `results`."""
+    """The folder of a study that has run: a path, a URL, a name under `results`, or its file."""
     if not (is_url(name) or is_url(results)):
         return open_folder(name, results)
-    folder = ObjectFolder(url_of(name)) if is_url(name) else ObjectFolder(f"{url_of(results)}/{name}")
+    where = url_of(name) if is_url(name) else f"{url_of(results)}/{name_of(name)}"
+    folder = ObjectFolder(where)
     if folder.read("study.toml") is None:
         raise InputError(f"{folder.where} holds no study: run `bench generate` first")
     return folder

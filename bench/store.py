@@ -12,8 +12,9 @@ import hashlib
 import json
 import os
 import threading
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -296,8 +297,22 @@ def _end_of_last_line(file: Any) -> int:
     return 0
 
 
+def name_of(study: str | Path) -> str:
+    """The name that a study file gives itself; anything else as it is."""
+    file = Path(study)
+    if file.suffix != ".toml" or not file.is_file():
+        return str(study)
+    with suppress(tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return str(tomllib.loads(file.read_text(encoding="utf-8")).get("name", file.stem))
+    return file.stem
+
+
 def open_folder(name: str | Path, results: Path) -> StudyFolder:
-    """The folder of a study that has run: a path, or a name under `results`. Raises InputError if none."""
+    """The folder of a study that has run: a path, a name under `results`, or the file it was run from.
+
+    Raises InputError if there is none.
+    """
+    name = name_of(name)
     for path in (Path(name), results / name):
         if (path / "study.toml").exists():
             return StudyFolder(path)

@@ -18,7 +18,7 @@ StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")
 ]
 StudyFolderName = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A study folder, or its name under --results.")
+    str, typer.Argument(metavar="STUDY", help="A study folder, its name under --results, or its file.")
 ]
 Results = Annotated[
     Path, typer.Option(envvar="BENCH_RESULTS", help="Folder that holds the study folders.", show_default=True)

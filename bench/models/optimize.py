@@ -50,11 +50,8 @@ def optimized(loaded: Pipeline, level: str) -> Pipeline:
         _fuse(vae)
         if loaded.family.upcast and vae.dtype == torch.float16 and vae.config.get("force_upcast"):
             make_half_safe(vae)
-        if loaded.device.startswith("cuda") and hasattr(vae, "decoder"):
-            if level == "max":
-                _compile(vae.decoder)
-            else:
-                compile_regions(vae.decoder)
+        if loaded.device.startswith("cuda"):
+            compile_decoder(vae, whole=level == "max")
     if not loaded.model.recipes:
         optimize_denoiser(loaded)
     return loaded
@@ -79,6 +76,16 @@ def compile_denoiser(denoiser: Any, whole: bool) -> None:
         _compile(denoiser, mode="reduce-overhead")
     elif not compile_regions(denoiser):
         _compile(denoiser)
+
+
+def compile_decoder(vae: Any, whole: bool) -> None:
+    """A decoder without blocks that are known is left as it is at `exact`."""
+    if not hasattr(vae, "decoder"):
+        return
+    if whole:
+        _compile(vae.decoder)
+    else:
+        compile_regions(vae.decoder)
 
 
 def compile_regions(part: Any) -> bool:

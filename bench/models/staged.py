@@ -7,15 +7,13 @@ its own CPU generator, so that it is the same on every device and beside any nei
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bench.models.decoding import Decoder, Latents
 from bench.models.entries import Model, Recipe
 from bench.models.families import FAMILIES, guided
 from bench.records import Contender, InputError
@@ -31,14 +29,6 @@ class Embedding:
     """The caption was longer than an encoder takes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latents:
-    tensor: Any
-    """(n, …) on the device; pixels in [-1, 1] for models without a decoder."""
-    size: int
-    """Side of the picture it will be, pixels."""
-
-
 class Pipeline:
     """A loaded model, as `bench.models.pipelines.load` makes it. Not safe to share between threads: schedulers
     hold state."""
@@ -51,17 +41,11 @@ class Pipeline:
         self.pipe: Any = pipe
         self.device = device
         self.stages = tuple(stages)
-        self.upcasts = 0
-        """Decodings that had to be done again in float32 (`--optimize exact` with float16)."""
+        self.decoder = Decoder(pipe, self.family, device, self.stages)
         self.level = "none"
         """Of `--optimize`; set by `bench.models.optimize`."""
         self._edit: Any = None
         self._negative: Embedding | None = None
-        self._decoding: Any = None
-        """The CUDA stream that decodes; None until then."""
-        self._full: Any = None
-        """The decoder in float32, once float16 has overflowed."""
-        self._lock = threading.Lock()
         self._load_recipe: Callable[[Pipeline, Recipe], None] | None = load_recipe
         self._recipe: int | None = None
 
@@ -165,7 +149,7 @@ class Pipeline:
                 call |= self._start(generators, contender)
                 out = self.family.run(self.pipe, call)
             else:
-                self._join()  # encoding changes the dtype of what decodes
+                self.decoder.join()  # encoding changes the dtype of what decodes
                 call |= self._reference(references, strength, contender)
                 out = self._editor()(**call).images
             for number, stage in enumerate(self.stages):
@@ -272,80 +256,8 @@ class Pipeline:
         return self.decode_later(latents)()
 
     def decode_later(self, latents: Latents) -> Callable[[], np.ndarray]:
-        """Starts decoding. What comes back waits for the pixels, uint8 (n, h, w, 3), from any thread: on a GPU
-        the next batch can be launched first, and is computed beside it.
-        """
-        import torch
-
-        last = self.stages[-1] if self.stages else self.pipe
-        vae = self._upcast(last)
-        checked = vae is not None and vae.dtype == torch.float16 and getattr(vae, "half_is_safe", False)
-        with torch.inference_mode(), self._beside(latents.tensor):
-            pixels = self._decoded(last, latents)
-            finite = _fetched(torch.isfinite(pixels).all()) if checked else None
-            picture = _fetched(_bytes(pixels))
-
-        def wait() -> np.ndarray:
-            if finite is None or finite():
-                return picture()
-            return self._decoded_again(latents)
-
-        return wait
-
-    def _decoded(self, pipe: Any, latents: Latents) -> Any:
-        if self.stages and getattr(pipe, "vae", None) is not None:
-            return FAMILIES["StableDiffusionPipeline"].decode(pipe, latents.tensor, latents.size)
-        return self.family.decode(pipe, latents.tensor, latents.size)
-
-    def _upcast(self, pipe: Any) -> Any:
-        """The decoder that is used, in float32 where diffusers has it so: it overflows in float16."""
-        import torch
-
-        if self.stages:
-            vae, wanted = getattr(pipe, "vae", None), True
-        else:
-            vae, wanted = self.family.vae and getattr(pipe, self.family.vae), self.family.upcast
-        if not vae:
-            return None
-        half = vae.dtype == torch.float16 and vae.config.get("force_upcast")
-        if wanted and half and not getattr(vae, "half_is_safe", False):
-            vae.to(torch.float32)
-        return vae
-
-    def _decoded_again(self, latents: Latents) -> np.ndarray:
-        """What overflowed, in float32: on a copy, for other threads use the decoder meanwhile."""
-        import torch
-
-        with self._lock, torch.inference_mode():
-            self.upcasts += 1
-            if self._full is None:
-                self._full = copy.copy(self.pipe)
-                self._full.vae = copy.deepcopy(self.pipe.vae).float()
-            return _fetched(_bytes(self.family.decode(self._full, latents.tensor, latents.size)))()
-
-    @contextlib.contextmanager
-    def _beside(self, tensor: Any) -> Iterator[None]:
-        """On a GPU, in a stream of its own: while the host waits for a step of the next batch, as schedulers
-        make it, the GPU has this to do.
-        """
-        import torch
-
-        if not self.device.startswith("cuda"):
-            yield
-            return
-        if self._decoding is None:
-            self._decoding = torch.cuda.Stream(self.device)
-        self._decoding.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(self._decoding):
-            yield
-        tensor.record_stream(self._decoding)
-
-    def _join(self) -> None:
-        """What is launched from here on runs after all decoding."""
-        if self._decoding is not None:
-            import torch
-
-            torch.cuda.current_stream(self.device).wait_stream(self._decoding)
+        """Starts decoding: see `bench.models.decoding.Decoder.start`."""
+        return self.decoder.start(latents)
 
     # The rest
 
@@ -384,7 +296,8 @@ class Pipeline:
 
     def close(self) -> None:
         """Drops the weights, on the device too."""
-        self.pipe = self._edit = self._negative = self._full = self._decoding = None
+        self.decoder.close()
+        self.pipe = self._edit = self._negative = None
         self.stages = ()
         if self.device.startswith("cuda"):
             import gc
@@ -418,32 +331,6 @@ class _Counter:
     def _new(self, pipe: Any, step: int, timestep: int, tensors: dict[str, Any]) -> dict[str, Any]:
         self._old(step, timestep, None)
         return {}
-
-
-def _bytes(pixels: Any) -> Any:
-    """(n, 3, h, w) in [-1, 1] → uint8 (n, h, w, 3)."""
-    import torch
-
-    pixels = (pixels.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).contiguous()
-
-
-def _fetched(tensor: Any) -> Callable[[], np.ndarray]:
-    """Starts the copy to the host; what comes back waits for it, from any thread."""
-    import torch
-
-    if tensor.device.type != "cuda":
-        return tensor.numpy
-    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    host.copy_(tensor, non_blocking=True)
-    copied = torch.cuda.Event()
-    copied.record(torch.cuda.current_stream(tensor.device))  # of its GPU, whichever is this thread's own
-
-    def wait() -> np.ndarray:
-        copied.synchronize()
-        return host.numpy()
-
-    return wait
 
 
 def quiet(pipe: Any) -> Any:

@@ -98,7 +98,7 @@ def test_the_picture_of_a_gpu_is_that_of_a_cpu_and_our_lines_never_wait(name, gp
 @pytest.mark.parametrize("level", ["none", "exact"])
 def test_nothing_waits_while_a_picture_is_decoded(level, dtype, gpu, shared_cache, monkeypatch):
     """In float16 not even to see whether the decoder overflowed."""
-    monkeypatch.setattr("bench.models.optimize.compile_denoiser", lambda denoiser, whole: None)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **_: None)
     model = MAKERS["sdxl-turbo"](None)
     pipeline = load(model, device="cuda", dtype=dtype, optimize=level)
     who = of(pipeline, "sdxl-turbo")
@@ -107,9 +107,9 @@ def test_nothing_waits_while_a_picture_is_decoded(level, dtype, gpu, shared_cach
     gpu.waits.clear()
     later = pipeline.decode_later(latents)
     assert gpu.waits == []
-    assert latents.tensor.kept_for is pipeline._decoding  # or its memory is given away while it is read
+    assert latents.tensor.kept_for is pipeline.decoder.stream  # or its memory is given away while it is read
     assert later().std() > 5
-    assert pipeline.upcasts == 0
+    assert pipeline.decoder.upcasts == 0
 
 
 @pytest.mark.parametrize("name", ["sdxl-turbo", "sd-turbo", "openmuse", "flux.1-schnell", "sana-sprint"])
@@ -127,15 +127,15 @@ def test_a_picture_from_a_picture_is_the_same_on_a_gpu(name, gpu, tmp_path, shar
 @pytest.mark.parametrize("level", ["none", "exact"])
 def test_encoding_and_decoding_in_turn_do_not_disturb_each_other(level, gpu, shared_cache, monkeypatch):
     """In float16 diffusers' edit moves the decoder to float32 and back, while the picture before is being decoded."""
-    monkeypatch.setattr("bench.models.optimize.compile_denoiser", lambda denoiser, whole: None)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **_: None)
     reference = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     pipeline = load(MAKERS["sdxl-turbo"](None), device="cuda", dtype="float16", optimize=level)
     who = of(pipeline, "sdxl-turbo", 2)
     alone = edited(pipeline, who, reference)()
-    decoded = pipeline._decoding.now
+    decoded = pipeline.decoder.stream.now
     latents = pipeline.denoise(pipeline.encode(TEXTS, who), [1, 2], who, references=reference, strength=0.5)
     # the weights that decoding still reads are freed in this order only
-    assert latents.tensor.made[0].waited[pipeline._decoding] == decoded
+    assert latents.tensor.made[0].waited[pipeline.decoder.stream] == decoded
     waiting = [edited(pipeline, who, reference) for _ in range(3)]
     assert all(later().tobytes() == alone.tobytes() for later in waiting)
 

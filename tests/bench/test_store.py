@@ -117,6 +117,17 @@ def test_an_unknown_folder_names_those_that_are_there(tmp_path):
         open_folder("unknown", tmp_path)
 
 
+def test_a_folder_is_found_by_the_file_it_was_run_from(tmp_path):
+    made = StudyFolder(tmp_path / "results" / "night")
+    made.freeze("name = 'night'", [])
+    file = tmp_path / "my-study.toml"
+    file.write_text("name = 'night'\n")
+    assert open_folder(file, tmp_path / "results").path == made.path
+    file.write_text("name = 'day'\n")
+    with pytest.raises(InputError, match="no study folder 'day'"):
+        open_folder(file, tmp_path / "results")
+
+
 def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(folder):
     keep = folder.image("c", "p", 0)
     for path in (

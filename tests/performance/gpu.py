@@ -198,8 +198,8 @@ def measure(bench: Bench, case: Case) -> Iterator[Row]:
                 if case.profiled and level == "max":
                     profile(bench, pipeline, case, who, batch)
             start = time.perf_counter()
-        if pipeline.upcasts:
-            bench.notes[f"decoded again in float32, {case.contender} {level}"] = pipeline.upcasts
+        if pipeline.decoder.upcasts:
+            bench.notes[f"decoded again in float32, {case.contender} {level}"] = pipeline.decoder.upcasts
         drop(pipeline)
 
 

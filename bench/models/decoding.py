@@ -1,0 +1,144 @@
+"""Latents to pixels: beside the next batch on a GPU, in float32 only where that is needed, and copied to the host
+without being waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.models.families import FAMILIES, Family
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latents:
+    tensor: Any
+    """(n, …) on the device; pixels in [-1, 1] for models without a decoder."""
+    size: int
+    """Side of the picture it will be, pixels."""
+
+
+class Decoder:
+    """The decoding part of a loaded pipeline; of a cascade, its last stage's."""
+
+    def __init__(self, pipe: Any, family: Family, device: str, stages: Sequence[Any]) -> None:
+        self.pipe: Any = stages[-1] if stages else pipe
+        self.family = family
+        self.device = device
+        self.last_of_cascade = bool(stages)
+        self.upcasts = 0
+        """Batches that had to be decoded again in float32 (`--optimize exact` with float16)."""
+        self.stream: Any = None
+        """The CUDA stream that decodes; None until then."""
+        self._full: Any = None
+        """The decoder in float32, once float16 has overflowed."""
+        self._lock = threading.Lock()
+
+    def start(self, latents: Latents) -> Callable[[], np.ndarray]:
+        """Starts decoding. What comes back waits for the pixels, uint8 (n, h, w, 3), from any thread: on a GPU
+        the next batch can be launched first, and is computed beside it.
+        """
+        import torch
+
+        vae = self._upcast()
+        checked = vae is not None and vae.dtype == torch.float16 and getattr(vae, "half_is_safe", False)
+        with torch.inference_mode(), self._beside(latents.tensor):
+            pixels = self._decoded(self.pipe, latents)
+            finite = _fetched(torch.isfinite(pixels).all()) if checked else None
+            picture = _fetched(_bytes(pixels))
+
+        def wait() -> np.ndarray:
+            if finite is None or finite():
+                return picture()
+            return self._again(latents)
+
+        return wait
+
+    def join(self) -> None:
+        """What is launched from here on runs after all decoding."""
+        if self.stream is not None:
+            import torch
+
+            torch.cuda.current_stream(self.device).wait_stream(self.stream)
+
+    def close(self) -> None:
+        self.pipe = self._full = self.stream = None
+
+    def _decoded(self, pipe: Any, latents: Latents) -> Any:
+        if self.last_of_cascade and getattr(pipe, "vae", None) is not None:
+            return FAMILIES["StableDiffusionPipeline"].decode(pipe, latents.tensor, latents.size)
+        return self.family.decode(pipe, latents.tensor, latents.size)
+
+    def _upcast(self) -> Any:
+        """The network that decodes, in float32 where diffusers has it so: it overflows in float16."""
+        import torch
+
+        if self.last_of_cascade:
+            vae, wanted = getattr(self.pipe, "vae", None), True
+        else:
+            vae, wanted = self.family.vae and getattr(self.pipe, self.family.vae), self.family.upcast
+        if not vae:
+            return None
+        half = vae.dtype == torch.float16 and vae.config.get("force_upcast")
+        if wanted and half and not getattr(vae, "half_is_safe", False):
+            vae.to(torch.float32)
+        return vae
+
+    def _again(self, latents: Latents) -> np.ndarray:
+        """What overflowed, in float32: on a copy, for other threads use the decoder meanwhile."""
+        import torch
+
+        with self._lock, torch.inference_mode():
+            self.upcasts += 1
+            if self._full is None:
+                self._full = copy.copy(self.pipe)
+                self._full.vae = copy.deepcopy(self.pipe.vae).float()
+            return _fetched(_bytes(self._decoded(self._full, latents)))()
+
+    @contextlib.contextmanager
+    def _beside(self, tensor: Any) -> Iterator[None]:
+        """On a GPU, in a stream of its own: while the host waits for a step of the next batch, as schedulers
+        make it, the GPU has this to do.
+        """
+        import torch
+
+        if not self.device.startswith("cuda"):
+            yield
+            return
+        if self.stream is None:
+            self.stream = torch.cuda.Stream(self.device)
+        self.stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self.stream):
+            yield
+        tensor.record_stream(self.stream)
+
+
+def _bytes(pixels: Any) -> Any:
+    """(n, 3, h, w) in [-1, 1] → uint8 (n, h, w, 3)."""
+    import torch
+
+    pixels = (pixels.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous()
+
+
+def _fetched(tensor: Any) -> Callable[[], np.ndarray]:
+    """Starts the copy to the host; what comes back waits for it, from any thread."""
+    import torch
+
+    if tensor.device.type != "cuda":
+        return tensor.numpy
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    host.copy_(tensor, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record(torch.cuda.current_stream(tensor.device))  # of its GPU, whichever is this thread's own
+
+    def wait() -> np.ndarray:
+        copied.synchronize()
+        return host.numpy()
+
+    return wait
