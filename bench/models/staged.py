@@ -61,8 +61,8 @@ class Pipeline:
         with torch.inference_mode():
             rows: list[dict[str, Any]] = self._rows(list(texts))
         return [
-            Embedding(tensors=row, truncated=self.is_truncated(text))
-            for row, text in zip(rows, texts, strict=True)
+            Embedding(tensors=row, truncated=cut)
+            for row, cut in zip(rows, self.truncated(texts), strict=True)
         ]
 
     def _rows(self, texts: list[str]) -> list[dict[str, Any]]:
@@ -73,13 +73,13 @@ class Pipeline:
                 batch[f"stage{number}"] = embeds
         return [{name: rows[i] for name, rows in batch.items()} for i in range(len(texts))]
 
-    def is_truncated(self, text: str) -> bool:
-        """True if any of the model's tokenizers would cut the text."""
+    def truncated(self, texts: Sequence[str]) -> list[bool]:
+        """True for a text that any of the model's tokenizers would cut."""
+        found = [False] * len(texts)
         for name, bound in self._bounds():
-            tokenizer = getattr(self.pipe, name)
-            if len(tokenizer(text, truncation=False, verbose=False).input_ids) > bound:
-                return True
-        return False
+            tokens = getattr(self.pipe, name)(list(texts), truncation=False, verbose=False).input_ids
+            found = [cut or len(row) > bound for cut, row in zip(found, tokens, strict=True)]
+        return found
 
     def _bounds(self) -> list[tuple[str, int]]:
         """(tokenizer, tokens it keeps); the T5 and language-model encoders take the call's bound."""

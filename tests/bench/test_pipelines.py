@@ -289,8 +289,7 @@ def test_a_caption_of_exactly_77_tokens_is_not_cut(loaded):
     pipeline = loaded("sdxl")
     words = ["a"] * 75  # and the start and end of text
     assert len(pipeline.pipe.tokenizer(" ".join(words)).input_ids) == 77
-    assert not pipeline.is_truncated(" ".join(words))
-    assert pipeline.is_truncated(" ".join([*words, "a"]))
+    assert pipeline.truncated([" ".join(words), " ".join([*words, "a"])]) == [False, True]
 
 
 def test_the_lora_is_fused_and_moves_the_picture(loaded, shared_cache):
