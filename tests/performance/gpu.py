@@ -17,6 +17,7 @@ import math
 import platform
 import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,7 +38,7 @@ from bench.models.staged import Pipeline
 from bench.models.table import MODELS, contender
 from bench.plan import Options
 from bench.records import Contender
-from bench.store import StudyFolder
+from bench.store import StudyFolder, sha256
 from bench.study import read
 
 PROMPT = "a photograph of an astronaut riding a horse on a beach at sunset"
@@ -480,6 +481,56 @@ def training(bench: Bench) -> None:
     }
 
 
+def command(bench: Bench) -> None:
+    """`bench generate` as its users call it, on tiny pipelines: the same bytes by a process for each GPU, and killed
+    and resumed, as by one process; and the shape that `--batch-size auto` found."""
+    with tempfile.TemporaryDirectory() as place:
+        study = Path(place, "study.toml")
+        names = '["tiny-turbo@1", "tiny-sdxl@4", "tiny-lcm@4"]'
+        study.write_text(STUDY.replace('["{contender}"]', names).format(repeats=2, prompts=24))
+
+        def start(name: str, *more: str) -> subprocess.Popen[bytes]:
+            call = [
+                sys.executable,
+                "-m",
+                "bench",
+                "generate",
+                str(study),
+                "--results",
+                f"{place}/{name}",
+                *more,
+            ]
+            return subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def made(name: str) -> dict[str, str]:
+            images = Path(place, name, "sweep", "images")
+            return {
+                str(path.relative_to(images)): sha256(path.read_bytes()) for path in images.rglob("*.webp")
+            }
+
+        device, fixed = ("--device", bench.device), ("--batch-size", "4")
+        every = ("--processes", "1") if bench.device == "cpu" else ("--gpus", "all")
+        codes = [start("one", *device, *fixed).wait(), start("all", *every, *fixed).wait()]
+        killed = start("killed", *device, *fixed)
+        while killed.poll() is None and not made("killed"):
+            time.sleep(0.02)
+        killed.kill()
+        killed.wait()
+        before = len(made("killed"))
+        codes += [
+            start("killed", *device, *fixed).wait(),
+            start("auto", *device, "--batch-size", "auto").wait(),
+        ]
+        one, plan = made("one"), json.loads(Path(place, "auto", "sweep", "plan.json").read_text())
+        bench.notes["bench generate"] = {
+            "exit codes": codes,
+            "images": len(one),
+            "the same bytes by a process for each GPU": made("all") == one,
+            f"the same bytes killed after {before} and resumed": made("killed") == one,
+            "batch size auto": {model: frozen["shape"] for model, frozen in plan.items()},
+        }
+
+
 def jobs(cases: dict[str, Case]) -> dict[str, tuple[float, Callable[[Bench], None]]]:
     """Name → seconds it is thought to take at least, what it does; in order of importance."""
 
@@ -497,6 +548,7 @@ def jobs(cases: dict[str, Case]) -> dict[str, tuple[float, Callable[[Bench], Non
         "parts": (5, parts),
         "again": (60, lambda bench: again(bench, cases["turbo"])),
         **{name: (15, rows(name)) for name in ("turbo-one", "lcm", "half")},
+        "command": (60, command),
         "training": (120, training),
     }
 
