@@ -85,7 +85,7 @@ def measure(
                     progress(f"{contender.name}, batch {batch}")
                     calls = calls_of(study, folder, contender, batch)
                     rows += time_contender(pipeline, contender, calls, batch, device, protocol)
-                    if (peak := _peak_memory(device)) is not None:
+                    if (peak := pipeline.memory_peak()) is not None:
                         memory[f"{contender.name} batch {batch}"] = peak
         finally:
             pipeline.close()
@@ -96,7 +96,7 @@ def measure(
         "dtype": dtypes,
         "optimize": options.optimize,
         "weights": {name: _weights(model, weights) for name, model in study.models.items()},
-        "threads": _threads(device),
+        "threads": threads(device),
     }
     document = {
         "protocol": {**about, "matrix_tflops": matrix_rate(device)},
@@ -229,21 +229,11 @@ def device_name(device: str) -> str:
     return f"CPU {platform.machine()}"
 
 
-def _threads(device: str) -> int | None:
+def threads(device: str) -> int | None:
+    """Of torch on a CPU; None on a GPU."""
     import torch
 
     return None if device.startswith("cuda") else torch.get_num_threads()
-
-
-def _peak_memory(device: str) -> int | None:
-    """Bytes allocated on the GPU at most since the last call; None on a CPU."""
-    if not device.startswith("cuda"):
-        return None
-    import torch
-
-    peak = torch.cuda.max_memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    return peak
 
 
 def _batch(plan: dict[str, Any], model: str, options: Options) -> int:

@@ -45,7 +45,7 @@ BACKLOG = 3
 
 
 class Pipeline(Protocol):
-    """What generation needs of `bench.models.staged.Pipeline`."""
+    """What generation and its timing need of `bench.models.staged.Pipeline`."""
 
     def encode(self, texts: Sequence[str], contender: Contender) -> list[Any]: ...
     def denoise(
@@ -58,6 +58,7 @@ class Pipeline(Protocol):
         strength: float | None = None,
     ) -> Any: ...
     def decode_later(self, latents: Any) -> Callable[[], Any]: ...
+    def memory_peak(self) -> int | None: ...
     def close(self) -> None: ...
 
 

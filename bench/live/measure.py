@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from bench.latency import device_name
+from bench.latency import device_name, threads
 from bench.live.app import create_app
 from bench.live.studio import Studio, open_studio
 from bench.models.table import Model
@@ -80,7 +80,7 @@ def measure(
         "weights": {
             n: "random" if weights == "random" else models[n.partition("@")[0]].weights for n in names
         },
-        "threads": _threads(device),
+        "threads": threads(device),
         "pace_seconds": pace,
         "texts": settings_hash(list(texts)),
         "prompts": len(texts),
@@ -200,9 +200,3 @@ def _at(values: Sequence[float], share: float) -> float:
 
 def _dtype(model: Model, device: str) -> str:
     return model.dtype if device.startswith("cuda") else "float32"
-
-
-def _threads(device: str) -> int | None:
-    import torch
-
-    return None if device.startswith("cuda") else torch.get_num_threads()

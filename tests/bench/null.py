@@ -47,6 +47,9 @@ class NullPipeline:
                 on_step(step)
         return list(zip(embeddings, seeds, strict=True))
 
+    def memory_peak(self):
+        return None
+
     def decode_later(self, latents):
         pixels = self.decode(latents)
         return lambda: pixels
