@@ -56,15 +56,15 @@ def generate(
     engine: Engine | None = None,
     device: str | None = None,
     threads: int | None = None,
-    progress: Callable[[str, int, int], None] = lambda contender, done, total: None,
+    progress: Callable[[str, int, int, float | None], None] = lambda contender, done, total, seconds: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Make every image of the study that is not there yet. The caller holds the folder's lock.
 
     engine: this process if None. device: of its workers; None: as options and this machine say. threads:
-    torch's in a worker on a CPU; None: as they are. `progress(contender, images done of it, images of it)`;
-    `stop()` is asked between batches. Raises InputError for what the user can mend; a prompt that fails is a
-    row in failures.jsonl.
+    torch's in a worker on a CPU; None: as they are. `progress(contender, images done of it, images of it, seconds
+    of the one just made)`; `stop()` is asked between batches. Raises InputError for what the user can mend; a
+    prompt that fails is a row in failures.jsonl.
     """
     began = time.perf_counter()
     device = device or resolve_device(study, options.device)
@@ -77,7 +77,7 @@ def generate(
 
     handout = _handout(study, folder, options, device, done)
     for name, total in done.totals.items():
-        progress(name, done.counts[name], total)
+        progress(name, done.counts[name], total, None)
     start = partial(_start, study, _anywhere(folder), options, device, threads, load)
     try:
         for task, value in (engine or Here()).run(start, handout, halted):
@@ -88,8 +88,10 @@ def generate(
             else:
                 _record(folder, value, summary)
                 for row in value:
-                    done.mark((row.contender, row.prompt_id, row.replicate), isinstance(row, Generation))
-                    progress(row.contender, done.counts[row.contender], done.totals[row.contender])
+                    made = isinstance(row, Generation)
+                    done.mark((row.contender, row.prompt_id, row.replicate), made)
+                    seconds = row.seconds if made else None
+                    progress(row.contender, done.counts[row.contender], done.totals[row.contender], seconds)
     except ShapeError as error:
         if not any(done.counts[c.name] for c in study.contenders if c.model == error.model):
             forget(folder, error.model)

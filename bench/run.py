@@ -24,8 +24,8 @@ from bench.study import Study
 class Told:
     """Where the stages say how far they are; the command line draws it, tests ignore it."""
 
-    images: Callable[[str, int, int], None] = lambda contender, done, total: None
-    """contender, images done of it, images of it"""
+    images: Callable[..., None] = lambda contender, done, total, seconds=None: None
+    """contender, images done of it, images of it; and, where one was just made, the seconds it took"""
     step: Callable[[str], None] = lambda label: None
     """What is being done now."""
 

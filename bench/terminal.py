@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from bench.pace import Pace
     from bench.run import Told
 
 StudyName = Annotated[
@@ -27,6 +29,8 @@ Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 HERE = Path("results")
 LOG_SECONDS = 60.0
 """Between two lines about one bar where the output is no terminal."""
+ALL = "all"
+"""The last bar."""
 
 
 def print_rows(rows: Sequence[dict[str, Any]], as_json: bool, below: Sequence[str] = ()) -> None:
@@ -64,7 +68,7 @@ def print_rows(rows: Sequence[dict[str, Any]], as_json: bool, below: Sequence[st
 
 @contextmanager
 def progress() -> Iterator[Told]:
-    """Progress on the terminal: a bar a contender, with rate and time left."""
+    """Progress on the terminal: a bar a contender with its own speed, and one for all with the time left."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -78,14 +82,18 @@ def progress() -> Iterator[Told]:
     )
     from rich.text import Text
 
+    from bench.pace import Pace
     from bench.run import Told
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            """Over the last half minute; nothing until two reports have come."""
-            speed = task.finished_speed or task.speed
-            told = f"{speed:.{max(0, 2 - len(str(int(speed))) + 1)}f} images/s" if speed else ""
-            return Text(told, style="progress.data.speed")
+            own = task.fields["speed"] or task.finished_speed or task.speed
+            return Text(rate(own), style="progress.data.speed")
+
+    class Left(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            told = task.fields["left"]
+            return super().render(task) if told is None else Text(told, style="progress.remaining")
 
     columns = (
         SpinnerColumn(),
@@ -93,28 +101,53 @@ def progress() -> Iterator[Told]:
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),
-        TimeRemainingColumn(),
+        Left(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bars: dict[str, Any] = {}
         told: dict[str, float] = {}
+        pace = Pace()
 
-        def log(contender: str, done: int, total: int) -> None:
+        def draw(name: str, done: int, total: int, speed: float | None, left: str | None) -> None:
+            """speed, left: None where the clock on the wall tells them."""
+            if name not in bars:  # what was there before is no part of the rate
+                bars[name] = progress.add_task(name, total=total, completed=done, speed=speed, left=left)
+            progress.update(bars[name], completed=done, total=total, speed=speed, left=left)
+
+        def log(name: str) -> None:
             """A bar cannot move in a file: a line a minute does."""
             now = time.monotonic()
-            if now - told.setdefault(contender, now) > LOG_SECONDS:
-                told[contender] = now
-                progress.console.print(f"{contender}  {done:,} of {total:,}", highlight=False)
+            if progress.console.is_terminal or now - told.setdefault(name, now) <= LOG_SECONDS:
+                return
+            told[name] = now
+            task = progress.tasks[bars[name]]
+            counts = f"{task.completed:,.0f} of {task.total:,.0f}"
+            parts = (name, counts, rate(task.fields["speed"]), task.fields["left"] or "")
+            progress.console.print("  ".join(filter(None, parts)), highlight=False)
 
-        def images(contender: str, done: int, total: int) -> None:
-            if contender in bars:
-                progress.update(bars[contender], completed=done)
-            else:  # what was there before is no part of the rate
-                bars[contender] = progress.add_task(contender, total=total, completed=done)
-            if not progress.console.is_terminal:
-                log(contender, done, total)
+        def images(contender: str, done: int, total: int, seconds: float | None = None) -> None:
+            pace.tell(contender, done, total, seconds)
+            speed, several = pace.speed(contender), len(pace.totals) > 1
+            draw(contender, done, total, speed, None if speed is None else "" if several else remaining(pace))
+            log(contender)
+            if seconds is not None and several and pace.due():
+                draw(ALL, pace.done.total(), pace.totals.total(), pace.rate(), remaining(pace))
+                log(ALL)
 
         def step(label: str) -> None:
             progress.console.print(label)
 
         yield Told(images=images, step=step)
+
+
+def rate(speed: float | None) -> str:
+    return f"{speed:.{max(0, 2 - len(str(int(speed))) + 1)}f} images/s" if speed else ""
+
+
+def remaining(pace: Pace) -> str:
+    """`1:02:03`; `> 1:02:03` while some contender has not been seen at work."""
+    found = pace.seconds_left()
+    if found is None:
+        return ""
+    seconds, whole = found
+    return f"{'' if whole else '> '}{timedelta(seconds=round(seconds))}"
