@@ -40,6 +40,7 @@ from bench.plan import Options
 from bench.records import Contender
 from bench.store import StudyFolder, sha256
 from bench.study import read
+from tests.performance.gpu_parts import parts, timed
 
 PROMPT = "a photograph of an astronaut riding a horse on a beach at sunset"
 GOALS = {"sdxl-turbo@1": (2.0, 0.35), "sdxl@50": (2.0, 0.50)}
@@ -219,23 +220,6 @@ def drop(pipeline: Pipeline) -> None:
     gc.collect()
 
 
-def timed(call: Callable[[], object], device: str, budget: float) -> tuple[float, ...]:
-    """Seconds of each call after the caller's warm-up: two to thirty samples, as the budget allows."""
-    found: list[float] = []
-    while len(found) < 2 or (len(found) < 30 and sum(found) < budget):
-        synchronize(device)
-        start = time.perf_counter()
-        call()
-        synchronize(device)
-        found.append(time.perf_counter() - start)
-    return tuple(found)
-
-
-def synchronize(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-
-
 def stages(bench: Bench, pipeline: Pipeline, who: Contender, batch: int) -> tuple[float, float, float]:
     """Median ms of encoding, of one forward (with its guidance), of decoding, by the protocol of `bench latency`."""
     call = Call(texts=(PROMPT,) * batch, start={"seeds": list(range(batch))})
@@ -391,74 +375,6 @@ def busy(events: Any) -> float:
     return total / 1e6
 
 
-def parts(bench: Bench) -> None:
-    """TFLOP/s of the products, convolutions and attentions of SDXL alone, at eight pictures of 1024² with guidance:
-    what the whole could reach at best; and whether kernels chosen by a stopwatch, which would cost the promise of
-    the same bytes, are faster."""
-    from torch.nn import functional
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    few = bench.device == "cpu"
-    dtype = torch.bfloat16
-
-    def draw(*shape: int) -> torch.Tensor:
-        return torch.randn(
-            *(min(side, 64) if few else side for side in shape), device=bench.device, dtype=dtype
-        )
-
-    def rate(call: Callable[[], object], work: float) -> int:
-        for _ in range(2):
-            call()
-        return round(work / statistics.median(timed(call, bench.device, 0.05)) / 1e12)
-
-    def product(rows: int, inner: int, columns: int) -> int:
-        a, b = draw(rows, inner), draw(columns, inner)
-        return rate(lambda: functional.linear(a, b), 2 * a.shape[0] * b.numel())
-
-    def convolution(batch: int, before: int, after: int, side: int, measured: bool) -> int:
-        a, b = (
-            t.to(memory_format=torch.channels_last)
-            for t in (draw(batch, before, side, side), draw(after, before, 3, 3))
-        )
-        torch.backends.cudnn.benchmark = measured
-        try:
-            return rate(lambda: functional.conv2d(a, b, padding=1), 2 * a.numel() * b.shape[0] * 9)
-        finally:
-            torch.backends.cudnn.benchmark = False
-
-    def attention(
-        batch: int, heads: int, queries: int, keys: int, wide: int, kernel: SDPBackend
-    ) -> int | str:
-        a, b, c = (draw(batch, n, heads, wide).transpose(1, 2) for n in (queries, keys, keys))
-        try:
-            with sdpa_kernel(kernel):
-                return rate(
-                    lambda: functional.scaled_dot_product_attention(a, b, c), 4 * a.numel() * b.shape[2]
-                )
-        except RuntimeError:
-            return "cannot"
-
-    with torch.inference_mode():
-        bench.notes["products, TFLOP/s"] = {
-            str(shape): product(*shape)
-            for shape in ((65536, 640, 5120), (65536, 2560, 640), (16384, 1280, 10240), (16384, 5120, 1280))
-        }
-        bench.notes["convolutions 3 × 3, TFLOP/s as is and chosen by a stopwatch"] = {
-            str(shape): [convolution(*shape, measured) for measured in (False, True)]
-            for shape in (
-                (16, 320, 320, 128), (16, 640, 640, 64), (16, 1280, 1280, 32), (16, 2560, 1280, 32),
-                (8, 512, 512, 256), (8, 256, 256, 512), (8, 128, 128, 1024),
-            )
-        }  # fmt: skip
-        kernels = (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)
-        bench.notes["attention, TFLOP/s by cuDNN, flash and memory-efficient"] = {
-            str(shape): [attention(*shape, kernel) for kernel in kernels]
-            for shape in (
-                (16, 10, 4096, 4096, 64), (16, 20, 1024, 1024, 64), (16, 10, 4096, 77, 64), (4, 1, 16384, 16384, 512)
-            )
-        }  # fmt: skip
-
-
 def training(bench: Bench) -> None:
     """Seconds a step of each stage of the miniature family on this device, and what the whole would take."""
     from bench.miniature import train
@@ -545,7 +461,7 @@ def jobs(cases: dict[str, Case]) -> dict[str, tuple[float, Callable[[Bench], Non
 
     return {
         **{name: (15, rows(name)) for name in ("sdxl", "turbo", "sdxl-exact")},
-        "parts": (5, parts),
+        "parts": (15, lambda bench: bench.notes.update(parts(bench.device))),
         "again": (60, lambda bench: again(bench, cases["turbo"])),
         **{name: (15, rows(name)) for name in ("turbo-one", "lcm", "half")},
         "command": (60, command),
