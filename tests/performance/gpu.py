@@ -17,7 +17,6 @@ import math
 import platform
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,13 +37,13 @@ from bench.models.staged import Pipeline
 from bench.models.table import MODELS, contender
 from bench.plan import Options
 from bench.records import Contender
-from bench.store import StudyFolder, sha256
+from bench.store import StudyFolder
 from bench.study import read
 from tests.performance.gpu_parts import parts, timed
+from tests.performance.gpu_suite import command, training
+from tests.performance.gpu_table import Row, busy, document, goals, key, kind, line, percent, spent, table
 
 PROMPT = "a photograph of an astronaut riding a horse on a beach at sunset"
-GOALS = {"sdxl-turbo@1": (2.0, 0.35), "sdxl@50": (2.0, 0.50)}
-"""Contender → (images a second over the stock call in a loop, share of the card's rate)."""
 STUDY = """name = "sweep"
 contenders = ["{contender}"]
 images_per_prompt = {repeats}
@@ -65,36 +64,6 @@ class Case:
     dtype: str = "bfloat16"
     profiled: bool = False
     """At `max`: its kernels are kept."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    contender: str
-    size: int
-    dtype: str
-    level: str
-    how: str
-    """`call`: one batch after the other, pixels on the host, no file. `sweep`: `bench generate`, files written."""
-    batch: int
-    seconds: tuple[float, ...]
-    """Of each call; of the whole sweep."""
-    images: int
-    """In each of `seconds`."""
-    images_per_second: float
-    encode_ms: float | None = None
-    forward_ms: float | None = None
-    decode_ms: float | None = None
-    tflop: float
-    """A picture."""
-    share: float
-    """Of the measured matrix rate."""
-    over_stock: float | None = None
-    """Images a second over the stock call in a loop, one picture a call."""
-    memory_gib: float | None = None
-    start_seconds: float | None = None
-    """Load, compile and first call."""
-    apart: tuple[float, int] | None = None
-    """Mean and largest difference of the first picture from the one of level `none`, batch 1; in 255ths."""
 
 
 @dataclass
@@ -336,117 +305,6 @@ def profile(bench: Bench, pipeline: Pipeline, case: Case, who: Contender, batch:
         }  # fmt: skip
 
 
-def spent(events: list[tuple[str, float, int]], most: int = 30) -> str:
-    """A table of (kernel, ms, calls), the longest first."""
-    events = sorted(events, key=lambda event: -event[1])
-    whole = sum(ms for _, ms, _ in events)
-    lines = [f"{'ms':>8}  {'share':>6}  {'calls':>5}  kernel", f"{whole:8.2f}  {'100%':>6}  {'':5}  all"]
-    lines += [
-        f"{ms:8.2f}  {percent(ms / whole):>6}  {n:5}  {kernel[:110]}" for kernel, ms, n in events[:most]
-    ]
-    return "\n".join(lines)
-
-
-def kind(kernel: str) -> str:
-    """What a kernel's name says that it does."""
-    for what, pattern in (
-        ("norms and other fused arithmetic", "^triton"),
-        ("attention", "sdpa|flash|fmha|attention"),
-        ("convolutions", "fprop|conv|implicit_gemm"),
-        ("matrix products", "nvjet|gemm|cublas|cutlass|addmm|bmm|::mm"),
-        ("copies", "Memcpy|Memset|copy|Nhwc|Nchw"),
-    ):
-        if re.search(pattern, kernel):
-            return what
-    return "the rest"
-
-
-def busy(events: Any) -> float:
-    """Seconds in which at least one kernel or copy ran."""
-    spans = sorted(
-        (event.time_range.start, event.time_range.end)
-        for event in events
-        if "CUDA" in str(event.device_type) and not event.is_user_annotation
-    )
-    total, until = 0.0, -math.inf
-    for start, end in spans:
-        total += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return total / 1e6
-
-
-def training(bench: Bench) -> None:
-    """Seconds a step of each stage of the miniature family on this device, and what the whole would take."""
-    from bench.miniature import train
-
-    steps, scenes = (200, 2000) if bench.device != "cpu" else (60, 200)
-    train.CAPTIONS, per = 4000, {}
-    with tempfile.TemporaryDirectory() as place:
-        stages = {stage: (steps, batch) for stage, (_, batch) in train.STAGES.items()}
-        train.make_family(Path(place), Path(place, "weights"), stages, scenes, bench.device)
-        for stage in stages:
-            text = Path(place, f"{stage}.jsonl").read_text(encoding="utf-8")
-            rows = [
-                row for row in map(json.loads, text.splitlines()) if row["step"] >= 40
-            ]  # compiled by then
-            per[stage] = (rows[-1]["seconds"] - rows[0]["seconds"]) / (rows[-1]["step"] - rows[0]["step"])
-    whole = sum(per[stage] * steps for stage, (steps, _) in train.STAGES.items())
-    bench.notes["miniature training"] = {
-        "seconds a step": {stage: round(value, 4) for stage, value in per.items()},
-        "minutes of all steps": round(whole / 60, 1),
-    }
-
-
-def command(bench: Bench) -> None:
-    """`bench generate` as its users call it, on tiny pipelines: the same bytes by a process for each GPU, and killed
-    and resumed, as by one process; and the shape that `--batch-size auto` found."""
-    with tempfile.TemporaryDirectory() as place:
-        study = Path(place, "study.toml")
-        names = '["tiny-turbo@1", "tiny-sdxl@4", "tiny-lcm@4"]'
-        study.write_text(STUDY.replace('["{contender}"]', names).format(repeats=2, prompts=24))
-
-        def start(name: str, *more: str) -> subprocess.Popen[bytes]:
-            call = [
-                sys.executable,
-                "-m",
-                "bench",
-                "generate",
-                str(study),
-                "--results",
-                f"{place}/{name}",
-                *more,
-            ]
-            return subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-        def made(name: str) -> dict[str, str]:
-            images = Path(place, name, "sweep", "images")
-            return {
-                str(path.relative_to(images)): sha256(path.read_bytes()) for path in images.rglob("*.webp")
-            }
-
-        device, fixed = ("--device", bench.device), ("--batch-size", "4")
-        every = ("--processes", "1") if bench.device == "cpu" else ("--gpus", "all")
-        codes = [start("one", *device, *fixed).wait(), start("all", *every, *fixed).wait()]
-        killed = start("killed", *device, *fixed)
-        while killed.poll() is None and not made("killed"):
-            time.sleep(0.02)
-        killed.kill()
-        killed.wait()
-        before = len(made("killed"))
-        codes += [
-            start("killed", *device, *fixed).wait(),
-            start("auto", *device, "--batch-size", "auto").wait(),
-        ]
-        one, plan = made("one"), json.loads(Path(place, "auto", "sweep", "plan.json").read_text())
-        bench.notes["bench generate"] = {
-            "exit codes": codes,
-            "images": len(one),
-            "the same bytes by a process for each GPU": made("all") == one,
-            f"the same bytes killed after {before} and resumed": made("killed") == one,
-            "batch size auto": {model: frozen["shape"] for model, frozen in plan.items()},
-        }
-
-
 def jobs(cases: dict[str, Case]) -> dict[str, tuple[float, Callable[[Bench], None]]]:
     """Name → seconds it is thought to take at least, what it does; in order of importance."""
 
@@ -459,70 +317,17 @@ def jobs(cases: dict[str, Case]) -> dict[str, tuple[float, Callable[[Bench], Non
 
         return run
 
+    def noted(name: str, job: Callable[[str], Any]) -> Callable[[Bench], None]:
+        return lambda bench: bench.notes.update({name: job(bench.device)})
+
     return {
         **{name: (15, rows(name)) for name in ("sdxl", "turbo", "sdxl-exact")},
         "parts": (15, lambda bench: bench.notes.update(parts(bench.device))),
         "again": (60, lambda bench: again(bench, cases["turbo"])),
         **{name: (15, rows(name)) for name in ("turbo-one", "lcm", "half")},
-        "command": (60, command),
-        "training": (120, training),
+        "command": (60, noted("bench generate", command)),
+        "training": (120, noted("miniature training", training)),
     }
-
-
-def key(row: Row) -> tuple[Any, ...]:
-    return (row.contender, row.size, row.dtype, row.level, row.how, row.batch)
-
-
-def table(rows: list[Row], full: bool) -> str:
-    head = ["contender", "px", "dtype", "level", "how", "batch", "images/s", "ms/image", "share", "× stock"]
-    head += (
-        ["encode ms", "forward ms", "decode ms", "TFLOP", "GiB", "start s", "mean Δ", "largest Δ", "N"]
-        if full
-        else []
-    )
-    lines = [head, ["---"] * len(head)]
-    for row in rows:
-        cells = [row.contender, row.size, row.dtype, row.level, row.how, row.batch]
-        cells += [f"{row.images_per_second:.2f}", f"{1e3 / row.images_per_second:.1f}", percent(row.share)]
-        cells += [number(row.over_stock, 2)]
-        if full:
-            parts = (row.encode_ms, row.forward_ms, row.decode_ms, row.tflop, row.memory_gib)
-            cells += [*(number(part, 2) for part in parts), number(row.start_seconds, 1)]
-            cells += [*(("–", "–") if row.apart is None else row.apart), len(row.seconds)]
-        lines.append([str(cell) for cell in cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def line(row: Row) -> str:
-    return table([row], full=False).splitlines()[-1]
-
-
-def number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}%"
-
-
-def goals(rows: list[Row]) -> list[str]:
-    """Each goal with what was reached, by the call and by the sweep."""
-    told = []
-    for name, (speed, share) in GOALS.items():
-        for how in ("call", "sweep"):
-            ours = [
-                row
-                for row in rows
-                if (row.contender, row.how, row.dtype) == (name, how, "bfloat16") and row.level != "stock"
-            ]
-            if ours:
-                best = max(ours, key=lambda row: row.images_per_second)
-                told.append(
-                    f"{name} by {how}: {number(best.over_stock, 2)}× the stock call in a loop (goal {speed}×), "
-                    f"{percent(best.share)} of the matrix rate (goal {percent(share)}), at {best.level}, "
-                    f"batch {best.batch}"
-                )
-    return told
 
 
 def save(bench: Bench) -> None:
@@ -533,23 +338,7 @@ def save(bench: Bench) -> None:
         "kernels": bench.kernels, "skipped": bench.skipped,
     }  # fmt: skip
     (bench.out / "gpu.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    (bench.out / "gpu.md").write_text(document(bench), encoding="utf-8")
-
-
-def document(bench: Bench) -> str:
-    about = bench.about
-    lines = [
-        f"# {about['device']}, torch {about['torch']}, random weights",
-        "",
-        table(bench.rows, full=True),
-        "",
-    ]
-    lines += [f"- {told}" for told in goals(bench.rows)]
-    lines += [f"- {name}: {json.dumps(value)}" for name, value in bench.notes.items()]
-    lines += [f"- not measured: {told}" for told in bench.skipped]
-    lines += ["", *(f"{name}: {about[name]}." for name in ("matrix rate", "window", "start", "Δ"))]
-    lines += [f"\n## {name}\n\n```\n{text.rstrip()}\n```" for name, text in bench.kernels.items()]
-    return "\n".join(lines) + "\n"
+    (bench.out / "gpu.md").write_text(document(data, bench.rows), encoding="utf-8")
 
 
 def kept() -> bool:
