@@ -58,11 +58,12 @@ def test_bytes_are_the_same_on_any_number_of_processes(study, whole, tmp_path, c
     seen = []
     summary = generate(
         read(study), folder, Options(device="cpu"), load=load, engine=Processes([None] * count, alone),
-        progress=lambda name, done, total: seen.append((name, done, total)),
+        progress=lambda *told: seen.append(told),
     )  # fmt: skip
     assert summary.made == IMAGES
     assert_whole(folder, whole)
-    assert {(name, total) for name, done, total in seen if done == total} == {(key[0], 40) for key in whole}
+    assert {(name, total) for name, done, total, _ in seen if done == total} == {(key[0], 40) for key in whole}
+    assert sum(seconds is not None for *_, seconds in seen) == IMAGES
 
 
 def test_a_killed_worker_is_replaced_and_nothing_is_lost(study, whole, tmp_path):
