@@ -46,6 +46,8 @@ def test_every_family_compiles_to_the_same_picture(name, whole, eager, tmp_path,
     plain = load(MAKERS[name](tmp_path))
     compiled = load(plain.model, optimize="exact")
     optimize.compile_denoiser(compiled.denoiser, whole)
+    if compiled.family.vae:
+        optimize.compile_decoder(getattr(compiled.pipe, compiled.family.vae), whole)
     who = of(plain, name)
     one, other = (pictures(pipeline, who, TEXTS, [1, 2]).astype(int) for pipeline in (plain, compiled))
     assert np.abs(one - other).max() <= 1
