@@ -62,7 +62,9 @@ def test_bytes_are_the_same_on_any_number_of_processes(study, whole, tmp_path, c
     )  # fmt: skip
     assert summary.made == IMAGES
     assert_whole(folder, whole)
-    assert {(name, total) for name, done, total, _ in seen if done == total} == {(key[0], 40) for key in whole}
+    assert {(name, total) for name, done, total, _ in seen if done == total} == {
+        (key[0], 40) for key in whole
+    }
     assert sum(seconds is not None for *_, seconds in seen) == IMAGES
 
 
