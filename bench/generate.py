@@ -63,8 +63,8 @@ def generate(
 
     engine: this process if None. device: of its workers; None: as options and this machine say. threads:
     torch's in a worker on a CPU; None: as they are. `progress(contender, images done of it, images of it, seconds
-    of the one just made)`; `stop()` is asked between batches. Raises InputError for what the user can mend; a
-    prompt that fails is a row in failures.jsonl.
+    of the one just made; None at the start, and of one that failed)`; `stop()` is asked between batches. Raises
+    InputError for what the user can mend; a prompt that fails is a row in failures.jsonl.
     """
     began = time.perf_counter()
     device = device or resolve_device(study, options.device)

@@ -141,13 +141,13 @@ def time_contender(
 
 def _one(pipeline: Any, contender: Contender, call: Call, device: str) -> dict[str, float]:
     """Seconds of each stage of one call."""
-    start = _now(device)
+    start = now(device)
     embeddings = pipeline.encode(call.texts, contender)
-    encoded = _now(device)
+    encoded = now(device)
     latents = pipeline.denoise(embeddings, contender=contender, **call.start)
-    denoised = _now(device)
+    denoised = now(device)
     pipeline.decode(latents)
-    end = _now(device)
+    end = now(device)
     return {
         "encode": encoded - start,
         "denoise": denoised - encoded,
@@ -159,9 +159,9 @@ def _one(pipeline: Any, contender: Contender, call: Call, device: str) -> dict[s
 def _forwards(pipeline: Any, contender: Contender, call: Call, device: str) -> list[float]:
     """Seconds between the ends of successive steps; the first also holds what comes before the loop."""
     embeddings = pipeline.encode(call.texts, contender)
-    marks = [_now(device)]
+    marks = [now(device)]
     pipeline.denoise(
-        embeddings, contender=contender, on_step=lambda step: marks.append(_now(device)), **call.start
+        embeddings, contender=contender, on_step=lambda step: marks.append(now(device)), **call.start
     )
     gaps = [b - a for a, b in pairwise(marks)]
     return gaps[1:] or gaps
@@ -206,13 +206,14 @@ def matrix_rate(device: str, seconds: float = 1.0) -> float:
     best = float("inf")
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or best == float("inf"):
-        began = _now(device)
+        began = now(device)
         _ = a @ b
-        best = min(best, _now(device) - began)
+        best = min(best, now(device) - began)
     return 2 * side**3 / best / 1e12
 
 
-def _now(device: str) -> float:
+def now(device: str) -> float:
+    """Seconds of a clock that is read when the device has done all it was given."""
     if device.startswith("cuda"):
         import torch
 

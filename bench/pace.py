@@ -7,12 +7,12 @@ an image, and the time left is what all that is left takes at those.
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 RECENT = 64
-"""Images that a contender's speed is the mean of."""
+"""Images that a contender's speed is about the mean of."""
 FIRST = 0.1
 """Seconds: what is told so soon after the first image was made before the clock began, and does not count."""
 
@@ -23,56 +23,52 @@ class Pace:
     done: Counter[str] = field(default_factory=Counter)
     totals: Counter[str] = field(default_factory=Counter)
     """Contender → images."""
-    _seconds: dict[str, deque[float]] = field(default_factory=dict)
-    _began: float | None = None
-    """When the first image was told."""
+    _failed: Counter[str] = field(default_factory=Counter)
+    _told: Counter[str] = field(default_factory=Counter)
+    """Contender → images whose seconds were told."""
+    _mean: dict[str, float] = field(default_factory=dict)
+    """Contender → seconds an image, the latest counting most."""
+    _first: float = 0.0
+    _last: float = 0.0
+    """When the first image was told, and the latest."""
     _made: int = 0
     _work: float = 0.0
-    """Seconds that the images took, all processes together."""
-    _told: float = -1.0
+    """Seconds that the images told since the first took, all processes together."""
 
-    def tell(self, contender: str, done: int, total: int, seconds: float | None = None) -> None:
-        """done, total: images of the contender. seconds: what the one just made took."""
+    def tell(self, contender: str, done: int, total: int, seconds: float | None) -> None:
+        """done, total: images of the contender. seconds: what the one just made took; None when the contender is
+        first told of, and of an image that failed."""
+        if seconds is None and contender in self.totals:
+            self._failed[contender] += 1
         self.done[contender], self.totals[contender] = done, total
         if seconds is None:
             return
-        self._seconds.setdefault(contender, deque(maxlen=RECENT)).append(seconds)
-        if self._began is None:
-            self._began = self.clock()
-        elif self._made or self.clock() - self._began >= FIRST:
+        self._told[contender] += 1
+        mean = self._mean.get(contender, seconds)
+        self._mean[contender] = mean + (seconds - mean) / min(self._told[contender], RECENT)
+        self._last = self.clock()
+        if self._told.total() == 1:
+            self._first = self._last
+        elif self._made or self._last - self._first >= FIRST:
             self._made += 1
             self._work += seconds
 
     def speed(self, contender: str) -> float | None:
         """Images a second of one process that makes nothing else; None until one was made."""
-        found = self._seconds.get(contender)
-        return len(found) / sum(found) if found and sum(found) > 0 else None
+        mean = self._mean.get(contender)
+        return 1 / mean if mean else None
 
     def rate(self) -> float | None:
         """Images a second of all contenders and processes, by the clock on the wall."""
-        elapsed = self._elapsed()
-        return self._made / elapsed if elapsed and self._made else None
+        return self._made / (self._last - self._first) if self._made else None
 
     def seconds_left(self) -> tuple[float, bool] | None:
         """Seconds until all is made, and whether it is known of every contender: else it is longer.
 
         Loading models is not in it.
         """
-        elapsed = self._elapsed()
-        if not elapsed or not self._work:
+        if not self._work:
             return None
-        left = self.totals - self.done
-        speeds = {contender: self.speed(contender) for contender in left}
-        work = sum(left[contender] / speed for contender, speed in speeds.items() if speed)
-        return work * elapsed / self._work, None not in speeds.values()
-
-    def due(self) -> bool:
-        """True a few times a second, and when all is made: more often nobody can read it."""
-        now = self.clock()
-        if now - self._told < 0.2 and self.done != self.totals:
-            return False
-        self._told = now
-        return True
-
-    def _elapsed(self) -> float | None:
-        return None if self._began is None else self.clock() - self._began
+        left = self.totals - self.done - self._failed
+        work = sum(count * self._mean.get(contender, 0.0) for contender, count in left.items())
+        return work * (self._last - self._first) / self._work, left.keys() <= self._mean.keys()

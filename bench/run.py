@@ -24,8 +24,10 @@ from bench.study import Study
 class Told:
     """Where the stages say how far they are; the command line draws it, tests ignore it."""
 
-    images: Callable[..., None] = lambda contender, done, total, seconds=None: None
-    """contender, images done of it, images of it; and, where one was just made, the seconds it took"""
+    made: Callable[[str, int, int, float | None], None] = lambda contender, done, total, seconds: None
+    """contender, images done of it, images of it, seconds that the one just made took; None where none was"""
+    images: Callable[[str, int, int], None] = lambda label, done, total: None
+    """what else goes over images: its label, images done, images of it"""
     step: Callable[[str], None] = lambda label: None
     """What is being done now."""
 
@@ -70,7 +72,7 @@ def generate_stage(
         engine, device, threads = engine_for(where, device)
         summary = generate(
             study, folder, options, load=load, engine=engine, device=device, threads=threads,
-            progress=told.images, stop=stop,
+            progress=told.made, stop=stop,
         )  # fmt: skip
     if not summary.stopped:
         provenance.write(study, folder, device=device, began=began)

@@ -14,7 +14,7 @@ import os
 import threading
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -298,13 +298,16 @@ def _end_of_last_line(file: Any) -> int:
 
 
 def name_of(study: str | Path) -> str:
-    """The name that a study file gives itself; anything else as it is."""
+    """The name that a study file gives itself; anything else as it is. Raises InputError: it gives none."""
     file = Path(study)
     if file.suffix != ".toml" or not file.is_file():
         return str(study)
-    with suppress(tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return str(tomllib.loads(file.read_text(encoding="utf-8")).get("name", file.stem))
-    return file.stem
+    try:
+        return str(tomllib.loads(file.read_text(encoding="utf-8"))["name"])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not TOML: {error}") from None
+    except KeyError:
+        raise InputError(f'{file} gives no name: a study file begins with name = "…"') from None
 
 
 def open_folder(name: str | Path, results: Path) -> StudyFolder:

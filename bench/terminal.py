@@ -29,8 +29,8 @@ Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 HERE = Path("results")
 LOG_SECONDS = 60.0
 """Between two lines about one bar where the output is no terminal."""
-ALL = "all"
-"""The last bar."""
+ALL = "all together"
+"""The last bar; no contender can be called so."""
 
 
 def print_rows(rows: Sequence[dict[str, Any]], as_json: bool, below: Sequence[str] = ()) -> None:
@@ -87,13 +87,14 @@ def progress() -> Iterator[Told]:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            own = task.fields["speed"] or task.finished_speed or task.speed
-            return Text(rate(own), style="progress.data.speed")
+            return Text(
+                rate(task.fields["speed"] or task.finished_speed or task.speed), "progress.data.speed"
+            )
 
     class Left(TimeRemainingColumn):
         def render(self, task: Task) -> Text:
             told = task.fields["left"]
-            return super().render(task) if told is None else Text(told, style="progress.remaining")
+            return super().render(task) if told is None else Text(told, "progress.remaining")
 
     columns = (
         SpinnerColumn(),
@@ -112,32 +113,31 @@ def progress() -> Iterator[Told]:
             """speed, left: None where the clock on the wall tells them."""
             if name not in bars:  # what was there before is no part of the rate
                 bars[name] = progress.add_task(name, total=total, completed=done, speed=speed, left=left)
-            progress.update(bars[name], completed=done, total=total, speed=speed, left=left)
+            progress.update(bars[name], completed=done, speed=speed, left=left)
+            if not progress.console.is_terminal:
+                log(name, f"{done:,} of {total:,}", rate(speed), left or "")
 
-        def log(name: str) -> None:
+        def log(name: str, *parts: str) -> None:
             """A bar cannot move in a file: a line a minute does."""
             now = time.monotonic()
-            if progress.console.is_terminal or now - told.setdefault(name, now) <= LOG_SECONDS:
-                return
-            told[name] = now
-            task = progress.tasks[bars[name]]
-            counts = f"{task.completed:,.0f} of {task.total:,.0f}"
-            parts = (name, counts, rate(task.fields["speed"]), task.fields["left"] or "")
-            progress.console.print("  ".join(filter(None, parts)), highlight=False)
+            if now - told.setdefault(name, now) > LOG_SECONDS:
+                told[name] = now
+                progress.console.print("  ".join([name, *filter(None, parts)]), highlight=False)
 
-        def images(contender: str, done: int, total: int, seconds: float | None = None) -> None:
+        def made(contender: str, done: int, total: int, seconds: float | None) -> None:
             pace.tell(contender, done, total, seconds)
-            speed, several = pace.speed(contender), len(pace.totals) > 1
-            draw(contender, done, total, speed, None if speed is None else "" if several else remaining(pace))
-            log(contender)
-            if seconds is not None and several and pace.due():
+            several = len(pace.totals) > 1
+            draw(contender, done, total, pace.speed(contender), "" if several else remaining(pace))
+            if several and pace.rate():
                 draw(ALL, pace.done.total(), pace.totals.total(), pace.rate(), remaining(pace))
-                log(ALL)
+
+        def images(label: str, done: int, total: int) -> None:
+            draw(label, done, total, None, None)
 
         def step(label: str) -> None:
             progress.console.print(label)
 
-        yield Told(images=images, step=step)
+        yield Told(made=made, images=images, step=step)
 
 
 def rate(speed: float | None) -> str:

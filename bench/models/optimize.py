@@ -20,10 +20,6 @@ LEVELS = {
     "max": "as exact, but on a GPU the whole denoiser and decoder are compiled, with CUDA graphs",
 }
 
-REGIONS = ("ResnetBlock2D", "GroupNorm")
-"""Compiled at `exact` beside what diffusers calls repeated. Left as it is, GroupNorm copies a channels-last tensor
-to the other layout and back: on an H200 that made channels-last slower than none."""
-
 SHAPES = 1024
 """Shapes a block may be compiled for in one process. torch's own limit, 8, is less than the residual blocks of
 one UNet have."""
@@ -89,9 +85,13 @@ def compile_decoder(vae: Any, whole: bool) -> None:
 
 
 def compile_regions(part: Any) -> bool:
-    """Compiles the repeated blocks, the residual blocks and the norms between them; False if it has no blocks."""
+    """Compiles what diffusers calls repeated, residual blocks and the norms between them; False without blocks.
+
+    Left as it is, GroupNorm copies a channels-last tensor to the other layout and back: on an H200 that made
+    channels-last slower than none (results/gpu/first.md).
+    """
     blocks = {"ResnetBlock2D", *(getattr(part, "_repeated_blocks", None) or ())}
-    found = list(_outermost(part, blocks | set(REGIONS)))
+    found = list(_outermost(part, {*blocks, "GroupNorm"}))
     if not any(type(module).__name__ in blocks for module in found):
         return False
     for module in found:

@@ -18,7 +18,7 @@ def swept(processes: int, chunks: int, fast: float = 0.1, slow: float = 1.0) -> 
     """Two contenders in turn, batches of four, on processes that keep step; 40 images of each in all."""
     pace = Pace(clock := Clock())
     for name in ("fast", "slow"):
-        pace.tell(name, 0, 40)
+        pace.tell(name, 0, 40, None)
     done = {"fast": 0, "slow": 0}
     for _ in range(chunks):
         for name, seconds in (("fast", fast), ("slow", slow)):
@@ -47,8 +47,8 @@ def test_the_time_left_is_what_the_rest_takes_on_so_many_processes(processes):
 
 def test_nothing_is_said_before_a_second_report_and_less_of_what_has_not_begun():
     pace = Pace(clock := Clock())
-    pace.tell("begun", 0, 10)
-    pace.tell("not yet", 0, 10)
+    pace.tell("begun", 0, 10, None)
+    pace.tell("not yet", 0, 10, None)
     assert pace.speed("begun") is pace.rate() is pace.seconds_left() is None
     for done in (1, 2):  # one report of two images
         pace.tell("begun", done, 10, 0.5)
@@ -59,9 +59,25 @@ def test_nothing_is_said_before_a_second_report_and_less_of_what_has_not_begun()
     seconds, whole = pace.seconds_left()
     assert not whole
     assert seconds == pytest.approx(6 * 0.5)
-    pace.tell("not yet", 10, 10)  # made by another run
-    assert pace.seconds_left()[1]
+    for _ in range(10):
+        pace.tell("not yet", 0, 10, None)  # every one of it fails
+    assert pace.seconds_left() == (pytest.approx(6 * 0.5), True)
 
 
 def test_all_made_leaves_nothing():
     assert swept(1, chunks=10).seconds_left() == (0.0, True)
+
+
+def test_what_comes_after_the_last_image_changes_no_rate():
+    pace = swept(1, chunks=4)
+    before = pace.rate(), pace.seconds_left()
+    pace.clock.now += 1000
+    assert (pace.rate(), pace.seconds_left()) == before
+
+
+def test_a_speed_follows_the_latest_images():
+    pace = Pace(clock := Clock())
+    for done, seconds in enumerate([5.0] + [1.0] * 63 + [0.1] * 640, start=1):
+        clock.now += seconds
+        pace.tell("one", done, 1000, seconds)
+    assert pace.speed("one") == pytest.approx(10, rel=0.01)

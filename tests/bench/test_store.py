@@ -126,6 +126,10 @@ def test_a_folder_is_found_by_the_file_it_was_run_from(tmp_path):
     file.write_text("name = 'day'\n")
     with pytest.raises(InputError, match="no study folder 'day'"):
         open_folder(file, tmp_path / "results")
+    for broken, told in (("name = ", "is not TOML"), ("", "gives no name")):
+        file.write_text(broken)
+        with pytest.raises(InputError, match=told):
+            open_folder(file, tmp_path / "results")
 
 
 def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(folder):

@@ -1,7 +1,7 @@
 """Images a second and latency of the real architectures with random weights, against stock diffusers.
 
 Claim: the pictures of `--optimize exact` and `max` are the same up to rounding, and sooner. Each figure is
-held against the stock call (`pipeline(prompts)`) measured in the same process, and against the card's own
+held against the stock call (`pipeline(prompts)`) measured before it on the same card, and against the card's own
 rate on a large bf16 product. Run through gpu.sh.
 
 Jobs are done in order while time is left; another run with `--jobs` adds the others to the same table.
@@ -15,7 +15,6 @@ import itertools
 import json
 import math
 import platform
-import re
 import statistics
 import sys
 import tempfile
@@ -83,14 +82,14 @@ class Bench:
     notes: dict[str, Any] = field(default_factory=dict)
     kernels: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
-    pictures: dict[tuple[str, str, str], np.ndarray] = field(default_factory=dict)
-    """Contender, dtype and level → the last batch of it."""
+    pictures: dict[tuple[str, str, str, int], np.ndarray] = field(default_factory=dict)
+    """Contender, dtype, level and batch → its pictures; at `none`, batch 1, what the others are held against."""
 
     def left(self) -> float:
         return self.end - time.monotonic()
 
 
-SMALL = {"sdxl": "tiny-sdxl", "sdxl-turbo": "tiny-turbo", "lcm-xl": "tiny-lcm"}
+SMALL = {"sdxl@50": "tiny-sdxl@50", "sdxl-turbo@1": "tiny-turbo@1", "lcm-xl@4": "tiny-lcm@4"}
 REAL = {
     "sdxl": Case(contender="sdxl@50", size=1024, levels={"stock": (1,), "max": (8,)}, profiled=True),
     "turbo": Case(
@@ -111,7 +110,7 @@ REAL = {
 }
 TINY = {
     name: replace(
-        case, contender=re.sub("sdxl-turbo|lcm-xl|sdxl", lambda found: SMALL[found.group()], case.contender), size=64,
+        case, contender=SMALL[case.contender], size=64,
         dtype={"bfloat16": "float32", "float16": "bfloat16"}[case.dtype],
         levels={level: tuple(min(batch, 4) for batch in batches) for level, batches in case.levels.items()},
     )
@@ -141,30 +140,28 @@ def measure(bench: Bench, case: Case) -> Iterator[Row]:
             run(2)  # few steps: the kernels and graphs of this shape are chosen now
             pipeline.synchronize()
             began = time.perf_counter() - start
-            made: list[Any] = []
-            seconds = timed(
-                lambda run=run, made=made: made.append(run(who.steps or 1)), bench.device, bench.budget
-            )
+            seconds = timed(lambda run=run: run(who.steps or 1), bench.device, bench.budget)
+            peak = pipeline.memory_peak()
             fast = batch / statistics.median(seconds)
             if level == "stock" and batch == 1:
                 stock = fast
-                made = [our_call(pipeline, who, 1)(who.steps or 1)]
-            bench.pictures[case.contender, case.dtype, level] = made[-1]
-            parts = (None, None, None) if level == "stock" else stages(bench, pipeline, who, batch)
-            peak = pipeline.memory_peak()
+            ours = "none" if level == "stock" else level
+            found = our_call(pipeline, who, batch)(who.steps or 1)
+            bench.pictures[case.contender, case.dtype, ours, batch] = found
+            took = (None, None, None) if level == "stock" else stages(bench, pipeline, who, batch)
             yield Row(
                 **base, how="call", batch=batch, seconds=seconds, images=batch, images_per_second=fast,
-                encode_ms=parts[0], forward_ms=parts[1], decode_ms=parts[2], share=tflop * fast / bench.rate,
+                encode_ms=took[0], forward_ms=took[1], decode_ms=took[2], share=tflop * fast / bench.rate,
                 over_stock=None if stock is None else fast / stock,
                 memory_gib=None if peak is None else peak / 2**30, start_seconds=began,
-                apart=None if level == "stock" else apart(bench, case, level),
+                apart=None if level == "stock" else apart(bench, case, found),
             )  # fmt: skip
             if level != "stock" and batch == max(batches):
-                images, took = sweep(bench, pipeline, case, level, batch, fast)
+                images, whole = sweep(bench, pipeline, case, level, batch, fast)
                 yield Row(
-                    **base, how="sweep", batch=batch, seconds=(took,), images=images,
-                    images_per_second=images / took, share=tflop * images / took / bench.rate,
-                    over_stock=None if stock is None else images / took / stock,
+                    **base, how="sweep", batch=batch, seconds=(whole,), images=images,
+                    images_per_second=images / whole, share=tflop * images / whole / bench.rate,
+                    over_stock=None if stock is None else images / whole / stock,
                 )  # fmt: skip
                 if case.profiled and level == "max":
                     profile(bench, pipeline, case, who, batch)
@@ -246,27 +243,27 @@ def sweep(
     return done.made, done.seconds
 
 
-def apart(bench: Bench, case: Case, level: str) -> tuple[float, int] | None:
-    """Mean and largest difference of the level's first picture from that of `none`."""
-    plain = bench.pictures.get((case.contender, case.dtype, "stock"))
+def apart(bench: Bench, case: Case, pictures: np.ndarray) -> tuple[float, int] | None:
+    """Mean and largest difference of the first picture from that of `none` at batch 1."""
+    plain = bench.pictures.get((case.contender, case.dtype, "none", 1))
     if plain is None:  # an earlier run measured it
         return None
-    found = np.abs(plain[0].astype(int) - bench.pictures[case.contender, case.dtype, level][0])
+    found = np.abs(plain[0].astype(int) - pictures[0])
     return round(float(found.mean()), 4), int(found.max())
 
 
 def again(bench: Bench, case: Case) -> None:
     """Whether each level, loaded and compiled anew, makes the same bytes."""
     who = replace(contender(case.contender, MODELS), size=case.size)
-    for level, batches in case.levels.items():
-        known = bench.pictures.get((case.contender, case.dtype, level))
-        if level == "stock" or known is None:
+    for level, (batch,) in case.levels.items():
+        known = bench.pictures.get((case.contender, case.dtype, level, batch))
+        if known is None:  # the plain call, or measured by an earlier run
             continue
         if bench.left() < EXPECTED["exact"]:
             bench.skipped.append(f"the same bytes again, {level}: out of time")
             continue
         pipeline = loaded(bench, case, who, level)
-        found = our_call(pipeline, who, batches[-1])(who.steps or 1)
+        found = our_call(pipeline, who, batch)(who.steps or 1)
         bench.notes[f"the same bytes again, {case.contender} {level}"] = np.array_equal(found, known)
         drop(pipeline)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,28 +10,23 @@ import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bench.latency import now
+
 
 def timed(call: Callable[[], object], device: str, budget: float) -> tuple[float, ...]:
     """Seconds of each call after the caller's warm-up: two to thirty samples, as the budget allows."""
     found: list[float] = []
     while len(found) < 2 or (len(found) < 30 and sum(found) < budget):
-        synchronize(device)
-        start = time.perf_counter()
+        start = now(device)
         call()
-        synchronize(device)
-        found.append(time.perf_counter() - start)
+        found.append(now(device) - start)
     return tuple(found)
-
-
-def synchronize(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize(device)
 
 
 def parts(device: str) -> dict[str, Any]:
     """TFLOP/s of the products, convolutions and attentions of SDXL alone, at eight pictures of 1024² with guidance:
-    what the whole could reach at best; whether kernels chosen by a stopwatch, which would cost the promise of the same
-    bytes, are faster; and whether the norms, which read far below the memory's rate, are where they lie otherwise."""
+    what the whole could reach at best; whether convolutions chosen by a stopwatch, which would cost the promise of the
+    same bytes, are faster; and GB/s of the norms, as torch has them and with the moments of each channel first."""
     few = device == "cpu"
     dtype = torch.bfloat16
 
@@ -69,7 +63,7 @@ def parts(device: str) -> dict[str, Any]:
                     lambda: functional.scaled_dot_product_attention(a, b, c),
                     4 * a.numel() * b.shape[2] / 1e12,
                 )
-        except RuntimeError:
+        except RuntimeError:  # no kernel of that kind for this shape
             return "cannot"
 
     def norm(batch: int, channels: int, side: int, call: Callable[..., torch.Tensor]) -> int:

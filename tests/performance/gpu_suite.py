@@ -24,7 +24,6 @@ first = 24
 
 def training(device: str) -> dict[str, Any]:
     """Seconds a step of each stage of the miniature family on this device, and what the whole would take."""
-
     steps, scenes = (200, 2000) if device != "cpu" else (60, 200)
     train.CAPTIONS, per = 4000, {}
     with tempfile.TemporaryDirectory() as place:
@@ -49,10 +48,12 @@ def command(device: str) -> dict[str, Any]:
         study = Path(place, "study.toml")
         study.write_text(STUDY)
 
-        def start(name: str, *more: str) -> subprocess.Popen[bytes]:
-            call = [sys.executable, "-m", "bench", "generate", str(study), "--results", f"{place}/{name}"]
-            call += more
-            return subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        def call(name: str, *more: str) -> list[str]:
+            place_of = ["--results", f"{place}/{name}"]
+            return [sys.executable, "-m", "bench", "generate", str(study), *place_of, *more]
+
+        def run(name: str, *more: str) -> None:
+            subprocess.run(call(name, *more), check=True)
 
         def made(name: str) -> dict[str, str]:
             images = Path(place, name, "sweep", "images")
@@ -62,20 +63,18 @@ def command(device: str) -> dict[str, Any]:
 
         here, fixed = ("--device", device), ("--batch-size", "4")
         every = ("--processes", "1") if device == "cpu" else ("--gpus", "all")
-        codes = [start("one", *here, *fixed).wait(), start("all", *every, *fixed).wait()]
-        killed = start("killed", *here, *fixed)
+        run("one", *here, *fixed)
+        run("all", *every, *fixed)
+        killed = subprocess.Popen(call("killed", *here, *fixed))
         while killed.poll() is None and not made("killed"):
             time.sleep(0.02)
         killed.kill()
         killed.wait()
         before = len(made("killed"))
-        codes += [
-            start("killed", *here, *fixed).wait(),
-            start("auto", *here, "--batch-size", "auto").wait(),
-        ]
+        run("killed", *here, *fixed)
+        run("auto", *here, "--batch-size", "auto")
         one, plan = made("one"), json.loads(Path(place, "auto", "sweep", "plan.json").read_text())
         return {
-            "exit codes": codes,
             "images": len(one),
             "the same bytes by a process for each GPU": made("all") == one,
             f"the same bytes killed after {before} and resumed": made("killed") == one,
