@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.records import unknown
+from bench.errors import unknown
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

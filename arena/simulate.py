@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from arena import raters, register
-from arena.ballots import Assignment
-from arena.desk import Desk
-from bench.records import InputError, unknown
+from arena import admission
+from arena.db import raters as register
+from arena.db.assignments import Assignment
+from arena.voting import Desk
+from bench.errors import InputError, unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def simulate(desk: Desk, world: World, *, count: int, votes_each: int) -> int:
     prompt_shift: dict[tuple[str, str], float] = {}
     given = 0
     for _ in range(count):
-        rater = raters.admit_simulated(desk.ballots, seed=world.seed, now=desk.clock())
+        rater = admission.admit_simulated(desk.ballots, seed=world.seed, now=desk.clock())
         shift = {name: rng.normal(0, world.rater_sd) for name in strengths}
         for _ in range(votes_each):
             held = desk.hand(rater).open

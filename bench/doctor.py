@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.models.memory import weight_bytes
-from bench.models.table import Model
-from bench.records import InputError
-from bench.reference_pictures import read_reference
-from bench.study import Study
+from bench.errors import InputError
+from bench.models.registry import Model
+from bench.models.weight_size import weight_bytes
+from bench.store.references import read_reference
+from bench.study.study import Study
 
 BYTES_A_PIXEL = 1.6
 """Lossless WebP of generated pictures, at the effort we write with; noise takes 3.1."""
@@ -139,7 +139,7 @@ def _references(study: Study) -> Finding:
 
 def _metrics(study: Study) -> list[Finding]:
     """The networks and references that the metrics need, each that is wanting."""
-    from bench.needs import wanting
+    from bench.scoring.requirements import wanting
 
     if not (study.file.metrics.names or study.file.metrics.protocol):
         return []

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.records import InputError
+from bench.errors import InputError
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the file's name, bytes so far, and bytes in all (None: the server does not say)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,13 +9,16 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from bench import reference_pictures
-from bench.models.table import Model
-from bench.plan import Options, resolve_device, seed_of
-from bench.records import Contender, InputError, Timing, settings_hash
-from bench.store import StudyFolder
-from bench.study import Study
-from bench.worker import Loader
+from bench.device import device_name, matrix_rate, now, threads
+from bench.errors import InputError
+from bench.models.registry import Model
+from bench.records import Contender, Timing, settings_hash
+from bench.store import references
+from bench.store.study_folder import StudyFolder
+from bench.study.study import Study
+from bench.sweep.settings import Options, resolve_device
+from bench.sweep.work import seed_of
+from bench.sweep.worker import Loader
 
 WINDOW = (
     "encode: prompt text to embeddings, tokeniser included; denoise: initial noise to latents; decode: latents to "
@@ -177,7 +179,7 @@ def calls_of(study: Study, folder: StudyFolder, contender: Contender, batch: int
         at += batch
         start: dict[str, Any] = {"seeds": [seed_of(p.id, 0) for p in chosen]}
         if study.edits:
-            pictures = reference_pictures.pixels(folder, chosen, contender.size)
+            pictures = references.pixels(folder, chosen, contender.size)
             start |= {"references": pictures, "strength": strength}
         yield Call(texts=tuple(p.text for p in chosen), start=start)
 
@@ -192,49 +194,6 @@ def _work(model: Model, contender: Contender) -> float | None:
         return flops(model, contender)["total"]
     except InputError:
         return None
-
-
-def matrix_rate(device: str, seconds: float = 1.0) -> float:
-    """TFLOP/s of a large square product, the best of many: what the device gives when it does nothing else.
-
-    bfloat16, 8192² on a GPU, where the models run in 16 bits; float32, 1024² on a CPU.
-    """
-    import torch
-
-    side, dtype = (8192, torch.bfloat16) if device.startswith("cuda") else (1024, torch.float32)
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))  # of ones a card is faster
-    best = float("inf")
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or best == float("inf"):
-        began = now(device)
-        _ = a @ b
-        best = min(best, now(device) - began)
-    return 2 * side**3 / best / 1e12
-
-
-def now(device: str) -> float:
-    """Seconds of a clock that is read when the device has done all it was given."""
-    if device.startswith("cuda"):
-        import torch
-
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def device_name(device: str) -> str:
-    """`NVIDIA H200`, or the processor's architecture and the number of cores in use."""
-    if device.startswith("cuda"):
-        import torch
-
-        return torch.cuda.get_device_name(device) if torch.cuda.is_available() else "GPUs of a cluster"
-    return f"CPU {platform.machine()}"
-
-
-def threads(device: str) -> int | None:
-    """Of torch on a CPU; None on a GPU."""
-    import torch
-
-    return None if device.startswith("cuda") else torch.get_num_threads()
 
 
 def _batch(plan: dict[str, Any], model: str, options: Options) -> int:

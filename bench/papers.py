@@ -39,7 +39,7 @@ FLUX = "blackforest2024flux"
 SD3_TURBO = "sauer2024fast"
 SANA_SPRINT = "chen2025sanasprint"
 Z_IMAGE = "zimage2025"
-"""Keys that `bench.models.table` cites."""
+"""Keys that `bench.models.registry` cites."""
 
 _ROWS = (
     (ADD, "Adversarial Diffusion Distillation",

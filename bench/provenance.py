@@ -11,13 +11,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import bench.prompts as prompts
-from bench.latency import device_name
-from bench.models.table import citation_of
-from bench.objects import ObjectFolder
+import bench.prompts.sets as prompts
+from bench.device import device_name
+from bench.models.registry import citation_of
 from bench.records import canonical, settings_hash
-from bench.store import StudyFolder, sha256
-from bench.study import Study
+from bench.store.object_store import ObjectFolder
+from bench.store.study_folder import StudyFolder, sha256
+from bench.study.study import Study
 
 PACKAGES = (
     "turbo-preference-bench", "torch", "torchvision", "diffusers", "transformers", "accelerate", "peft",

@@ -5,39 +5,23 @@ One row is one line of JSON. Reading is strict: an unknown or missing key stops 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-Row = TypeVar("Row")
+from bench.errors import InputError
 
+Row = TypeVar("Row")
 OUTCOMES = ("left", "right", "tie", "both_bad")
-_CONFUSED = str.maketrans("lIo_ ", "110--")
-"""Characters that are typed for one another."""
 STAGES = ("encode", "denoise", "decode", "total")
 FELT_STAGES = ("network", "wait", "encode", "denoise", "decode", "paint")
 """What lies between a keystroke and its picture, in order of time."""
-
-
-class InputError(ValueError):
-    """The user's mistake: what, which value, what is allowed, what to do. Commands print it and exit 2."""
-
-
-def unknown(what: str, value: str, allowed: Iterable[str]) -> InputError:
-    """The one wording for a name that is not in a table: nearest match first, then everything allowed."""
-    names = list(allowed)
-    asked = value.lower().translate(_CONFUSED)
-    likeness = [difflib.SequenceMatcher(None, asked, name.translate(_CONFUSED)).ratio() for name in names]
-    best = max(likeness, default=0.0)
-    hint = f": did you mean '{names[likeness.index(best)]}'?" if best >= 0.5 else "."
-    return InputError(f"unknown {what} '{value}'{hint} known: {', '.join(names) or 'none'}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from bench import provenance, reference_pictures
-from bench.generate import Summary, generate
+from bench import provenance
+from bench.errors import InputError
 from bench.latency import Protocol, measure
-from bench.launch import Where, engine_for
-from bench.objects import ObjectFolder, folder_at
-from bench.plan import Options, demanded_device, resolve_device
-from bench.records import InputError, Score
-from bench.store import StudyFolder
-from bench.study import Study
+from bench.records import Score
+from bench.store import references
+from bench.store.object_store import ObjectFolder, folder_at
+from bench.store.study_folder import StudyFolder
+from bench.study.study import Study
+from bench.sweep.engine_choice import Where, engine_for
+from bench.sweep.generate import Summary, generate
+from bench.sweep.settings import Options, demanded_device, resolve_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def on_disk_or_not(study: Study, results: Path) -> Iterator[StudyFolder | Object
             if not isinstance(folder, StudyFolder):
                 raise InputError(f"{folder.where}: an image-to-image study needs a folder on a disk")
             side = max(study.file.display_size, *(c.size for c in study.contenders))
-            reference_pictures.keep(study.prompts, study.references, folder, side)
+            references.keep(study.prompts, study.references, folder, side)
         yield folder
 
 
@@ -62,7 +64,7 @@ def generate_stage(
     study: Study, folder: StudyFolder | ObjectFolder, options: Options, told: Told, where: Where | None = None
 ) -> Summary:
     """Make the images. Raises InputError where an imported contender has none yet."""
-    from bench.models.pipelines import load
+    from bench.models.load import load
 
     began = provenance.now()
     where = where or Where()
@@ -82,7 +84,7 @@ def generate_stage(
 def latency_stage(
     study: Study, folder: StudyFolder, options: Options, protocol: Protocol, weights: str, told: Told
 ) -> None:
-    from bench.models.pipelines import load
+    from bench.models.load import load
 
     measure(study, folder, options, protocol, load=load, weights=weights, progress=told.step)
 
@@ -95,7 +97,7 @@ def score_stage(
     told: Told,
     protocol: str | None = None,
 ) -> list[Score]:
-    from bench.score import score
+    from bench.scoring.score import score
 
     told.step("scoring")
     return score(
@@ -143,7 +145,7 @@ def check_imports(study: Study, folder: StudyFolder) -> None:
 
 def _check_scoring(study: Study) -> None:
     """Raises InputError where the metrics lack something: now, not when the images have taken a night."""
-    from bench.needs import wanting
+    from bench.scoring.requirements import wanting
 
     problems = wanting(study)
     if problems:

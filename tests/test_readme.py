@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 import typer
 
-import arena.cli
-import bench.cli
-from bench.study import read
+import arena.cli.app
+import bench.cli.app
+from bench.study.study import read
 from tests.conftest import ROOT
 
 PAGES = ("README.md", "results/README.md", "prompts/README.md", "bench/miniature/README.md")
-TOPS = {"bench": typer.main.get_command(bench.cli.app), "arena": typer.main.get_command(arena.cli.app)}
+TOPS = {
+    "bench": typer.main.get_command(bench.cli.app.app),
+    "arena": typer.main.get_command(arena.cli.app.app),
+}
 CODE = re.compile(r"```(?:console|bash|sh)\n(.*?)```|`([^`\n]+)`", re.S)
 VALUES = {"STUDY": "miniature", "OLD": "a", "NEW": "b", "DIR": "folder", "FILE": "votes.csv", "NAME": "parti"}
 

@@ -1,8 +1,8 @@
-"""Alembic's entry: the connection comes from `arena.schema.migrate`."""
+"""Alembic's entry: the connection comes from `arena.db.schema.migrate`."""
 
 from alembic import context
 
-from arena.schema import metadata
+from arena.db.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,1 +1,4 @@
-"""Pictures while you type: the page, whose turn it is at the card, and how long a picture is felt to take."""
+"""The live page: images while the text is typed, and the time to each as its user feels it.
+
+Imports: bench.device, bench.errors, bench.models, bench.prompts, bench.records, bench.store.
+"""

@@ -17,12 +17,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench.errors import InputError
 from bench.live import page
 from bench.live.studio import Asked, Drawn, Studio
 from bench.live.turns import PEOPLE, Busy, Turns
-from bench.prompt_files import LONGEST_TEXT
-from bench.records import InputError
-from bench.reference_pictures import fitted, read_reference
+from bench.prompts.formats import LONGEST_TEXT
+from bench.store.references import fitted, read_reference
 
 UPLOAD = 24 * 1024 * 1024
 """Bytes of a reference."""

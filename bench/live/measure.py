@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from bench.latency import device_name, threads
+from bench.device import device_name, threads
+from bench.errors import InputError
 from bench.live.app import create_app
 from bench.live.studio import Studio, open_studio
-from bench.models.table import Model
-from bench.records import FELT_STAGES, FeltPicture, InputError, settings_hash
+from bench.models.registry import Model
+from bench.records import FELT_STAGES, FeltPicture, settings_hash
 
 PACE = 0.15
 """Seconds from key to key: 6.7 keys a second, a fast typist's 80 words a minute."""

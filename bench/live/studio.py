@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.models.staged import Pipeline
-from bench.models.table import Model, contender, strength_problem
-from bench.records import Contender, InputError
+from bench.errors import InputError
+from bench.models.pipeline import Pipeline
+from bench.models.registry import Model, contender, strength_problem
+from bench.records import Contender
 
 STEPS = (1, 2, 4)
 """What the switch on the page offers."""
@@ -130,7 +131,7 @@ def open_studio(
     """Loads one or two contenders. Raises InputError: more, an imported one, or what `pipelines.load` refuses."""
     import torch
 
-    from bench.models.pipelines import load
+    from bench.models.load import load
 
     if not 1 <= len(names) <= 2:
         raise InputError(f"{len(names)} contenders: a page shows one, or two side by side")
@@ -168,7 +169,7 @@ def _encoded(pixels: Any, asked: Asked) -> tuple[bytes, str]:
 
 def settings_of(asked: Asked) -> dict[str, Any]:
     """Everything needed to draw a saved picture again, but the reference's pixels."""
-    from bench.store import sha256
+    from bench.store.study_folder import sha256
 
     reference = asked.reference
     return {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.records import InputError, unknown
+from bench.errors import InputError, unknown
 
 Kind = Literal[
     "inception", "open_clip", "tiny-clip", "transformers-clip", "dinov2", "aesthetic", "miniature",

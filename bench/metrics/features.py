@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import InputError
+from bench.metrics.feature_rows import Array, StoredRows, blocks
 from bench.metrics.networks.loading import Encoder, Judge
-from bench.metrics.rows import Array, StoredRows, blocks
 from bench.metrics.weights import Located
-from bench.records import InputError, settings_hash
-from bench.store import write_bytes
+from bench.records import settings_hash
+from bench.store.study_folder import write_bytes
 
 Progress = Callable[[str, int, int], None]
 """what, done, total"""

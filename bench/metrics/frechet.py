@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.metrics.rows import BLOCK, Array, Rows, blocks, enough, finite
-from bench.records import InputError
+from bench.errors import InputError
+from bench.metrics.feature_rows import BLOCK, Array, Rows, blocks, enough, finite
 
 LEAST = 20
 """Images an extrapolation to infinite N takes."""

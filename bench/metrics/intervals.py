@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.metrics.rows import Array
+from bench.metrics.feature_rows import Array
 
 CHUNK = 20
 """Resamples held at once: memory does not grow with their number."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.metrics.rows import Array, Rows, blocks, enough, same_width
+from bench.metrics.feature_rows import Array, Rows, blocks, enough, same_width
 
 Kernel = Callable[[Array, Array], Array]
 """(n, d) and (m, d) to (n, m), float64."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.metrics.feature_rows import Array, Rows, blocks, enough, same_width
 from bench.metrics.kernels import squared_distances
-from bench.metrics.rows import Array, Rows, blocks, enough, same_width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,10 @@ import zipfile
 from pathlib import Path
 
 from bench.download import download
+from bench.errors import InputError
 from bench.metrics.references import BUILT_FOLDER, PUBLISHED, Published, build, load_statistics, record_of
-from bench.records import InputError, cache_folder
-from bench.store import write_bytes
+from bench.records import cache_folder
+from bench.store.study_folder import write_bytes
 
 
 def fetch(name: str) -> Path:

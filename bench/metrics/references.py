@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import InputError, unknown
+from bench.metrics.feature_rows import StoredRows
 from bench.metrics.frechet import Moments, moments
-from bench.metrics.rows import StoredRows
-from bench.records import InputError, cache_folder, settings_hash, unknown
-from bench.store import sha256, write_bytes
+from bench.records import cache_folder, settings_hash
+from bench.store.study_folder import sha256, write_bytes
 
 IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 BUILT_FOLDER = "references"

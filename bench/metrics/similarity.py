@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.metrics.feature_rows import BLOCK, Array, Rows
 from bench.metrics.kernels import unit
-from bench.metrics.rows import BLOCK, Array, Rows
 
 
 def cosines(images: Rows, others: Rows) -> Array:

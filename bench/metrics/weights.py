@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.download import download
+from bench.errors import InputError, unknown
 from bench.metrics.extractors import (
     AESTHETIC_TOWER,
     BERT,
@@ -26,7 +27,7 @@ from bench.metrics.extractors import (
     Extractor,
 )
 from bench.metrics.networks import tiny_clip
-from bench.records import InputError, cache_folder, unknown
+from bench.records import cache_folder
 
 COLOUR = "RGB, 8 bit, sRGB assumed, alpha dropped"
 """What `bench.metrics.features.open_image` makes of a file, whoever reads it then."""

@@ -1,1 +1,4 @@
-"""The miniature family: tiny trained text-to-image models of a procedural world, with known right answers."""
+"""The miniature model family: its world of scenes, its training, its instruments; apart from the rest.
+
+Imports: bench.errors.
+"""

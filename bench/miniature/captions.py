@@ -6,17 +6,7 @@ import re
 
 import numpy as np
 
-from bench.miniature.world import (
-    COLOURS,
-    GROUNDS,
-    SHAPES,
-    SIZES,
-    TEXTURES,
-    TINTS,
-    Backdrop,
-    Scene,
-    Thing,
-)
+from bench.miniature.world import COLOURS, GROUNDS, SHAPES, SIZES, TEXTURES, TINTS, Backdrop, Scene, Thing
 
 PLURALS = {shape: ("crosses" if shape == "cross" else shape + "s") for shape in SHAPES}
 _SINGULAR = {plural: shape for shape, plural in PLURALS.items()}

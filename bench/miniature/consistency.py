@@ -9,14 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.miniature.diffusion import (
-    GUIDANCE_DIM,
-    Teacher,
-    build_unet,
-    forward_process,
-    guided,
-    predict,
-)
+from bench.miniature.diffusion import GUIDANCE_DIM, Teacher, build_unet, forward_process, guided, predict
 from bench.miniature.loop import batch_indices, follow, onto, train_stage
 
 SOLVER_STEPS = 50  # of the 1000: the DDIM grid the student is consistent along

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import InputError
 from bench.miniature.captions import parse
 from bench.miniature.instruments import WEIGHTS, load_classifier, look, square
 from bench.miniature.world import COLOURS, LAYOUTS, SHAPES, Scene
-from bench.records import InputError
 
 NAMES = ("mini-clip", "mini-features", "mini-scene")
 _SLOT = len(SHAPES) + len(COLOURS)

@@ -1,1 +1,4 @@
-"""Models: what each is (`table`), where its files are, and how they become pipelines of encode, denoise, decode."""
+"""Models: their registry, their weights, and the pipelines that turn prompts into pixels.
+
+Imports: bench.device, bench.errors, bench.papers, bench.records.
+"""

@@ -1,7 +1,7 @@
 """The real architectures in figures: for `--weights random`, and for counting work without any memory.
 
 Speed does not depend on the values of weights, so a latency table can be made where there is no model hub.
-The figures are those of the public configuration files of the repositories named in `bench.models.table`.
+The figures are those of the public configuration files of the repositories named in `bench.models.registry`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.models.entries import Model
-from bench.records import Contender, InputError
+from bench.errors import InputError
+from bench.models.model import Model
+from bench.records import Contender
 
 SDXL_UNET: dict[str, Any] = {
     "sample_size": 128,
@@ -131,7 +132,7 @@ def random_pipeline(model: Model, device: str, dtype: str) -> Any:
     import torch
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 
-    from bench.models.loading import set_scheduler
+    from bench.models.pretrained import set_scheduler
     from bench.models.tiny import SDXL_SCHEDULER, clip_tokenizer
 
     if model.name not in ARCHITECTURES:

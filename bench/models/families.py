@@ -1,6 +1,6 @@
 """One entry a pipeline class: how it encodes a prompt, how it is called, how its latents become pixels.
 
-The classes differ in names and shapes only; `bench.models.staged` is the one loop over them. No torch is imported
+The classes differ in names and shapes only; `bench.models.pipeline` is the one loop over them. No torch is imported
 here at the top: the table is also read by the study file's checks.
 """
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.records import unknown
+from bench.errors import unknown
 
 if TYPE_CHECKING:
-    from bench.models.staged import Pipeline
+    from bench.models.pipeline import Pipeline
 
 LEVELS = {
     "none": "diffusers as it is",

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.records import InputError, unknown
+from bench.errors import InputError, unknown
 
 VERSION = 1
 """Part of the folder's name: raise it when anything below changes what is written."""

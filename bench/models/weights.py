@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.models.entries import Model, Weights
-from bench.records import InputError, cache_folder
+from bench.errors import InputError
+from bench.models.model import Model, Weights
+from bench.records import cache_folder
 
 _CONFIGS = ("config.json", "tokenizer_config.json", "scheduler_config.json", "preprocessor_config.json")
 _MINIATURE = Path(__file__).resolve().parent.parent / "miniature" / "weights"

@@ -1,1 +1,4 @@
-"""The report: a study folder to tables, figures, a page and a data package; it reads the folder, nothing live."""
+"""A study folder to one page, LaTeX, tables and figures; it reads files, never a live object.
+
+Imports: bench.errors, bench.papers, bench.records, bench.store.
+"""

@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.records import InputError
-from bench.report import tables
-from bench.report.bibliography import bibtex
-from bench.report.drawing import LIGHT, WIDTHS, by_night, save, svg
-from bench.report.drawings import Drawing, all_drawings
-from bench.report.findings import findings
-from bench.report.honesty import banners
-from bench.report.latex_tables import is_wide, latex, to_latex
-from bench.report.method import data_statement, method
+from bench.errors import InputError
+from bench.report.figures.catalogue import Drawing, all_drawings
+from bench.report.figures.style import LIGHT, WIDTHS, by_night, save, svg
 from bench.report.page import TEMPLATES, Shown, page
 from bench.report.results import Results, read_results
-from bench.report.table_forms import Table, to_csv, to_markdown
-from bench.store import StudyFolder, write_bytes
+from bench.report.tables import catalogue
+from bench.report.tables.form import Table, to_csv, to_markdown
+from bench.report.tables.latex import is_wide, latex, to_latex
+from bench.report.text.bibliography import bibtex
+from bench.report.text.findings import findings
+from bench.report.text.method import data_statement, method
+from bench.report.text.warnings import banners
+from bench.store.study_folder import StudyFolder, write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ def build(folder: StudyFolder, *, columns: str = "one") -> Path:
     if columns not in WIDTHS:
         raise InputError(f"--columns is '{columns}': allowed are {', '.join(WIDTHS)}")
     results = read_results(folder)
-    made = tables.all_tables(results)
+    made = catalogue.all_tables(results)
     drawings = all_drawings(results)
     written = _write_tables(folder.report, made)
     shown = []

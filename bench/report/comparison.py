@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist, fmean, stdev
 from typing import Any
 
-from bench.records import InputError, settings_hash
-from bench.report.metric_tables import label
+from bench.errors import InputError
+from bench.records import settings_hash
 from bench.report.results import Results
-from bench.report.table_forms import DOWN, UP, Cell, Column, Estimate, Table, decimals
+from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, decimals
+from bench.report.tables.metrics import label
 from bench.report.timings import dtype_of, felt_of, total_of
 
 Z = 1.959964

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.report import pictures, verdicts
-from bench.report.drawing import styles
-from bench.report.findings import findings
-from bench.report.honesty import banners
-from bench.report.method import data_statement, method, protocols, provenance
+from bench.report.figures.style import styles
+from bench.report.images import duels
+from bench.report.images import thumbnails as pictures
 from bench.report.results import Results
-from bench.report.table_forms import Estimate, Table, folded, interval, number, shared_n
-from bench.report.vote_tables import slice_cells, slice_rows, vote_count, win_matrix
+from bench.report.tables.form import Estimate, Table, folded, interval, number, shared_n
+from bench.report.tables.votes import slice_cells, slice_rows, vote_count, win_matrix
+from bench.report.text.findings import findings
+from bench.report.text.method import data_statement, method, protocols, provenance
+from bench.report.text.warnings import banners
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 MOST_WITH_INTERVALS = 16
@@ -92,15 +93,15 @@ def _pictures(results: Results) -> tuple[dict[str, Any], list[Path]]:
     )
     there = bool(results.generations)
     pairs = {
-        "disputed": verdicts.disputed(results), "clearest": verdicts.clearest(results),
-        "closest": verdicts.closest(results),
+        "disputed": duels.disputed(results), "clearest": duels.clearest(results),
+        "closest": duels.closest(results),
     }  # fmt: skip
     shown: dict[str, Any] = {
         "grid": pictures.grid(results, thumbnails) if there else [],
         "steps": pictures.steps_grids(results, thumbnails) if there else [],
         **{name: pictures.duels(results, thumbnails, found) for name, found in pairs.items()},
     }
-    shown["sure"] = any(verdicts.certain(results, found) for found in pairs["clearest"])
+    shown["sure"] = any(duels.certain(results, found) for found in pairs["clearest"])
     return {**shown, "side": thumbnails.side, "linked": thumbnails.linked}, thumbnails.paths
 
 

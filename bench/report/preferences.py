@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from bench.records import InputError
+from bench.errors import InputError
 
 OVERALL = "overall"
 """Key of ratings.json under which the votes of all questions stand together."""

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.errors import InputError, unknown
 from bench.records import (
     Battle,
     Failure,
     FeltPicture,
     Generation,
     ImageScore,
-    InputError,
     PeopleAgreement,
     Prompt,
     Score,
@@ -24,10 +24,9 @@ from bench.records import (
     from_dict,
     iterate_rows,
     read_rows,
-    unknown,
 )
 from bench.report.preferences import Preference, read_preferences
-from bench.store import Key, StudyFolder
+from bench.store.study_folder import Key, StudyFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.records import FELT_STAGES, Timing
 from bench.report.results import Results, model_of
-from bench.report.table_forms import Estimate
+from bench.report.tables.form import Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

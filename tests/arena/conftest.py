@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from arena.ratings.battles import VoteTable, code_battles
+from bench.ratings.vote_table import VoteTable, code_battles
 from bench.records import OUTCOMES, Battle
 
 
@@ -20,8 +20,8 @@ def seeded_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         token_hex=lambda n: drawn.randbytes(n).hex(),
         token_urlsafe=lambda n: drawn.randbytes(n).hex()[: n * 4 // 3],
     )
-    monkeypatch.setattr("arena.raters.secrets", seeded)
-    monkeypatch.setattr("arena.desk.secrets", seeded)
+    monkeypatch.setattr("arena.admission.secrets", seeded)
+    monkeypatch.setattr("arena.voting.secrets", seeded)
 
 
 @pytest.fixture

@@ -9,13 +9,16 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import inspect
 
-from arena import dashboard, exchange, raters, register, schema
-from arena.app import DELAY, create_app, rest_of_delay
-from arena.images import STEP, displayed, filled
-from bench.records import InputError
-from tests.arena.study import NAMES
-from tests.arena.test_app import POST, start
-from tests.arena.test_ballots import KEY, Clock, arrive, log, make_desk, vote_all
+from arena import admission
+from arena.db import export, schema
+from arena.db import raters as register
+from arena.web import admin_views
+from arena.web.app import DELAY, create_app, rest_of_delay
+from arena.web.images import STEP, displayed, filled
+from bench.errors import InputError
+from tests.arena.db.test_assignments import KEY, Clock, arrive, log, make_desk, vote_all
+from tests.arena.web.test_app import POST, start
+from tests.support.arena_study import NAMES
 
 HOSTILE = (
     "'; DROP TABLE votes; --",
@@ -93,12 +96,12 @@ def test_an_expired_token_is_refused_and_another_pair_handed_out(desk, client):
 
 
 def test_a_formula_in_a_label_reaches_no_spreadsheet_cell(desk):
-    raters.create_invites(desk.ballots, label="=cmd|' /C calc'!A0", count=1, uses=1)
+    admission.create_invites(desk.ballots, label="=cmd|' /C calc'!A0", count=1, uses=1)
     with desk.ballots.writing() as tx:
         register.add_rater(tx.db, "r", now=0.0, group="=cmd|' /C calc'!A0")
     vote_all(desk, "r", limit=2)
     for kind in ("csv", "pairs"):
-        text = exchange.exported(desk.ballots, desk.prompts, kind).decode()
+        text = export.exported(desk.ballots, desk.prompts, kind).decode()
         cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
         assert "'=cmd|' /C calc'!A0" in cells
         assert not [cell for cell in cells if cell[:1] in "=+@\t\r" and cell]
@@ -110,15 +113,15 @@ def test_the_administrators_page_shows_names_as_text(desk):
         tx.db.execute(
             schema.pairs.update().where(schema.pairs.c.id == 1).values(first="<script>alert(1)</script>")
         )
-    for html in (dashboard.progress(desk), dashboard.matrix(desk)):
+    for html in (admin_views.progress(desk), admin_views.matrix(desk)):
         assert "<script>" not in html
-    assert "&lt;script&gt;" in dashboard.matrix(desk)
+    assert "&lt;script&gt;" in admin_views.matrix(desk)
 
 
 def test_the_matrix_says_who_beat_whom_from_both_sides(desk):
     rater = arrive(desk)
     vote_all(desk, rater, "left", 9)
-    html = dashboard.matrix(desk)
+    html = admin_views.matrix(desk)
     with desk.ballots.reading() as tx:
         pair = next(p for p in tx.pairs() if p.voted)
     share = round(100 * pair.first_wins / pair.voted)

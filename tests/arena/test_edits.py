@@ -7,14 +7,14 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from arena import ballots, schema
-from arena.app import create_app
-from arena.desk import Desk
+from arena.db import assignments, schema
+from arena.voting import Desk
+from arena.web.app import create_app
 from bench.records import Generation, Prompt
-from bench.store import StudyFolder, sha256
-from bench.study import open_study
-from tests.arena.test_app import POST, start
-from tests.arena.test_ballots import KEY, Clock
+from bench.store.study_folder import StudyFolder, sha256
+from bench.study.study import open_study
+from tests.arena.db.test_assignments import KEY, Clock
+from tests.arena.web.test_app import POST, start
 
 NAMES = ("tiny-turbo@4", "tiny-sdxl@4")
 STUDY = f"""name = "secret"
@@ -53,7 +53,7 @@ def desk(tmp_path):
             )  # fmt: skip
     folder.append(folder.generations_file, rows)
     study = open_study(folder)
-    votes = ballots.Ballots(schema.sqlite_url(folder.votes_file), KEY)
+    votes = assignments.Ballots(schema.sqlite_url(folder.votes_file), KEY)
     votes.migrate()
     desk = Desk(study, folder, votes, Clock())
     desk.prepare()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arena import pairing
-from bench.records import InputError
+from bench.errors import InputError
 
 
 def test_same_seed_rater_and_number_give_the_same_draws():

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from bench.doctor import _fit
-from bench.models.memory import count_parameters, weight_bytes
-from bench.models.table import MODELS
+from bench.models.registry import MODELS
+from bench.models.weight_size import count_parameters, weight_bytes
 
 
 def test_a_folder_s_headers_hold_what_its_networks_do(tmp_path):

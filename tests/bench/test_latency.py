@@ -1,11 +1,10 @@
 import pytest
 
 from bench.latency import Protocol, calls_of, measure, time_contender
-from bench.plan import Options
-from bench.store import StudyFolder
-from bench.study import read
-
-from .null import NullPipeline
+from bench.store.study_folder import StudyFolder
+from bench.study.study import read
+from bench.sweep.settings import Options
+from tests.support.null_pipeline import NullPipeline
 
 STUDY = """name = "null"
 contenders = ["tiny-sdxl@50", "midjourney"]
@@ -62,7 +61,7 @@ def test_both_batch_sizes_are_timed_and_imports_are_not(study, tmp_path):
 
 
 def test_work_is_counted_and_the_device_s_rate_measured_beside_the_timings(study, tmp_path):
-    """Oracle: torch's counter over the tiny model, as `tests/bench/test_optimize.py` holds it."""
+    """Oracle: torch's counter over the tiny model, as `tests/bench/models/test_optimize.py` holds it."""
     from bench.models.architectures import flops
 
     folder = StudyFolder(tmp_path / "out")

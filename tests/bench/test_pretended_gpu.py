@@ -9,16 +9,15 @@ import pytest
 import torch
 
 from bench.doctor import examine
-from bench.generate import generate
 from bench.latency import Protocol, measure
-from bench.models.pipelines import load
-from bench.plan import Options
-from bench.score import score
-from bench.store import StudyFolder
-from bench.study import read
-from tests.pretend_gpu import GpuTensor, pretended
-
-from .test_pipelines import MAKERS, TEXTS, of
+from bench.models.load import load
+from bench.scoring.score import score
+from bench.store.study_folder import StudyFolder
+from bench.study.study import read
+from bench.sweep.generate import generate
+from bench.sweep.settings import Options
+from tests.bench.models.test_pipelines import MAKERS, TEXTS, of
+from tests.support.pretend_gpu import GpuTensor, pretended
 
 
 @pytest.fixture

@@ -4,17 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.errors import InputError, unknown
 from bench.records import (
     Failure,
     FeltPicture,
-    InputError,
     Timing,
     canonical,
     from_dict,
     read_rows,
     settings_hash,
     to_json,
-    unknown,
 )
 
 words = st.text(max_size=30)

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from tests.arena.study import NAMES, make_study
-from tests.end_to_end.arena_server import POST, Rater, Server
+from tests.support.arena_server import POST, Rater, Server
+from tests.support.arena_study import NAMES, make_study
 
 TOKEN = "0123456789abcdef0123"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from arena import schema
-from arena.ballots import Ballots
-from arena.chain import standing
-from arena.raters import server_key
-from tests.arena.study import make_study
-from tests.end_to_end.arena_server import BROWSER_FLAGS, CHROMIUM, Server
+from arena.admission import server_key
+from arena.db import schema
+from arena.db.assignments import Ballots
+from arena.db.vote_log import standing
+from tests.support.arena_server import BROWSER_FLAGS, CHROMIUM, Server
+from tests.support.arena_study import make_study
 
 pytestmark = pytest.mark.browser
 

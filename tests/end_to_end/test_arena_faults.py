@@ -13,15 +13,16 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx
 import pytest
 
-from arena import raters, schema
-from arena.app import COOKIE
-from arena.ballots import Ballots
-from arena.chain import standing, verify_chain
-from arena.desk import Desk
-from arena.raters import server_key
-from bench.study import open_study
-from tests.arena.study import make_study
-from tests.end_to_end.arena_server import POST, Postgres, Rater, Server, postgres, postgres_programs
+from arena import admission
+from arena.admission import server_key
+from arena.db import schema
+from arena.db.assignments import Ballots
+from arena.db.vote_log import standing, verify_chain
+from arena.voting import Desk
+from arena.web.app import COOKIE
+from bench.study.study import open_study
+from tests.support.arena_server import POST, Postgres, Rater, Server, postgres, postgres_programs
+from tests.support.arena_study import make_study
 
 VOTES = int(os.environ.get("ARENA_FAULT_VOTES", "100"))
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -126,8 +127,8 @@ def arrivals(folder, url, count):
     ballots.migrate()
     desk = Desk(open_study(folder), folder, ballots, time.time)
     desk.prepare()
-    people = [raters.admit(ballots, {}, now=time.time()) for _ in range(count)]
-    found = [(f"{COOKIE}={raters.seal(ballots.key, p)}", desk.hand(p).open[0].token) for p in people]
+    people = [admission.admit(ballots, {}, now=time.time()) for _ in range(count)]
+    found = [(f"{COOKIE}={admission.seal(ballots.key, p)}", desk.hand(p).open[0].token) for p in people]
     ballots.close()
     return found
 

@@ -15,11 +15,11 @@ import httpx
 import pytest
 
 import arena
-from arena.ballots import Ballots
-from arena.chain import standing, verify_chain
-from arena.raters import server_key
-from tests.arena.study import make_study
-from tests.end_to_end.arena_server import POST, Rater, Server, free_port, postgres, postgres_programs
+from arena.admission import server_key
+from arena.db.assignments import Ballots
+from arena.db.vote_log import standing, verify_chain
+from tests.support.arena_server import POST, Rater, Server, free_port, postgres, postgres_programs
+from tests.support.arena_study import make_study
 
 pytestmark = pytest.mark.postgres
 TOKEN = "0123456789abcdef0123"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.cli_live import _narrow
+from bench.cli.live import _narrow
 from bench.live import measure as timing
 from bench.live.studio import Asked, Drawn, Studio, _encoded
-from bench.models.table import MODELS, contender
+from bench.models.registry import MODELS, contender
 from bench.records import FELT_STAGES, FeltPicture, from_dict
-from tests.end_to_end.arena_server import CHROMIUM, Path
+from tests.support.arena_server import CHROMIUM, Path
 
 pytestmark = pytest.mark.browser
 

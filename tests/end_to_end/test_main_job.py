@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.records import read_rows
-from bench.store import StudyFolder
+from bench.store.study_folder import StudyFolder
 from tests.conftest import ROOT, SHARED
 
 STUDY = """name = "{name}"
@@ -265,7 +265,7 @@ def test_a_full_disk_is_one_line_and_the_study_goes_on_afterwards(shared_cache, 
 
 def test_help_answers_fast_enough_to_be_asked_often():
     """No timing here; what makes it slow is importing the heavy libraries, and it does not."""
-    code = "import sys\nfrom bench.cli import app\nfrom typer.testing import CliRunner\n"
+    code = "import sys\nfrom bench.cli.app import app\nfrom typer.testing import CliRunner\n"
     code += "r = CliRunner().invoke(app, ['--help']); assert r.exit_code == 0, r.output\n"
     code += "print(sorted({'torch', 'pandas', 'numpy', 'diffusers', 'matplotlib'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.report.build import build
-from tests.report_study import make_study
+from tests.support.report_study import make_study
 
 pytestmark = pytest.mark.browser
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.generate import generate
-from bench.models.pipelines import load
-from bench.plan import Options
-from bench.store import StudyFolder
-from bench.study import read
-from tests.bench.sweeping import hashes, rows
+from bench.models.load import load
+from bench.store.study_folder import StudyFolder
+from bench.study.study import read
+from bench.sweep.generate import generate
+from bench.sweep.settings import Options
 from tests.conftest import ROOT, SYSTEM
-from tests.end_to_end.arena_server import free_port
+from tests.support.arena_server import free_port
+from tests.support.sweeping import hashes, rows
 
 pytestmark = [pytest.mark.slurm, pytest.mark.ray, pytest.mark.timeout(1200)]
 STUDY = """name = "small"

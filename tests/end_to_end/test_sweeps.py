@@ -17,12 +17,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.generate import generate
-from bench.models.pipelines import load
-from bench.plan import Options
-from bench.store import StudyFolder
-from bench.study import read
-from tests.bench.sweeping import (
+from bench.models.load import load
+from bench.store.study_folder import StudyFolder
+from bench.study.study import read
+from bench.sweep.generate import generate
+from bench.sweep.settings import Options
+from tests.conftest import ROOT
+from tests.support.sweeping import (
     assert_whole,
     finish,
     hashes,
@@ -32,7 +33,6 @@ from tests.bench.sweeping import (
     until,
     write_study,
 )
-from tests.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(1800)
 BIN = Path(sys.executable).parent

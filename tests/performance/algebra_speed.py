@@ -19,7 +19,7 @@ import numpy as np
 import scipy.linalg
 from PIL import Image
 
-from bench.metrics import estimates, features, frechet
+from bench.metrics import features, frechet, statistics
 from bench.metrics.extractors import Extractor
 from bench.metrics.weights import Located
 from tests.performance.metrics_table import write
@@ -81,8 +81,8 @@ def memory(images: int, dimension: int, reference: frechet.Moments) -> list[dict
             rows = features.image_features(
                 files[:count], located, lambda: network, root / "cache", size=None, batch=500
             )
-            inputs = estimates.Inputs(images=rows, prompts=np.arange(count), moments=reference)
-            made = estimates.STATISTICS["frechet"](inputs)
+            inputs = statistics.Inputs(images=rows, prompts=np.arange(count), moments=reference)
+            made = statistics.STATISTICS["frechet"](inputs)
             assert made.low is not None
             seconds = time.perf_counter() - start
             found.append(

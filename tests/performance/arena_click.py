@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.arena.study import make_study
-from tests.end_to_end.arena_server import BROWSER_FLAGS, CHROMIUM, Server
+from tests.support.arena_server import BROWSER_FLAGS, CHROMIUM, Server
+from tests.support.arena_study import make_study
 
 WATCH = """() => {
   window.took = []; window.saved = []; window.floor = [];

@@ -24,8 +24,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from tests.arena.study import make_study
-from tests.end_to_end.arena_server import POST, Server, postgres
+from tests.support.arena_server import POST, Server, postgres
+from tests.support.arena_study import make_study
 
 
 async def browse(url: str, stop: float, pace: float, out: dict[str, list[float]]) -> None:
@@ -123,9 +123,10 @@ def rows() -> list[dict[str, float]]:
     """Time to hand out and save one vote while the tables hold more and more votes of 10,000 raters."""
     from sqlalchemy import insert
 
-    from arena import raters, schema
-    from arena.ballots import Ballots
-    from arena.desk import Desk
+    from arena import admission
+    from arena.db import schema
+    from arena.db.assignments import Ballots
+    from arena.voting import Desk
 
     with tempfile.TemporaryDirectory() as scratch:
         study, folder = make_study(
@@ -162,7 +163,7 @@ def rows() -> list[dict[str, float]]:
                     )  # fmt: skip
                 tx.set_setting("chain", f"{goal}:{'0' * 64}")
             took, worked = [], []
-            rater = raters.admit_simulated(ballots, seed=0, now=time.time())
+            rater = admission.admit_simulated(ballots, seed=0, now=time.time())
             for _ in range(300):
                 started, busy = time.perf_counter(), time.process_time()
                 one = desk.hand(rater).open[0]

@@ -19,9 +19,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from arena.ratings.elo import elo_add
-from arena.ratings.planning import Design, gap_for_rate, independent_votes, simulate_votes
-from arena.ratings.winrates import equivalences, pair_rates
+from bench.ratings.elo import elo_add
+from bench.ratings.planning import Design, gap_for_rate, independent_votes, simulate_votes
+from bench.ratings.winrates import equivalences, pair_rates
 
 RATES = (0.50, 0.515, 0.53, 0.55, 0.58, 0.62, 0.70)
 FORCED = Design(strengths=(0.0, 0.0), tie=-np.inf)

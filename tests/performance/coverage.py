@@ -18,11 +18,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from arena.ratings.bootstrap import cluster_bootstrap
-from arena.ratings.fits import count_votes, davidson
-from arena.ratings.planning import Design, expected_chances, population_fit, simulate_votes
-from arena.ratings.uncertainty import covariance, simultaneous_differences, t_quantile
-from arena.ratings.winrates import pair_rates
+from bench.ratings.bootstrap import cluster_bootstrap
+from bench.ratings.fits import count_votes, davidson
+from bench.ratings.planning import Design, expected_chances, population_fit, simulate_votes
+from bench.ratings.uncertainty import covariance, simultaneous_differences, t_quantile
+from bench.ratings.winrates import pair_rates
 
 STRENGTHS = (0.6, 0.35, 0.1, -0.1, -0.35, -0.6)
 DESIGNS = (

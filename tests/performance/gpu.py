@@ -28,16 +28,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.generate import generate
-from bench.latency import Call, Protocol, matrix_rate, time_contender
+from bench.device import matrix_rate
+from bench.latency import Call, Protocol, time_contender
 from bench.models.architectures import flops
-from bench.models.pipelines import load
-from bench.models.staged import Pipeline
-from bench.models.table import MODELS, contender
-from bench.plan import Options
+from bench.models.load import load
+from bench.models.pipeline import Pipeline
+from bench.models.registry import MODELS, contender
 from bench.records import Contender
-from bench.store import StudyFolder
-from bench.study import read
+from bench.store.study_folder import StudyFolder
+from bench.study.study import read
+from bench.sweep.generate import generate
+from bench.sweep.settings import Options
 from tests.performance.gpu_parts import parts, timed
 from tests.performance.gpu_suite import command, training
 from tests.performance.gpu_table import Row, busy, document, goals, key, kind, line, percent, spent, table

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bench.latency import now
+from bench.device import now
 
 
 def timed(call: Callable[[], object], device: str, budget: float) -> tuple[float, ...]:

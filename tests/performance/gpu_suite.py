@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.miniature import train
-from bench.store import sha256
+from bench.store.study_folder import sha256
 
 STUDY = """name = "sweep"
 contenders = ["tiny-turbo@1", "tiny-sdxl@4", "tiny-lcm@4"]

@@ -22,12 +22,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.generate import generate
-from bench.plan import Options, census
-from bench.store import StudyFolder, write_bytes
-from bench.study import read
-from bench.webp import encode_webp
-from tests.bench.null import NullPipeline, load
+from bench.store.images import encode_webp
+from bench.store.study_folder import StudyFolder, write_bytes
+from bench.study.study import read
+from bench.sweep.generate import generate
+from bench.sweep.inventory import census
+from bench.sweep.settings import Options
+from tests.support.null_pipeline import NullPipeline, load
 
 CONTENDERS = ("tiny-turbo@1", "tiny-turbo@4", "tiny-sdxl@1", "tiny-sdxl@2", "tiny-lcm@4")
 REPLICATES = 2

@@ -15,12 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.generate import generate
-from bench.models.pipelines import load
-from bench.plan import Frozen, Options, seed_of
-from bench.store import StudyFolder
-from bench.study import Study, read
-from bench.webp import encode_webp
+from bench.models.load import load
+from bench.store.images import encode_webp
+from bench.store.study_folder import StudyFolder
+from bench.study.study import Study, read
+from bench.sweep.generate import generate
+from bench.sweep.settings import Frozen, Options
+from bench.sweep.work import seed_of
 
 ROUNDS = 5
 SHAPE = 8

@@ -23,13 +23,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from arena.ratings.battles import VoteTable
-from arena.ratings.bootstrap import cluster_bootstrap
-from arena.ratings.elo import elo_add
-from arena.ratings.fits import bradley_terry, count_votes, davidson
-from arena.ratings.planning import Design, simulate_votes
-from arena.ratings.uncertainty import covariance, rank_sets, simultaneous_differences
-from arena.ratings.votes_file import read_votes
+from bench.ratings.bootstrap import cluster_bootstrap
+from bench.ratings.elo import elo_add
+from bench.ratings.fits import bradley_terry, count_votes, davidson
+from bench.ratings.planning import Design, simulate_votes
+from bench.ratings.uncertainty import covariance, rank_sets, simultaneous_differences
+from bench.ratings.vote_table import VoteTable
+from bench.ratings.votes_file import read_votes
 
 
 def timed(call: Callable[[], Any]) -> tuple[dict[str, float], Any]:

@@ -26,10 +26,10 @@ import numpy as np
 from PIL import Image
 
 from bench.records import Battle, Generation, ImageScore, Prompt, to_json
-from bench.report.pictures import shown_prompts, side_for
+from bench.report.images.thumbnails import shown_prompts, side_for
 from bench.report.results import read_results
-from bench.store import StudyFolder, write_bytes
-from tests.report_study import latency_document, ratings_document, run_document, score_rows
+from bench.store.study_folder import StudyFolder, write_bytes
+from tests.support.report_study import latency_document, ratings_document, run_document, score_rows
 
 SIDE = 512
 

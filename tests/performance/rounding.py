@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from bench.models import optimize
-from bench.models.pipelines import load
-from bench.models.table import MODELS, contender
+from bench.models.load import load
+from bench.models.registry import MODELS, contender
 from bench.records import Contender
 
 CONTENDERS = ("mini-turbo@1", "mini-sdxl@4", "tiny-turbo@1", "tiny-sdxl@4")

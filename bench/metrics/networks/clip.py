@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import InputError
 from bench.metrics.extractors import AESTHETIC_TOWER
-from bench.metrics.rows import Array
+from bench.metrics.feature_rows import Array
 from bench.metrics.weights import Located, find_open_clip, reading
-from bench.records import InputError
 
 
 class OpenClip:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.metrics.rows import Array
+from bench.errors import InputError
+from bench.metrics.feature_rows import Array
 from bench.metrics.weights import reading
-from bench.records import InputError
 
 
 class Inception:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import InputError
+from bench.metrics.feature_rows import Array
 from bench.metrics.networks.clip import linear_head
-from bench.metrics.rows import Array
 from bench.metrics.weights import bert_folder, reading
-from bench.records import InputError
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from bench.metrics.rows import Array
+from bench.metrics.feature_rows import Array
 from bench.metrics.weights import Located
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import InputError
+from bench.metrics.feature_rows import Array
 from bench.metrics.networks.inception import clean_resize
-from bench.metrics.rows import Array
 from bench.metrics.weights import reading
-from bench.records import InputError
 
 
 class DinoV2:

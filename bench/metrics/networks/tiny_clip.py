@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench.records import InputError
+from bench.errors import InputError
 
 
 def folder(root: Path) -> Path:

@@ -1,0 +1,184 @@
+"""The verbs that need no rater: `arena plan` before a study, `arena rate` after it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arena.cli.arguments import DEFAULT_RESULTS, AsJson, Database, Results, open_ballots, say
+from bench.errors import InputError
+
+if TYPE_CHECKING:
+    from bench.ratings.vote_table import VoteTable
+    from bench.study.study import Study
+
+
+def plan(
+    study: Annotated[
+        str | None,
+        typer.Argument(help="Study file, folder or name: its contenders, prompts, ties and votes."),
+    ] = None,
+    win_rate: Annotated[float, typer.Option("--rate", help="Win rate to tell from one half.")] = 0.55,
+    power: Annotated[float, typer.Option(help="Share of studies that should tell.")] = 0.8,
+    contenders: Annotated[int | None, typer.Option(show_default="the study's, or 2")] = None,
+    prompts: Annotated[int | None, typer.Option(show_default="the study's, or 100")] = None,
+    votes_per_pair: Annotated[
+        int | None, typer.Option(help="Also say what so many would do.", show_default="the study's")
+    ] = None,
+    votes_per_rater: Annotated[int | None, typer.Option(show_default="the study's, or 100")] = None,
+    ties: Annotated[
+        float | None,
+        typer.Option(help="Share of ties between equals.", show_default="0.2 where the study has ties"),
+    ] = None,
+    rater_sd: Annotated[float, typer.Option(help="How far raters differ about a contender, logits.")] = 0.5,
+    prompt_sd: Annotated[float, typer.Option(help="How far a contender's prompts differ, logits.")] = 0.7,
+    repeats: Annotated[int, typer.Option(help="Simulated studies a point.")] = 200,
+    seed: int = 0,
+    results: Results = DEFAULT_RESULTS,
+    as_json: AsJson = False,
+) -> None:
+    """How many votes and raters a claim takes, before anybody is asked. Simulated, clustering included.
+
+    Example: arena plan turbo-preference --rate 0.55
+
+    Example: arena plan --rate 0.515 --contenders 2 --prompts 1632
+    """
+    from arena.cli.tables import planning, show_plan
+    from bench.ratings.planning import plan as planned
+
+    asked = None if study is None else _study(study, results)
+    arena = None if asked is None else asked.file.arena
+    if contenders is None:
+        contenders = 2 if asked is None else len(asked.contenders)
+    if prompts is None:
+        prompts = 100 if asked is None else len(asked.prompts)
+    if ties is None:
+        ties = 0.2 if arena is None or arena.ties else 0.0
+    if votes_per_rater is None:
+        votes_per_rater = 100 if arena is None or arena.votes_per_rater is None else arena.votes_per_rater
+    if votes_per_pair is None and arena is not None:
+        votes_per_pair = arena.votes_per_pair
+    with planning(repeats) as tell:
+        found = planned(
+            rate=win_rate,
+            contenders=contenders,
+            votes_per_rater=votes_per_rater,
+            prompts=prompts,
+            rater_sd=rater_sd,
+            prompt_sd=prompt_sd,
+            ties=ties,
+            power=power,
+            votes_per_pair=votes_per_pair,
+            repeats=repeats,
+            seed=seed,
+            tell=tell,
+        )
+    if as_json:
+        say(asdict(found), True)
+    else:
+        show_plan(found, questions=len(arena.questions) if arena else 1)
+
+
+def _study(name: str, results: Path) -> Study:
+    """As frozen in its folder, or, before its first run, as its file says."""
+    from bench.store.study_folder import StudyFolder
+    from bench.study.study import open_study, read
+
+    for path in (Path(name), results / name):
+        if (path / "study.toml").is_file():
+            return open_study(StudyFolder(path))
+    return read(name)
+
+
+def rate_votes(
+    study: Annotated[str | None, typer.Argument(help="Study folder, or a name under --results.")] = None,
+    votes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rate this file instead: CSV, TSV or Parquet with the columns model_a, model_b, winner, and "
+            "rater, prompt, question, category, … if known; or JSONL."
+        ),
+    ] = None,
+    anchor: Annotated[str | None, typer.Option(help="Contender whose rating is 1000.")] = None,
+    weights: Annotated[
+        str, typer.Option(help="votes; raters: all raters alike; propensity: undo active pairing.")
+    ] = "votes",
+    penalty: Annotated[
+        float, typer.Option(help="Above 0: keep the ratings of a contender that never lost finite; try 0.1.")
+    ] = 0.0,
+    margin: Annotated[float, typer.Option(help="Of equivalence, win-rate points.")] = 3.0,
+    bootstrap: Annotated[int, typer.Option(help="Cluster-bootstrap replicates; 0: none.")] = 1000,
+    shuffles: Annotated[int, typer.Option(help="Orders that elo-add averages; 0: none.")] = 1000,
+    seed: int = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write it all.", show_default="the study's ratings.json")
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit ratings and win rates with intervals. A study's go to its ratings.json, the votes they stand on to
+    battles.jsonl, which `bench score` and `bench report` read.
+
+    Example: arena rate miniature
+
+    Example: arena rate --votes battles.csv --anchor gpt-image --out ratings.json
+    """
+    from arena.cli.tables import rating, show_ratings
+    from bench.ratings.document import to_dict
+    from bench.ratings.rate import Options, rate, stages
+    from bench.ratings.votes_file import read_votes
+    from bench.store.study_folder import write_bytes
+
+    if (study is None) == (votes is None):
+        raise InputError("say what to rate: a study, or --votes FILE")
+    options = Options(
+        anchor=anchor,
+        weights=weights,
+        penalty=penalty,
+        margin=margin,
+        bootstrap=bootstrap,
+        shuffles=shuffles,
+        seed=seed,
+    )
+    if votes is not None:
+        name, table = votes.stem, read_votes(votes)
+    else:
+        opened, table, folder = _study_votes(str(study), weights, results, database)
+        options = replace(options, anchor=anchor or opened.file.report.anchor)
+        name, out = opened.name, out or folder / "ratings.json"
+    with rating(stages(table)) as stage:
+        document = to_dict(rate(table, study=name, options=options, stage=stage))
+    if out is not None:
+        write_bytes(out, (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode())
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False))
+        return
+    show_ratings(document)
+    if out is not None:
+        print(f"all of it: {out}")
+
+
+def _study_votes(
+    name: str, weights: str, results: Path, database: str | None
+) -> tuple[Study, VoteTable, Path]:
+    """A study, its votes, which are also written to its battles.jsonl, and its folder."""
+    from arena.db.export import collect
+    from bench.ratings.vote_table import code_battles
+    from bench.records import to_json
+    from bench.store.study_folder import write_bytes
+
+    opened, folder, ballots, _ = open_ballots(name, results, database)
+    pairing = opened.file.arena.pairing
+    if weights == "propensity" and pairing != "active":
+        raise InputError(
+            f"weights 'propensity' undo an active choice of pairs; study '{opened.name}' chose its pairs "
+            f"'{pairing}', which is even by design: use weights 'votes'"
+        )
+    rows, _ = collect(ballots, {p.id: p for p in opened.prompts})
+    write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
+    return opened, code_battles(rows), folder.path

@@ -1,0 +1,306 @@
+"""`arena`: names to objects, and what comes back to a person or, with --json, to a machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arena.cli.analyse import plan, rate_votes
+from arena.cli.arguments import DEFAULT_RESULTS, AsJson, Database, Results, StudyArgument, open_ballots, say
+from bench.errors import InputError
+
+if TYPE_CHECKING:
+    from arena.voting import Desk
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Put a study before people, and turn their votes into ratings.",
+)
+
+COLLECT, ANALYSE, CARE = "Collect votes", "Analyse votes", "Look after a study"
+
+app.command("plan", rich_help_panel=ANALYSE)(plan)
+app.command("rate", rich_help_panel=ANALYSE)(rate_votes)
+
+
+def _desk(name: str, results: Path, database: str | None) -> tuple[Desk, bytes]:
+    from arena.voting import Desk
+
+    study, folder, ballots, key = open_ballots(name, results, database)
+    desk = Desk(study, folder, ballots, time.time)
+    desk.prepare()
+    return desk, key
+
+
+def _render(desk: Desk) -> None:
+    """Render the pictures before the first rater comes."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    sources, faults = desk.sources(), []
+    columns = (TextColumn("rendering pictures"), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=len(desk.shown.missing(sources)))
+        for fault in desk.shown.render_all(sources):
+            faults += [fault] if fault else []
+            progress.advance(task)
+    for fault in faults[:5]:
+        print(f"arena: {fault}", file=sys.stderr)
+    if faults:
+        print(f"arena: {len(faults)} pictures cannot be shown; raters may skip their pairs", file=sys.stderr)
+    _ = desk.picture_bytes  # known before the first picture is asked for
+
+
+@app.command(rich_help_panel=COLLECT)
+def serve(
+    study: StudyArgument,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+    invited_only: Annotated[
+        bool, typer.Option(help="Refuse raters without an invite or panel link.")
+    ] = False,
+    https: Annotated[bool, typer.Option(help="Behind HTTPS: cookies are sent over HTTPS only.")] = False,
+    admin: Annotated[bool, typer.Option(help="Serve the administrator's page at /admin/.")] = True,
+) -> None:
+    """Put a study before raters. The admin token comes from ARENA_ADMIN_TOKEN, or is printed once.
+
+    Example: arena serve miniature --port 8000
+    """
+    import logging
+
+    import uvicorn
+
+    from arena.web.app import create_app, new_token
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    desk, key = _desk(study, results, database)
+    token = os.environ.get("ARENA_ADMIN_TOKEN")
+    if admin and token is not None and len(token) < 16:
+        raise InputError("ARENA_ADMIN_TOKEN is too short: use at least 16 random characters")
+    if admin and token is None:
+        token = new_token()
+        print(f"admin token (shown once): {token}  at http://{host}:{port}/admin-login", file=sys.stderr)
+    _render(desk)
+    server = create_app(
+        desk, key, admin_token=token if admin else None, invited_only=invited_only, secure=https
+    )
+    # Each query lets other threads in; at Python's 5 ms a turn, one vote's thirty queries would wait long for theirs.
+    sys.setswitchinterval(0.0005)
+    print(f"raters: http://{host}:{port}/", file=sys.stderr)
+    uvicorn.run(
+        server,
+        host=host,
+        port=port,
+        log_level="warning",
+        server_header=False,
+        access_log=False,
+        timeout_keep_alive=75,  # longer than a rater looks at a pair: else each vote may meet a closing connection
+    )
+
+
+@app.command(rich_help_panel=COLLECT)
+def invite(
+    study: StudyArgument,
+    count: Annotated[int, typer.Option(min=1, max=10000, help="Codes to make.")] = 1,
+    uses: Annotated[int, typer.Option(min=1, help="Raters a code admits.")] = 1,
+    label: Annotated[str, typer.Option(help="Group these raters are reported under.")] = "invited",
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Make invite codes; a rater opens /?invite=CODE. Codes are shown once, only hashes are kept.
+
+    Example: arena invite miniature --count 20 --label lab
+    """
+    from arena.admission import create_invites
+
+    _, _, ballots, _ = open_ballots(study, results, database)
+    for code in create_invites(ballots, label=label, count=count, uses=uses):
+        print(code)
+
+
+@app.command(rich_help_panel=COLLECT)
+def status(
+    study: StudyArgument,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Votes so far, by pair.
+
+    Example: arena status miniature --json
+    """
+    from arena.db import raters as register
+    from arena.voting import asked_of
+
+    _, _, ballots, _ = open_ballots(study, results, database)
+    with ballots.reading() as tx:
+        rows, phase, states = tx.pairs(), tx.phase, tx.state_counts()
+        raters = register.all_raters(tx.db)
+    summary = {
+        "phase": phase,
+        "votes": sum(p.voted for p in rows),
+        "wanted": sum(map(asked_of, rows)),
+        "decided pairs": sum(p.decided for p in rows),
+        "raters": len(raters),
+        "simulated": any(r.simulated for r in raters),
+        "assignments": states,
+    }
+    if as_json:
+        summary["pairs"] = [dict(p._mapping) for p in rows]
+        say(summary, True)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("question", "first", "second", "wins", "ties", "bad", "votes")
+    for p in rows:
+        votes = f"{p.voted}, decided" if p.decided else f"{p.voted}/{p.wanted}"
+        wins = f"{p.first_wins}:{p.second_wins}"
+        table.add_row(p.question, p.first, p.second, wins, str(p.ties), str(p.both_bad), votes)
+    say(summary, False)
+    Console().print(table)
+
+
+@app.command("export", rich_help_panel=ANALYSE)
+def export_votes(
+    study: StudyArgument,
+    output: Annotated[Path, typer.Argument(help="File to write.")],
+    kind: Annotated[str, typer.Option("--format", help="jsonl, csv, parquet, pairs or log.")] = "jsonl",
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Write the votes to a file. `pairs` is model_a, model_b, winner; `log` is the signed chain.
+
+    Example: arena export miniature votes.csv --format csv
+    """
+    from arena.db.export import exported
+    from bench.store.study_folder import write_bytes
+
+    opened, _, ballots, _ = open_ballots(study, results, database)
+    data = exported(ballots, {p.id: p for p in opened.prompts}, kind)
+    write_bytes(output, data)
+    print(f"{output}: {len(data)} bytes")
+
+
+@app.command("import", rich_help_panel=CARE)
+def import_votes(
+    study: StudyArgument,
+    log: Annotated[Path, typer.Argument(help="A log written by `arena export --format log`.")],
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Verify an exported log and replay it into a database that has no votes yet.
+
+    Example: arena import miniature votes.log.jsonl --database postgresql://localhost/arena
+    """
+    from arena.db.export import import_log, read_log
+
+    desk, key = _desk(study, results, database)
+    print(f"{import_log(desk.ballots, read_log(log, key))} rows replayed")
+
+
+@app.command(rich_help_panel=CARE)
+def verify(
+    study: StudyArgument,
+    log: Annotated[Path | None, typer.Argument(help="An exported log; default: the database.")] = None,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the hash chain: no vote was changed, removed, added or moved.
+
+    Example: arena verify miniature votes.log.jsonl
+    """
+    from arena.db.export import read_log, verify_database
+
+    _, _, ballots, key = open_ballots(study, results, database)
+    count = verify_database(ballots) if log is None else len(read_log(log, key))
+    say({"verified": count}, as_json)
+
+
+@app.command(rich_help_panel=COLLECT)
+def simulate(
+    study: StudyArgument,
+    raters: Annotated[int, typer.Option(min=1, help="Simulated raters.")] = 20,
+    votes: Annotated[int, typer.Option(min=1, help="Answers each.")] = 30,
+    strength: Annotated[list[str] | None, typer.Option(help="contender=logits; repeat for more.")] = None,
+    seed: int = 0,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let simulated raters vote, marked as simulated everywhere. Refused where real raters have been.
+
+    Example: arena simulate miniature --raters 40 --strength sdxl-turbo@4=1.2
+    """
+    from arena.simulate import World, true_strengths
+    from arena.simulate import simulate as run
+
+    strengths = {}
+    for given in strength or []:
+        name, _, value = given.rpartition("=")
+        try:
+            strengths[name] = float(value)
+        except ValueError:
+            raise InputError(f"--strength {given}: write it as contender=1.2") from None
+    desk, _ = _desk(study, results, database)
+    world = World(strengths=strengths, seed=seed)
+    count = run(desk, world, count=raters, votes_each=votes)
+    say({"simulated votes": count, "strengths (logits)": true_strengths(desk, world)}, as_json)
+
+
+@app.command(rich_help_panel=CARE)
+def migrate(study: StudyArgument, results: Results = DEFAULT_RESULTS, database: Database = None) -> None:
+    """Bring the tables to the newest revision (`serve` does so too).
+
+    Example: arena migrate miniature --database postgresql://localhost/arena
+    """
+    _, _, ballots, _ = open_ballots(study, results, database)
+    print(f"revision {ballots.migrate()}")
+
+
+@app.command(rich_help_panel=CARE)
+def forget(
+    study: StudyArgument,
+    who: Annotated[str | None, typer.Argument(help="Panel participant, or rater id.")] = None,
+    everybody: Annotated[
+        bool, typer.Option("--everybody", help="Erase the panel ids of all raters.")
+    ] = False,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Erase panel ids. Votes stay, under a hash whose salt is erased with the id.
+
+    Example: arena forget miniature 5f1a…
+    """
+    if (who is None) == (not everybody):
+        raise InputError("say who: a participant or rater id, or --everybody")
+    _, _, ballots, _ = open_ballots(study, results, database)
+    from arena.db import raters as register
+
+    with ballots.writing() as tx:
+        erased = register.forget(tx.db, who)
+    ballots.scrub()
+    print(f"{erased} erased")
+
+
+def main() -> None:
+    try:
+        app()
+    except InputError as error:
+        print(f"arena: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Arguments that several verbs take, what they open, and how an answer is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from arena.db.assignments import Ballots
+
+StudyArgument = Annotated[str, typer.Argument(help="Study folder, or a name under --results.")]
+Results = Annotated[Path, typer.Option(help="Where study folders are.")]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        envvar="ARENA_DATABASE", help="sqlite:///PATH or postgresql://…; default votes.sqlite of the study."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+DEFAULT_RESULTS = Path("results")
+
+
+def open_ballots(name: str, results: Path, database: str | None) -> tuple[Any, Any, Ballots, bytes]:
+    """Study, folder, ballots and the server's key of a study by its folder, or its name under `results`."""
+    from arena.admission import server_key
+    from arena.db.assignments import Ballots
+    from arena.db.schema import sqlite_url
+    from bench.store.study_folder import open_folder
+    from bench.study.study import open_study
+
+    folder = open_folder(name, results)
+    study = open_study(folder)
+    key = server_key(folder.path)
+    ballots = Ballots(database or sqlite_url(folder.votes_file), key)
+    ballots.migrate()
+    return study, folder, ballots, key
+
+
+def say(value: dict[str, Any], as_json: bool) -> None:
+    """One line of JSON, or a line a key."""
+    if as_json:
+        print(json.dumps(value, ensure_ascii=False))
+        return
+    for key, one in value.items():
+        print(f"{key}: {one}")

@@ -1,0 +1,178 @@
+"""Ratings and plans on a terminal: tables for people, a bar while they wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from bench.ratings.planning import Plan, PlanPoint, sentences
+
+SHOWN = 12
+"""Pairs of a question printed at most; the file holds all."""
+
+
+@contextmanager
+def rating(stages: int) -> Iterator[Callable[[str], None]]:
+    """A bar on stderr that moves with each stage of `bench.ratings.rate.rate`."""
+    columns = (
+        SpinnerColumn(),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("reading", total=stages)
+        begun = 0
+
+        def stage(text: str) -> None:
+            nonlocal begun
+            progress.update(task, description=text, completed=begun)
+            begun += 1
+
+        yield stage
+
+
+@contextmanager
+def planning(repeats: int) -> Iterator[Callable[[PlanPoint], None]]:
+    """A spinner on stderr that says the last number of raters tried."""
+    with Console(stderr=True).status(f"simulating {repeats} studies a point") as status:
+        yield lambda point: status.update(
+            f"{point.raters:,} raters, {point.votes:,} votes: {point.power:.0%}"
+        )
+
+
+def show_plan(found: Plan, *, questions: int) -> None:
+    console = Console()
+    for text in sentences(found, questions=questions):
+        console.print(text, highlight=False)
+    table = Table("raters", "votes", "votes a pair", "told apart", "95% of the simulation", title="Tried")
+    for column in table.columns:
+        column.justify = "right"
+    for point in found.tried:
+        table.add_row(
+            f"{point.raters:,}",
+            f"{point.votes:,}",
+            f"{point.votes_per_pair:,.0f}",
+            f"{point.power:.0%}",
+            f"{point.power_low:.0%}–{point.power_high:.0%}",
+        )
+    console.print(table)
+    console.print("Assumed: " + "; ".join(found.assumptions) + ".", style="dim", highlight=False)
+
+
+def show_ratings(document: dict[str, Any]) -> None:
+    """Of a document as JSON has it (`bench.ratings.document.to_dict`)."""
+    console = Console()
+    if document["simulated"]:
+        console.print("SIMULATED VOTES: these ratings say nothing about the models", style="bold red")
+    questions = document["questions"]
+    only = len({id(block) for block in questions.values()}) == 1 or len(questions) == 2
+    for question, block in questions.items():
+        if not (only and len(questions) > 1 and question == "overall"):
+            _show_question(console, question, block)
+    left_out = ", ".join(f"{reason} {count:,}" for reason, count in document["excluded"].items())
+    console.print(
+        f"{document['n_votes']:,} votes; left out: {left_out or 'none'}. Rating: 1000 is "
+        f"{'the mean' if document['anchor'] == 'mean' else document['anchor']}, 400 points are odds of 10 to 1. "
+        "Intervals: 95%. Rank: places that the joint intervals leave open.",
+        style="dim",
+        highlight=False,
+    )
+
+
+def _show_question(console: Console, question: str, block: dict[str, Any]) -> None:
+    raters = "" if block["n_raters"] is None else f", {block['n_raters']:,} raters"
+    table = Table(title=f"{question}: {block['n']:,} votes{raters}", title_justify="left")
+    table.add_column("rank")
+    table.add_column("contender")
+    for name in ("rating", "95%", "wins", "95% ", "both bad", "votes"):
+        table.add_column(name, justify="right")
+    average = {row["contender"]: row for row in block["average_win_rates"]}
+    for row in block["ratings"]:
+        wins = average[row["contender"]]
+        table.add_row(
+            _rank(row["rank_low"], row["rank_high"]),
+            row["contender"],
+            _points(row["rating"]),
+            _range(_points(row["low"]), _points(row["high"])),
+            _share(wins["rate"]),
+            _range(_share(wins["low"]), _share(wins["high"])),
+            _share(row["both_bad_rate"]),
+            f"{row['n']:,}",
+        )
+    console.print(table)
+    for note in [*block["notes"], *_findings(block)]:
+        console.print(f"  {note}", highlight=False, soft_wrap=True)
+    console.print()
+
+
+def _findings(block: dict[str, Any]) -> list[str]:
+    """What else a reader should know, a line each."""
+    said = []
+    left = block["position_effect"]
+    if left["left_rate"] is not None:
+        said.append(
+            f"left side: {_share(left['left_rate'])} of decided votes "
+            f"({_range(_share(left['left_low']), _share(left['left_high']))})"
+        )
+    few = block["robustness"]["few_votes"]
+    if few and few["votes"] is not None:
+        said.append(
+            f"first place: {few['votes']:,} votes ({few['share']:.1%}) fewer, and it is {few['challenger']}'s"
+        )
+    for rater, first in block["robustness"]["flipping_raters"]:
+        said.append(f"first place: without rater {rater} it is {first}'s")
+    cycles = block["robustness"]["condorcet"]
+    if cycles["clear"]:
+        said.append(
+            f"{cycles['clear']} of {cycles['count']} cycles of three (a beats b beats c beats a) are clear"
+        )
+    alike = block["agreement"]
+    if alike["alpha"] is not None:
+        within = _range(_number(alike["alpha_low"]), _number(alike["alpha_high"]))
+        said.append(
+            f"raters agree: alpha {alike['alpha']:.2f} ({within}), "
+            f"same answer {_share(alike['percent'])} on {alike['units']:,} shared pairs of images"
+        )
+    decided = sum(row["decided"] for row in block["stopping"])
+    if block["stopping"]:
+        said.append(
+            f"stopping rule: {decided} of {len(block['stopping'])} pairs are decided, whenever one looks"
+        )
+    equivalent = [row for row in block["equivalence"] if row["p_equivalent"] < 0.05]
+    for row in equivalent[:SHOWN]:
+        said.append(f"equivalent within {row['margin']:g} points: {row['a']} and {row['b']}")
+    return said
+
+
+def _rank(low: int | None, high: int | None) -> str:
+    return "–" if low is None or high is None else str(low) if low == high else f"{low}–{high}"
+
+
+def _points(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _range(low: str, high: str) -> str:
+    return "–" if low == high == "–" else f"{low} to {high}"

@@ -1,0 +1,398 @@
+"""Assignments and votes in SQL; with `arena.db.raters` (who takes part) the only queries.
+
+A `Ballots` holds the engine and the server's key. Work happens in `writing()` (one short transaction) or
+`reading()`. Locks are always taken in the order rater, assignment, chain, pair, cell, so that two servers
+on one PostgreSQL wait for each other and never deadlock. Votes are append-only and form a hash chain.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from arena.db import queries, schema
+from arena.db import raters as register
+from arena.db.schema import assignments, cells, pairs, raters, settings, votes
+from arena.db.vote_log import CHAINED, GENESIS, UNDO, Logged, chain_hash
+from bench.errors import InputError
+
+PHASES = ("open", "paused", "closed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An assignment that has been chosen and not yet written."""
+
+    kind: str
+    question: str
+    prompt_id: str
+    replicate: int
+    left: str
+    right: str
+    probability: float
+    """Of the pair, given the question and all that was known."""
+    prompt_probability: float
+    """Of the prompt and replicate, given the pair."""
+    cell_id: int | None = None
+    pair_id: int | None = None
+    cell_taken: int = 0
+    """What the chooser saw; if another server was faster the draft is void."""
+    left_change: str = ""
+    right_change: str = ""
+    expected: str = ""
+    repeats: int | None = None
+
+    @property
+    def scene(self) -> str | None:
+        if self.kind != "vote":
+            return None
+        return scene(self.left, self.right, self.prompt_id, self.replicate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    id: int
+    token: str
+    left_token: str
+    right_token: str
+    reference_token: str | None
+    rater_id: str
+    number: int
+    cell_id: int | None
+    kind: str
+    question: str
+    prompt_id: str
+    replicate: int
+    left: str
+    right: str
+    left_change: str
+    right_change: str
+    expected: str
+    repeats: int | None
+    scene: str | None
+    probability: float
+    prompt_probability: float
+    issued: float
+    expires: float
+    state: str
+    revision: int
+
+
+def scene(one: str, other: str, prompt_id: str, replicate: int) -> str:
+    """A pair of images whatever the sides; what a rater sees at most once."""
+    return "\n".join((*sorted((one, other)), prompt_id, str(replicate)))
+
+
+class Ballots:
+    """The tables of one study."""
+
+    def __init__(self, url: str, key: bytes) -> None:
+        self.engine = schema.connect(url)
+        self.key = key
+        # SQLite's own waiting is a poll with growing sleeps; within a process a lock is fair and quick.
+        self._gate = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
+
+    def migrate(self) -> str:
+        return schema.migrate(self.engine)
+
+    def scrub(self) -> None:
+        """Make what was deleted unreadable in SQLite's files; PostgreSQL's own vacuum does so in its time."""
+        if self.engine.dialect.name == "sqlite":
+            with closing(self.engine.raw_connection()) as connection:  # outside of any transaction
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def writing(self, *, durable: bool = True) -> Iterator[Transaction]:
+        """One transaction. Durable: on the disk when it ends, also if the power fails; what can be done
+        again (handing out a pair) need not wait for the disk. A killed process loses neither."""
+        options = {"arena_durable": durable}
+        with self._gate, self.engine.execution_options(**options).begin() as connection:
+            if not durable:
+                schema.relax(connection)
+            yield Transaction(connection, self.key)
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        with self.engine.connect().execution_options(arena_reading=True) as connection:
+            yield Transaction(connection, self.key)
+
+    def prepare(self, wanted: Mapping[tuple[str, str, str], tuple[int, Sequence[tuple[str, int]]]]) -> None:
+        """Make the pool: (question, first, second) → votes wanted, prompts with replicates. May be repeated:
+        what is there stays, what is new is added."""
+        for _ in range(3):
+            try:
+                with self.writing() as tx:
+                    tx.add_pool(wanted)
+                return
+            except IntegrityError:  # another server added them meanwhile; the next round finds them there
+                continue
+        raise InputError(
+            "the pool of pairs cannot be made: other servers keep changing it; start one at a time"
+        )
+
+
+@dataclass(slots=True)
+class Transaction:
+    """Queries of one transaction."""
+
+    db: Connection
+    key: bytes
+
+    # Settings
+
+    def setting(self, key: str, default: str = "") -> str:
+        value = self.db.scalar(queries.SETTING, {"p_key": key})
+        return default if value is None else value
+
+    def set_setting(self, key: str, value: str) -> None:
+        if not self.db.execute(queries.SET, {"p_key": key, "p_value": value}).rowcount:
+            self.db.execute(insert(settings).values(key=key, value=value))
+
+    @property
+    def phase(self) -> str:
+        return self.setting("phase", "open")
+
+    # The pool
+
+    def add_pool(self, wanted: Mapping[tuple[str, str, str], tuple[int, Sequence[tuple[str, int]]]]) -> None:
+        for key, value in (("phase", "open"), ("chain", f"0:{GENESIS}")):
+            if not self.setting(key):
+                self.set_setting(key, value)
+        known = {(p.question, p.first, p.second): p for p in self.pairs()}
+        for (question, first, second), (votes_wanted, scenes) in wanted.items():
+            pair = known.get((question, first, second))
+            if pair is None:
+                row = self.db.execute(
+                    insert(pairs).values(question=question, first=first, second=second, wanted=votes_wanted)
+                )
+                pair_id = row.inserted_primary_key[0]  # pyright: ignore[reportOptionalSubscript]
+            else:
+                pair_id = pair.id
+                self.db.execute(update(pairs).where(pairs.c.id == pair_id).values(wanted=votes_wanted))
+            there = {(c.prompt_id, c.replicate) for c in self.cells(pair_id)}
+            new = [s for s in scenes if tuple(s) not in there]
+            if new:
+                self.db.execute(
+                    insert(cells),
+                    [{"pair_id": pair_id, "prompt_id": p, "replicate": r, "taken": 0} for p, r in new],
+                )
+
+    def pairs(self) -> Sequence[Row[Any]]:
+        return self.db.execute(queries.PAIRS).all()
+
+    def mark_decided(self, found: Iterable[tuple[str, str, str]]) -> int:
+        """Ask no more about these (question, first, second); how many were still being asked about."""
+        changed = 0
+        for question, first, second in sorted(found):
+            one = (pairs.c.question == question, pairs.c.first == first, pairs.c.second == second)
+            still = update(pairs).where(*one, pairs.c.decided.is_(False))
+            changed += self.db.execute(still.values(decided=True)).rowcount
+        return changed
+
+    def cells(self, pair_id: int) -> Sequence[Row[Any]]:
+        return self.db.execute(queries.CELLS, {"p_pair": pair_id}).all()
+
+    def cell_counts(self) -> dict[int, int]:
+        """pair id → prompts and replicates it has."""
+        rows = self.db.execute(select(cells.c.pair_id, func.count()).group_by(cells.c.pair_id))
+        return {pair: count for pair, count in rows}
+
+    # Assignments
+
+    def open_assignments(self, rater_id: str) -> list[Assignment]:
+        return self._assignments(queries.OPEN, p_rater=rater_id)
+
+    def history(self, rater_id: str) -> Sequence[Row[Any]]:
+        """Everything the rater was handed, in order, as rows of `queries.HISTORY`: they may be hundreds."""
+        return self.db.execute(queries.HISTORY, {"p_rater": rater_id}).all()
+
+    def last_answered(self, rater_id: str) -> Assignment | None:
+        """The rater's last assignment that has, or had, an answer."""
+        return self._one(queries.LAST_ANSWERED, p_rater=rater_id)
+
+    def assignment(self, assignment_id: int) -> Assignment:
+        return self._assignments(queries.ASSIGNMENT, p_id=assignment_id)[0]
+
+    def by_token(self, token: str, *, lock: bool = False) -> Assignment | None:
+        return self._one(queries.BY_TOKEN_LOCKED if lock else queries.BY_TOKEN, p_token=token)
+
+    def by_image_token(self, token: str) -> Assignment | None:
+        return self._one(queries.BY_IMAGE_TOKEN, p_token=token)
+
+    def hand_out(
+        self,
+        rater_id: str,
+        number: int,
+        draft: Draft,
+        tokens: Sequence[str | None],
+        *,
+        now: float,
+        expires: float,
+    ) -> bool:
+        """Write the draft, and take its slot. False (and nothing may be kept) where the slot is gone."""
+        chosen = {f.name: getattr(draft, f.name) for f in fields(Draft) if f.name in assignments.c}
+        row = {
+            **chosen,
+            "token": tokens[0],
+            "left_token": tokens[1],
+            "right_token": tokens[2],
+            "reference_token": tokens[3],
+            "rater_id": rater_id,
+            "number": number,
+            "scene": draft.scene,
+            "issued": now,
+            "expires": expires,
+            "state": "open",
+            "revision": 0,
+        }
+        self.db.execute(queries.ADD_ASSIGNMENT, row)
+        self.db.execute(queries.COUNT_ISSUED, {"p_rater": rater_id, "p_issued": number + 1})
+        if draft.cell_id is None:
+            return True
+        if not self.db.execute(queries.TAKE_PAIR, {"p_pair": draft.pair_id}).rowcount:
+            return False
+        slot = {"p_cell": draft.cell_id, "p_seen": draft.cell_taken}
+        return bool(self.db.execute(queries.TAKE_CELL, slot).rowcount)
+
+    def expire(self, now: float, limit: int = 200) -> int:
+        """Return the slots of assignments that were not answered in time; how many."""
+        query = (
+            select(assignments)
+            .where(assignments.c.state == "open", assignments.c.expires < now)
+            .order_by(assignments.c.expires)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        stale = self._assignments(query)
+        self.give_back(stale, "expired")
+        return len(stale)
+
+    def has_stale(self, now: float) -> bool:
+        return self.db.execute(queries.STALE, {"p_now": now}).first() is not None
+
+    def give_back(self, stale: Sequence[Assignment], state: str) -> None:
+        for one in stale:
+            self.db.execute(update(assignments).where(assignments.c.id == one.id).values(state=state))
+        held = sorted(one.cell_id for one in stale if one.cell_id is not None)
+        rows = self.db.execute(select(cells.c.id, cells.c.pair_id).where(cells.c.id.in_(set(held))))
+        owners: dict[int, int] = {cell: pair for cell, pair in rows}
+        for pair in sorted(owners[cell] for cell in held):
+            self.db.execute(update(pairs).where(pairs.c.id == pair).values(taken=pairs.c.taken - 1))
+        for cell in held:
+            self.db.execute(update(cells).where(cells.c.id == cell).values(taken=cells.c.taken - 1))
+
+    def _assignments(self, query: Select[Any], **given: Any) -> list[Assignment]:
+        rows = self.db.execute(query, given)
+        names = tuple(rows.keys())
+        return [Assignment(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def _one(self, query: Select[Any], **given: Any) -> Assignment | None:
+        return next(iter(self._assignments(query, **given)), None)
+
+    # Votes
+
+    def append_vote(self, one: Assignment, answer: str, *, seconds: float | None, now: float) -> int:
+        """The next link of the chain and the counters, for an assignment locked by this transaction."""
+        rater = register.rater(self.db, one.rater_id)
+        assert rater is not None
+        head = self.db.scalar(queries.SETTING_LOCKED, {"p_key": "chain"})
+        assert head is not None, "the pool was never prepared"
+        number, previous = head.split(":")
+        own = {name: getattr(one, name) for name in CHAINED}
+        row = Logged(
+            seq=int(number) + 1,
+            assignment_id=one.id,
+            revision=one.revision,
+            answer=answer,
+            seconds=seconds,
+            created=now,
+            group_label=rater.group_label,
+            simulated=rater.simulated,
+            hash="",
+            **own,
+        )
+        digest = chain_hash(self.key, previous, row)
+        said = {c.name: getattr(row, c.name) for c in votes.c}
+        self.db.execute(queries.ADD_VOTE, {**said, "hash": digest})
+        self.set_setting("chain", f"{row.seq}:{digest}")
+        return row.seq
+
+    def vote(self, one: Assignment, answer: str, *, seconds: float | None, now: float) -> int:
+        """Save an answer to an open assignment; the vote's number in the log."""
+        seq = self.append_vote(one, answer, seconds=seconds, now=now)
+        self._mark(one, "voted", one.revision)
+        self.count(one, answer, 1)
+        return seq
+
+    def undo(self, one: Assignment, tokens: Sequence[str | None], *, now: float, expires: float) -> None:
+        """Open the assignment again under new tokens; the vote stays in the log, an undo follows it."""
+        last = self.last_vote(one.id)
+        assert last is not None
+        bumped = Assignment(**{**asdict(one), "revision": one.revision + 1})
+        self.append_vote(bumped, UNDO, seconds=None, now=now)
+        self.count(one, last.answer, -1)
+        self.db.execute(
+            update(assignments)
+            .where(assignments.c.id == one.id)
+            .values(
+                state="open",
+                revision=one.revision + 2,
+                token=tokens[0],
+                left_token=tokens[1],
+                right_token=tokens[2],
+                reference_token=tokens[3],
+                expires=expires,
+            )
+        )
+
+    def last_vote(self, assignment_id: int) -> Row[Any] | None:
+        return self.db.execute(queries.LAST_VOTE, {"p_assignment": assignment_id}).first()
+
+    def _mark(self, one: Assignment, state: str, revision: int) -> None:
+        self.db.execute(queries.MARK, {"p_id": one.id, "p_state": state, "p_revision": revision})
+
+    def count(self, one: Assignment, answer: str, by: int) -> None:
+        self.db.execute(queries.COUNT_VOTED, {"p_rater": one.rater_id, "p_by": by})
+        if one.cell_id is None:
+            return
+        pair_id = self.db.scalar(queries.PAIR_OF_CELL, {"p_cell": one.cell_id})
+        first_left = one.left < one.right
+        column = {
+            "left": "first_wins" if first_left else "second_wins",
+            "right": "second_wins" if first_left else "first_wins",
+            "tie": "ties",
+            "both_bad": "both_bad",
+        }[answer]
+        self.db.execute(queries.COUNT_ANSWER[column], {"p_pair": pair_id, "p_by": by})
+
+    # Reading everything
+
+    def log(self) -> Iterator[Logged]:
+        """Every vote and undo in order."""
+        joined = votes.join(assignments, votes.c.assignment_id == assignments.c.id).join(
+            raters, assignments.c.rater_id == raters.c.id
+        )
+        own = [votes.c[c.name] for c in votes.c]
+        query = select(
+            *own, *[assignments.c[name] for name in CHAINED], raters.c.group_label, raters.c.simulated
+        )
+        for row in self.db.execute(query.select_from(joined).order_by(votes.c.seq)).yield_per(5000):
+            yield Logged(**row._mapping)
+
+    @property
+    def head(self) -> str:
+        return self.setting("chain", f"0:{GENESIS}").split(":")[1]
+
+    def state_counts(self) -> dict[str, int]:
+        """assignments by state"""
+        rows = self.db.execute(select(assignments.c.state, func.count()).group_by(assignments.c.state))
+        return {state: count for state, count in rows}

@@ -1,0 +1,126 @@
+"""The log of votes: a chain of hashes made with the server's key, and the answers that stand in it.
+
+Every vote and every undo is a row. A row's hash covers the row and the hash before it, so whoever has the key
+sees a row that was changed, removed, added or moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from bench.errors import InputError
+from bench.records import Battle, Prompt, canonical
+
+GENESIS = "0" * 64
+UNDO = "undo"
+
+CHAINED = [
+    "rater_id",
+    "number",
+    "cell_id",
+    "kind",
+    "question",
+    "prompt_id",
+    "replicate",
+    "left",
+    "right",
+    "left_change",
+    "right_change",
+    "expected",
+    "repeats",
+    "probability",
+    "prompt_probability",
+    "issued",
+]
+"""Columns of an assignment that a vote's hash covers, beside those of the vote itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """One line of the exported log: a vote (or an undo) with its assignment."""
+
+    seq: int
+    assignment_id: int
+    revision: int
+    answer: str
+    seconds: float | None
+    created: float
+    rater_id: str
+    number: int
+    cell_id: int | None
+    kind: str
+    question: str
+    prompt_id: str
+    replicate: int
+    left: str
+    right: str
+    left_change: str
+    right_change: str
+    expected: str
+    repeats: int | None
+    probability: float
+    prompt_probability: float
+    issued: float
+    group_label: str
+    simulated: bool
+    hash: str
+
+
+def chain_hash(key: bytes, previous: str, row: Logged) -> str:
+    """HMAC-SHA256 of the previous hash and everything the row says."""
+    said = {name: value for name, value in asdict(row).items() if name != "hash"}
+    return hmac.new(key, (previous + canonical(said)).encode(), hashlib.sha256).hexdigest()
+
+
+def verify_chain(key: bytes, rows: Iterable[Logged], head: str | None = None) -> int:
+    """Number of rows. Raises InputError at the first that was changed, removed, added or moved."""
+    previous, count = GENESIS, 0
+    for row in rows:
+        if row.seq != count + 1:
+            raise InputError(f"the log breaks at vote {count + 1}: the next row is numbered {row.seq}")
+        if not hmac.compare_digest(chain_hash(key, previous, row), row.hash):
+            raise InputError(f"the log breaks at vote {row.seq}: it was changed, or the key is another one")
+        previous, count = row.hash, row.seq
+    if head is not None and head != previous:
+        raise InputError(f"the log ends at vote {count}, but the server wrote more: its end was cut off")
+    return count
+
+
+def standing(rows: Iterable[Logged]) -> list[Logged]:
+    """The answers that stand: the last of each assignment, unless it was undone. In order of the log."""
+    last: dict[int, Logged] = {}
+    for row in rows:
+        last[row.assignment_id] = row
+    return sorted((row for row in last.values() if row.answer != UNDO), key=lambda row: row.seq)
+
+
+def battles(
+    rows: Iterable[Logged], prompts: Mapping[str, Prompt], excluded: Mapping[str, str]
+) -> list[Battle]:
+    """Standing answers with contenders; `excluded` maps rater → reason. Nothing is left out."""
+    result = []
+    for row in standing(rows):
+        prompt = prompts.get(row.prompt_id)
+        result.append(
+            Battle(
+                left=row.left,
+                right=row.right,
+                outcome=row.answer,
+                question=row.question,
+                rater=row.rater_id,
+                prompt_id=row.prompt_id,
+                replicate=row.replicate,
+                category=prompt.category if prompt else "",
+                challenge=prompt.challenge if prompt else "",
+                probability=row.probability,
+                seconds=row.seconds,
+                kind=row.kind,
+                excluded=excluded.get(row.rater_id, ""),
+                group=row.group_label,
+                simulated=row.simulated,
+            )
+        )
+    return result

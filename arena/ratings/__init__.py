@@ -1,1 +1,0 @@
-"""Votes to claims: tables of battles, fits, intervals, tests, and how many votes it takes. Pure; no server."""

@@ -1,0 +1,350 @@
+"""The desk between raters and tables: hands out pairs, takes answers. No HTTP, no clock of its own."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.exc import IntegrityError
+
+from arena import pairing
+from arena.admission import Refused
+from arena.db import raters
+from arena.db.assignments import Assignment, Ballots, Transaction
+from arena.next_assignment import Stock, draft, fitted_gains, in_order
+from arena.web.images import Shown, filled
+from bench.errors import InputError
+from bench.records import OUTCOMES, Battle, Prompt
+from bench.store.study_folder import StudyFolder, sha256
+from bench.study.study import Study
+
+AHEAD = 2
+"""Pairs a rater holds: the one shown, and the next, which is already loaded."""
+TRIES = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hand:
+    """What a rater has now."""
+
+    stage: str
+    """`vote`, `paused`, `done` or `closed`."""
+    open: tuple[Assignment, ...]
+    """The one to show, then the one to preload."""
+    voted: int
+    limit: int | None
+    can_undo: bool
+
+
+class Desk:
+    """One study, open for votes."""
+
+    def __init__(
+        self, study: Study, folder: StudyFolder, ballots: Ballots, clock: Callable[[], float]
+    ) -> None:
+        self.study = study
+        self.folder = folder
+        self.ballots = ballots
+        self.clock = clock
+        self.settings = study.file.arena
+        self.prompts = {prompt.id: prompt for prompt in study.prompts}
+        names = {c.name for c in study.contenders}
+        self.made = {
+            key: row.sha256
+            for key, row in folder.generations().items()
+            if key[0] in names and key[1] in self.prompts
+        }
+        """Contender, prompt and replicate → sha256 of the image's file."""
+        self.shown = Shown(folder.path / "shown", study.file.display_size)
+        self.left_out = 0
+        self._lock = threading.Lock()
+        self._gain: tuple[int, dict[int, float]] | None = None
+        self._decided_at = 0
+        self._progress = (float("-inf"), 0.0)
+        self._stock = Stock(
+            settings=self.settings, prompts=self.prompts, made=frozenset(self.made), scenes={}
+        )
+
+    def progress(self) -> float:
+        """Share of the wanted votes that are in, 0 to 1, as of a few seconds ago."""
+        now = self.clock()
+        if now - self._progress[0] > 3:
+            with self.ballots.reading() as tx:
+                rows = tx.pairs()
+            self._progress = (now, sum(p.voted for p in rows) / max(1, sum(map(asked_of, rows))))
+        return self._progress[1]
+
+    @cached_property
+    def references(self) -> dict[str, tuple[Path, str]]:
+        """Prompt id → path and sha256 of the picture an image-to-image study starts from."""
+        paths = {p.id: self.folder.reference(p.id) for p in self.prompts.values() if p.reference}
+        return {prompt: (path, sha256(path.read_bytes())) for prompt, path in paths.items() if path.exists()}
+
+    def sources(self) -> list[tuple[Path, str]]:
+        """Path and sha256 of every image that may be shown."""
+        images = [(self.folder.image(*key), digest) for key, digest in self.made.items()]
+        return [*images, *self.references.values()]
+
+    @cached_property
+    def picture_bytes(self) -> int:
+        """Length of every picture's answer; renders what is not rendered yet."""
+        for _ in self.shown.render_all(self.sources()):
+            pass  # a fault is told again when its picture is asked for
+        return self.shown.longest(self.sources())
+
+    def picture(self, one: Assignment, token: str) -> bytes:
+        """The WebP behind an image token of the assignment, as long as all others.
+
+        Raises InputError: missing or unreadable.
+        """
+        return filled(self._rendered(one, token), self.picture_bytes)
+
+    def _rendered(self, one: Assignment, token: str) -> bytes:
+        contender, prompt, change = image_of(one, token)
+        if not contender:
+            found = self.references.get(prompt)
+            if found is None:
+                raise InputError(f"prompt '{prompt}' names no reference image that is there")
+            return self.shown.get(*found)
+        key = (contender, prompt, one.replicate)
+        return self.shown.get(self.folder.image(*key), self.made[key], change)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        allowed = {"tie": self.settings.ties, "both_bad": self.settings.both_bad}
+        return tuple(answer for answer in OUTCOMES if allowed.get(answer, True))
+
+    def prepare(self) -> None:
+        """Make the pool of pairs from the images there are. Raises InputError where there is no pair."""
+        names = sorted(c.name for c in self.study.contenders)
+        pool = {}
+        scenes = sorted({(prompt, replicate) for _, prompt, replicate in self.made})
+        for first, second in itertools.combinations(names, 2):
+            common = [s for s in scenes if (first, *s) in self.made and (second, *s) in self.made]
+            self.left_out += len(scenes) - len(common)
+            if not common:
+                continue
+            wanted = pairing.wanted_votes(self.settings.pairing, self.settings.votes_per_pair, len(common))
+            for question in self.settings.questions:
+                pool[question, first, second] = (wanted, common)
+        if not pool:
+            raise InputError(
+                f"study '{self.study.name}' has no prompt with images of two contenders: "
+                "run `bench run` first"
+            )
+        self.ballots.prepare(pool)
+        with self.ballots.reading() as tx:
+            self._stock = replace(self._stock, scenes=tx.cell_counts())
+
+    def hand(self, rater_id: str) -> Hand:
+        """What the rater has now, after topping it up. Raises Refused for an unknown rater."""
+        now = self.clock()
+        hand, short = self._look(rater_id, now)
+        while short and self._top_up(rater_id, now):
+            hand, short = self._look(rater_id, now)
+        return hand
+
+    def _look(self, rater_id: str, now: float) -> tuple[Hand, bool]:
+        """What the rater has, and whether more may be handed out."""
+        with self.ballots.reading() as tx:
+            rater = raters.rater(tx.db, rater_id)
+            if rater is None:
+                raise Refused("unknown_rater", 401)
+            phase, stale = tx.phase, tx.has_stale(now)
+            held, last = tuple(tx.open_assignments(rater_id)), tx.last_answered(rater_id)
+        if stale:
+            with self.ballots.writing(durable=False) as tx:
+                tx.expire(now)
+            return self._look(rater_id, now)
+        open_now = phase == "open"
+        held = held if open_now else ()
+        limit = self.settings.votes_per_rater
+        hand = Hand(
+            stage="vote" if held else {"open": "done", "paused": "paused", "closed": "closed"}[phase],
+            open=held,
+            voted=rater.voted,
+            limit=limit,
+            can_undo=open_now and _undoable(last),
+        )
+        full = len(held) >= AHEAD or (limit is not None and rater.voted + len(held) >= limit)
+        return hand, open_now and not full
+
+    def sweep(self, now: float) -> None:
+        """Return what was not answered in time."""
+        with self.ballots.writing(durable=False) as tx:
+            tx.expire(now)
+
+    def tidy(self) -> None:
+        """What need not wait for a rater."""
+        now = self.clock()
+        with self.ballots.reading() as tx:
+            stale = tx.has_stale(now)
+        if stale:
+            self.sweep(now)
+        self.decide()
+
+    def vote(self, rater_id: str, token: str, answer: str, seconds: float | None) -> bool:
+        """Save an answer. True if it is new, False if this very answer was saved before.
+
+        Raises Refused: unknown or somebody else's token, expired, another answer was already given,
+        an answer the study does not allow, study closed.
+        """
+        if answer not in self.answers:
+            raise Refused("bad_answer", 422)
+        now = self.clock()
+        with self.ballots.writing() as tx:
+            one = self._mine(tx, rater_id, token)
+            if one.state == "voted":
+                last = tx.last_vote(one.id)
+                if last is not None and last.answer == answer:
+                    return False
+                raise Refused("answered", 409)
+            if one.state != "open" or one.expires < now:
+                raise Refused("expired", 410)
+            if tx.phase == "closed":
+                raise Refused("closed", 403)
+            # A clock in a browser is not to be believed beyond the time since the pair was handed out.
+            limited = None if seconds is None else min(seconds, max(0.0, now - one.issued))
+            tx.vote(one, answer, seconds=limited, now=now)
+            return True
+
+    def skip(self, rater_id: str, token: str) -> None:
+        """A pair whose images could not be shown: its slot returns, nothing is held against the rater."""
+        with self.ballots.writing() as tx:
+            one = self._mine(tx, rater_id, token)
+            if one.state == "open":
+                tx.give_back([one], "skipped")
+
+    def undo(self, rater_id: str) -> None:
+        """Open the rater's last answer again. Raises Refused where there is none."""
+        now = self.clock()
+        with self.ballots.writing() as tx:
+            if raters.rater(tx.db, rater_id, lock=True) is None:
+                raise Refused("unknown_rater", 401)
+            one = tx.last_answered(rater_id)
+            if one is None or not _undoable(one) or tx.phase != "open":
+                raise Refused("nothing_to_undo", 409)
+            tx.undo(one, self._tokens(one.question), now=now, expires=self._expiry(now))
+
+    def _mine(self, tx: Transaction, rater_id: str, token: str) -> Assignment:
+        if raters.rater(tx.db, rater_id, lock=True) is None:
+            raise Refused("unknown_rater", 401)
+        one = tx.by_token(token, lock=True)
+        if one is None or one.rater_id != rater_id:
+            raise Refused("unknown_token", 404)
+        return one
+
+    def _expiry(self, now: float) -> float:
+        return now + 60 * self.settings.expire_minutes
+
+    def _tokens(self, question: str) -> tuple[str, str, str, str | None]:
+        third = secrets.token_urlsafe(24) if self.study.edits and question != "quality" else None
+        return secrets.token_urlsafe(24), secrets.token_urlsafe(24), secrets.token_urlsafe(24), third
+
+    def _top_up(self, rater_id: str, now: float) -> bool:
+        """Hand out one more pair, if the rater may have one; whether it did."""
+        gain = self._gains() if self.settings.pairing == "active" else None
+        for _ in range(TRIES):
+            try:
+                with self.ballots.writing(durable=False) as tx:
+                    rater = raters.rater(tx.db, rater_id, lock=True)
+                    if rater is None:
+                        raise Refused("unknown_rater", 401)
+                    mine = tx.history(rater_id)
+                    held = sum(a.state == "open" for a in mine)
+                    limit = self.settings.votes_per_rater
+                    if held >= AHEAD or (limit is not None and rater.voted + held >= limit):
+                        return False
+                    chosen = draft(tx, self._stock, rater_id, rater.issued, mine, gain)
+                    if chosen is None:
+                        return False
+                    tokens = self._tokens(chosen.question)
+                    if tx.hand_out(
+                        rater_id, rater.issued, chosen, tokens, now=now, expires=self._expiry(now)
+                    ):
+                        return True
+                    raise _SlotGone
+            except (_SlotGone, IntegrityError):
+                continue
+        return False
+
+    def _gains(self) -> dict[int, float]:
+        """Expected information of every pair, by pair id; refitted once there are 2% more votes."""
+        with self.ballots.reading() as tx:
+            rows = tx.pairs()
+        total = sum(p.voted for p in rows)
+        with self._lock:
+            if self._gain is None or total > self._gain[0] * 1.02:
+                self._gain = (total, fitted_gains(rows))
+            return self._gain[1]
+
+    def decide(self) -> int:
+        """Ask no more about pairs whose better contender is known; how many are newly so.
+
+        For studies with `stopping = "decided"`; looks again once there are 2% more votes. The sequences of
+        `bench.ratings.stopping` hold at every look, so it may be called as often as one likes.
+        """
+        if self.settings.stopping != "decided":
+            return 0
+        with self.ballots.reading() as tx:
+            total = sum(p.voted for p in tx.pairs())
+        if total <= self._decided_at * 1.02:
+            return 0
+        self._decided_at = total
+        found = decided_pairs(self.ballots, self.prompts)
+        with self.ballots.writing() as tx:
+            return tx.mark_decided(found)
+
+
+class _SlotGone(Exception):
+    """Another server took the slot between choosing and writing; the transaction rolls back."""
+
+
+def _undoable(last: Assignment | None) -> bool:
+    """Whether the last answered pair can be opened again: going back is one step, and not twice to one pair."""
+    return last is not None and last.state == "voted" and last.revision == 0
+
+
+def asked_of(pair: Row[Any]) -> int:
+    """Votes the pair still counts for: those it has once it is decided."""
+    return pair.voted if pair.decided else pair.wanted
+
+
+def decided_pairs(ballots: Ballots, prompts: Mapping[str, Prompt]) -> set[tuple[str, str, str]]:
+    """Question, first and second of every pair whose better contender is known (`bench.ratings.stopping`)."""
+    from arena.db.export import collect
+    from bench.ratings.stopping import stopping
+    from bench.ratings.vote_table import code_battles
+
+    with ballots.reading() as tx:
+        asked = Counter(pair.question for pair in tx.pairs())
+    counted: dict[str, list[Battle]] = {}
+    for row in collect(ballots, prompts)[0]:
+        if row.kind == "vote" and not row.excluded and row.outcome != "both_bad":
+            counted.setdefault(row.question, []).append(row)
+    return {
+        (question, *in_order(pair.a, pair.b))
+        for question, rows in counted.items()
+        for pair in stopping(code_battles(rows), among=asked[question])
+        if pair.decided
+    }
+
+
+def image_of(one: Assignment, token: str) -> tuple[str, str, str]:
+    """Contender ('' for the reference), prompt and change behind an image token of the assignment."""
+    if token == one.reference_token:
+        return "", one.prompt_id, ""
+    contender, change = (
+        (one.left, one.left_change) if token == one.left_token else (one.right, one.right_change)
+    )
+    if change.startswith("prompt:"):
+        return contender, change.removeprefix("prompt:"), ""
+    return contender, one.prompt_id, change

@@ -1,0 +1,101 @@
+"""The administrator's page: a Gradio interface mounted on the server, behind a token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import FastAPI, Request
+
+from arena.db.assignments import PHASES
+from arena.db.export import FORMATS
+from arena.voting import Desk
+from arena.web import admin_views
+
+LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<title>Administration</title>
+<body style="font: 1rem/1.5 system-ui; max-width: 24rem; margin: 0 auto; padding: 20vh 1rem 1rem">
+<h1 style="font-size: 1.6rem">Administration</h1><form method="post" action="admin-login">
+<label>Token<br><input name="token" type="password" autocomplete="current-password" required autofocus
+style="font: inherit; width: 100%; box-sizing: border-box; padding: .7rem; border-radius: .6rem;
+border: 1px solid #888">
+</label><p><button style="font: inherit; font-weight: 600; padding: .7rem 1.4rem; border: 0; border-radius: .6rem;
+background: #0b5cb5; color: #fff">Sign in</button></p></form></body></html>"""
+
+LABELS = {"open": "Open", "paused": "Pause", "closed": "Close"}
+FINAL = {
+    "never": "Nobody is given another pair. It can be opened again.",
+    "after-study": "Nobody is given another pair, and everyone who has voted is shown the contenders' names: "
+    "after that, new votes of theirs would not be blind.",
+}
+"""What closing does, by when the study reveals its contenders."""
+EVERY = 10
+"""Seconds between looks at the counters while the page is open."""
+
+
+def set_phase(desk: Desk, phase: str) -> str:
+    with desk.ballots.writing() as tx:
+        tx.set_setting("phase", phase)
+    return admin_views.progress(desk)
+
+
+def mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> None:
+    """Mount at /admin. No file of the study can be reached, no handler is public, nothing is monitored."""
+    import gradio as gr
+
+    with gr.Blocks(title="Administration", analytics_enabled=False) as blocks:
+        status = gr.HTML()
+        with gr.Row():
+            buttons = {phase: gr.Button(LABELS[phase], min_width=80) for phase in PHASES}
+            refresh = gr.Button("Refresh", variant="primary", min_width=80)
+        with gr.Column(visible=False) as sure:
+            gr.HTML(f"<strong>Close the study?</strong> {FINAL[desk.settings.reveal]}")
+            with gr.Row():
+                close = gr.Button("Close the study", variant="stop", min_width=80)
+                keep = gr.Button("Not now", min_width=80)
+        links = " · ".join(f'<a href="../admin-export/{kind}" download>{kind}</a>' for kind in FORMATS)
+        gr.HTML(f"Download the votes: {links}")
+        with gr.Tab("Leaderboard"):
+            board = gr.HTML()
+        with gr.Tab("Pairs"):
+            matrix = gr.HTML()
+        with gr.Tab("Raters"):
+            people = gr.Dataframe(headers=admin_views.RATER_COLUMNS, interactive=False)
+
+        outputs = [status, matrix, board, people]
+        blocks.load(lambda: admin_views.everything(desk), None, outputs, api_visibility="private")
+        refresh.click(lambda: admin_views.everything(desk), None, outputs, api_visibility="private")
+        gr.Timer(EVERY).tick(
+            lambda: (admin_views.progress(desk), admin_views.matrix(desk)),
+            None,
+            outputs[:2],
+            api_visibility="private",
+            show_progress="hidden",
+        )
+        for phase, button in {**buttons, "closed": close}.items():
+            button.click(
+                lambda phase=phase: (set_phase(desk, phase), gr.Column(visible=False)),
+                None,
+                [status, sure],
+                api_visibility="private",
+            )
+        buttons["closed"].click(lambda: gr.Column(visible=True), None, sure, api_visibility="private")
+        keep.click(lambda: gr.Column(visible=False), None, sure, api_visibility="private")
+
+    gr.mount_gradio_app(
+        app,
+        blocks,
+        path="/admin",
+        auth_dependency=who,
+        allowed_paths=[],
+        blocked_paths=[str(desk.folder.path.resolve())],
+        footer_links=[],
+        enable_monitoring=False,
+        show_error=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        run_history=False,
+        max_file_size=0,
+        theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"]),
+    )

@@ -1,0 +1,361 @@
+"""The server: the rater's page and its few calls, the images, the administrator's page."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import math
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from arena import admission
+from arena.admission import Refused
+from arena.db import raters as register
+from arena.db.assignments import Assignment
+from arena.voting import Desk, Hand
+from arena.web import rater_page
+from arena.web.security import Guard
+from bench.errors import InputError
+
+log = logging.getLogger("arena")
+
+COOKIE = "arena_rater"
+ADMIN_COOKIE = "arena_admin"
+TIDY = 15
+"""Seconds between looks at what expired and what is decided."""
+DELAY = 0.1
+"""Seconds: an image is answered at the next multiple, so that the time says nothing about its file."""
+
+Short = Annotated[str, Field(max_length=400)]
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _given(consent: bool) -> bool:
+    if not consent:
+        raise ValueError("nobody takes part without consent")
+    return consent
+
+
+class Start(_Input):
+    consent: Annotated[bool, AfterValidator(_given)]
+    parameters: Annotated[dict[Short, Short], Field(max_length=20)] = {}
+
+
+class Vote(_Input):
+    token: Annotated[str, Field(max_length=64)]
+    answer: Annotated[str, Field(max_length=20)]
+    seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] | None = None
+
+
+class Skip(_Input):
+    token: Annotated[str, Field(max_length=64)]
+
+
+class Nothing(_Input):
+    pass
+
+
+def create_app(
+    desk: Desk,
+    key: bytes,
+    *,
+    admin_token: str | None = None,
+    invited_only: bool = False,
+    secure: bool = False,
+) -> FastAPI:
+    """The server of one study. `secure`: cookies only over HTTPS. No `admin_token`: no admin page."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_alive, desk))
+    is_admin = partial(_is_admin, key, admin_token)
+    app.add_middleware(Guard, is_admin=is_admin)
+    _errors(app, desk)
+    _mount_page(app, desk)
+    _mount_entrance(app, desk, key, invited_only=invited_only, secure=secure)
+    _mount_voting(app, desk, key)
+    _mount_pictures(app, desk, key)
+    if admin_token is not None:
+        _mount_admin(app, desk, key, admin_token, secure, is_admin)
+    return app
+
+
+def _rater_of(request: Request, key: bytes) -> str:
+    found = admission.unseal(key, request.cookies.get(COOKIE, ""))
+    if found is None:
+        raise Refused("unknown_rater", 401)
+    return found
+
+
+def _mount_page(app: FastAPI, desk: Desk) -> None:
+    """The rater's page with its script and style sheet, and the address a proxy asks whether all is well."""
+    own = desk.study.file.arena.language
+    rater_page.strings(own)  # a wrong language is an error at the start, not at the first visit
+    pages = {code: rater_page.render(desk.study, code) for code in rater_page.languages()}
+    static = {"arena.js": "text/javascript; charset=utf-8", "arena.css": "text/css; charset=utf-8"}
+
+    @app.get("/")
+    def home(lang: str = "") -> HTMLResponse:
+        return HTMLResponse(pages.get(lang) or pages[own])
+
+    @app.get("/static/{name}")
+    def asset(name: str) -> Response:
+        if name not in static:
+            return PlainTextResponse("not found", 404)
+        return Response((rater_page.STATIC / name).read_bytes(), media_type=static[name])
+
+    @app.get("/healthz")
+    def health() -> PlainTextResponse:
+        with desk.ballots.reading() as tx:
+            _ = tx.phase
+        return PlainTextResponse("ok")
+
+
+def _mount_entrance(app: FastAPI, desk: Desk, key: bytes, *, invited_only: bool, secure: bool) -> None:
+    """Where a rater comes in, by open link, invite or panel, and comes back to."""
+
+    @app.post("/api/start")
+    def start(given: Start, request: Request) -> Response:
+        known = admission.unseal(key, request.cookies.get(COOKIE, ""))
+        panel = admission.panel_of(given.parameters)
+        if known is not None and panel is None:
+            with desk.ballots.reading() as tx:
+                known = known if register.rater(tx.db, known) is not None else None
+        else:
+            known = None
+        rater = known or admission.admit(
+            desk.ballots, given.parameters, now=desk.clock(), invited_only=invited_only
+        )
+        response = JSONResponse({"state": _state(desk, desk.hand(rater))})
+        response.set_cookie(
+            COOKIE,
+            admission.seal(key, rater),
+            max_age=90 * 86400,
+            httponly=True,
+            samesite="lax",
+            secure=secure,
+        )
+        return response
+
+    @app.post("/api/state")
+    def state(given: Nothing, request: Request) -> Any:
+        try:
+            return {"state": _state(desk, desk.hand(_rater_of(request, key)))}
+        except Refused:
+            return {"state": {"stage": "consent", "ballots": [], "progress": {"done": 0}}}
+
+
+def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
+    """What a rater says to a pair; each answer brings what comes next."""
+
+    @app.post("/api/vote")
+    def vote(given: Vote, request: Request) -> Any:
+        rater = _rater_of(request, key)
+        try:
+            desk.vote(rater, given.token, given.answer, given.seconds)
+        except Refused as error:
+            if error.status not in (404, 409, 410):
+                raise
+            log.warning("refused vote: %s", error.code)
+            return JSONResponse({"error": error.code, "state": _state(desk, desk.hand(rater))}, error.status)
+        # From here on the vote is saved, and the answer must say so even if the next pair cannot be had.
+        try:
+            return {"saved": True, "state": _state(desk, desk.hand(rater))}
+        except (OperationalError, InterfaceError, PoolTimeout):
+            log.exception("saved, but no next pair")
+            return {"saved": True}
+
+    @app.post("/api/undo")
+    def undo(given: Nothing, request: Request) -> Any:
+        rater = _rater_of(request, key)
+        desk.undo(rater)
+        return {"state": _state(desk, desk.hand(rater))}
+
+    @app.post("/api/skip")
+    def skip(given: Skip, request: Request) -> Any:
+        rater = _rater_of(request, key)
+        desk.skip(rater, given.token)
+        return {"state": _state(desk, desk.hand(rater))}
+
+
+def _mount_pictures(app: FastAPI, desk: Desk, key: bytes) -> None:
+    @app.get("/i/{token}")
+    async def image(token: str, request: Request) -> Response:
+        started = time.perf_counter()
+        data = await run_in_threadpool(_image, desk, _rater_of(request, key), token)
+        spent = time.perf_counter() - started
+        await asyncio.sleep(rest_of_delay(spent))
+        if data is None:
+            log.warning("refused image")
+            return PlainTextResponse("not found", 404)
+        return Response(data, media_type="image/webp")
+
+
+@asynccontextmanager
+async def _alive(desk: Desk, app: FastAPI) -> AsyncIterator[None]:
+    """While the server lives, pairs expire and are decided also when nobody asks for one."""
+
+    async def tidy() -> None:
+        while True:
+            await asyncio.sleep(TIDY)
+            try:
+                await run_in_threadpool(desk.tidy)
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                log.error("database away while tidying: %s", error)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():  # a bug: nothing would be said of it before the server stops
+            log.error(
+                "expired and decided pairs are looked at no more: start the server again",
+                exc_info=task.exception(),
+            )
+
+    task = asyncio.create_task(tidy())
+    task.add_done_callback(ended)
+    yield
+    task.cancel()
+
+
+def rest_of_delay(spent: float) -> float:
+    """Seconds to wait after `spent` seconds of work, so that every answer takes a multiple of DELAY."""
+    return DELAY * max(1, math.ceil(spent / DELAY)) - spent
+
+
+def _image(desk: Desk, rater_id: str, token: str) -> bytes | None:
+    """Encoded image of a token; None for anything but an open assignment of this rater."""
+    with desk.ballots.reading() as tx:
+        one = tx.by_image_token(token)
+    if one is None or one.rater_id != rater_id or one.state != "open" or one.expires < desk.clock():
+        return None
+    try:
+        return desk.picture(one, token)
+    except InputError:
+        log.exception("an image cannot be shown")
+        return None
+
+
+def _state(desk: Desk, hand: Hand) -> dict[str, Any]:
+    """What the browser may know."""
+    settings = desk.study.file.arena
+    state: dict[str, Any] = {
+        "stage": hand.stage,
+        "ballots": [_ballot(desk, one) for one in hand.open],
+        "progress": {"done": hand.voted, "limit": hand.limit, "study": desk.progress()},
+        "can_undo": hand.can_undo,
+        "break_after": settings.break_after,
+    }
+    if hand.stage == "done" and hand.voted:
+        state["completion_code"] = settings.completion_code
+        state["return_link"] = settings.return_link
+    if hand.stage == "closed" and hand.voted and settings.reveal == "after-study":
+        state["revealed"] = sorted(c.name for c in desk.study.contenders)
+    return state
+
+
+def _ballot(desk: Desk, one: Assignment) -> dict[str, Any]:
+    ballot: dict[str, Any] = {
+        "token": one.token,
+        "question": one.question,
+        "left": f"i/{one.left_token}",
+        "right": f"i/{one.right_token}",
+    }
+    if one.question != "quality":
+        prompt = desk.prompts[one.prompt_id]
+        ballot["prompt"] = prompt.instruction or prompt.text
+    if one.reference_token:
+        ballot["reference"] = f"i/{one.reference_token}"
+    return ballot
+
+
+def _errors(app: FastAPI, desk: Desk) -> None:
+    @app.exception_handler(Refused)
+    def refused(request: Request, error: Refused) -> JSONResponse:
+        log.warning("refused %s %s: %s", request.method, request.url.path[:100], error.code)
+        return JSONResponse({"error": error.code}, error.status)
+
+    @app.exception_handler(RequestValidationError)
+    def unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
+        log.warning("refused %s %s: bad_request", request.method, request.url.path[:100])
+        return JSONResponse({"error": "bad_request"}, 422)
+
+    def away(request: Request, error: Exception) -> JSONResponse:
+        log.error("database away at %s: %s", request.url.path[:100], error)
+        return JSONResponse({"error": "not_saved"}, 503)
+
+    for kind in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(kind, away)
+
+
+def admin_seal(key: bytes, admin_token: str) -> str:
+    return hmac.new(key, b"admin " + admin_token.encode(), hashlib.sha256).hexdigest()
+
+
+def _is_admin(key: bytes, admin_token: str | None, request: Request) -> bool:
+    given = request.cookies.get(ADMIN_COOKIE, "")
+    return admin_token is not None and hmac.compare_digest(
+        given.encode(), admin_seal(key, admin_token).encode()
+    )
+
+
+def _mount_admin(
+    app: FastAPI,
+    desk: Desk,
+    key: bytes,
+    admin_token: str,
+    secure: bool,
+    is_admin: Callable[[Request], bool],
+) -> None:
+    from arena.web import admin_page
+
+    @app.get("/admin-login")
+    def login_page() -> HTMLResponse:
+        return HTMLResponse(admin_page.LOGIN)
+
+    @app.post("/admin-login")
+    async def login(request: Request) -> Response:
+        fields = (await request.body()).decode("utf-8", "replace")
+        given = fields.removeprefix("token=").strip()
+        if not hmac.compare_digest(given.encode(), admin_token.encode()):
+            log.warning("refused admin login")
+            return PlainTextResponse("wrong token", 403)
+        response = Response(status_code=303, headers={"Location": "admin/"})
+        response.set_cookie(
+            ADMIN_COOKIE, admin_seal(key, admin_token), httponly=True, samesite="strict", secure=secure
+        )
+        return response
+
+    @app.get("/admin-export/{kind}")
+    def export(kind: str, request: Request) -> Response:
+        from arena.db import export
+
+        if not is_admin(request):
+            raise Refused("unknown_rater", 401)
+        if kind not in export.FORMATS:
+            return PlainTextResponse("not found", 404)
+        data = export.exported(desk.ballots, desk.prompts, kind)
+        name = f"{desk.study.name}-votes.{export.FORMATS[kind]}"
+        return Response(
+            data,
+            media_type="application/octet-stream",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+    admin_page.mount(app, desk, lambda request: "admin" if is_admin(request) else None)
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(24)

@@ -1,0 +1,88 @@
+"""Commands that look: what ships with the suite, and what of a study can run here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from bench.cli.terminal import HERE, Json, Results, StudyName, print_rows
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel="Look")
+def doctor(study: StudyName, results: Results = HERE, as_json: Json = False) -> None:
+    """What of a study can run here, before it starts.
+
+    Example: [bold]bench doctor turbo-preference[/bold]
+    """
+    from dataclasses import asdict
+
+    from bench.doctor import examine
+    from bench.models.weights import is_cached
+    from bench.study.study import read
+
+    findings = examine(read(study), results, cached=is_cached)
+    print_rows([asdict(f) for f in findings], as_json)
+    raise typer.Exit(2 if any(f.state == "error" for f in findings) else 0)
+
+
+@app.command(rich_help_panel="Look")
+def models(as_json: Json = False) -> None:
+    """Every model, with licence, source and whether its weights are here."""
+    from bench.models.registry import MODELS
+    from bench.models.weights import is_cached
+
+    rows = [
+        {
+            "model": m.name,
+            "steps": ", ".join(map(str, m.steps)) or "imported",
+            "guidance": m.guidance,
+            "size": m.size,
+            "here": "" if m.kind == "imported" else "yes" if is_cached(m) else "no",
+            "commercial use": {True: "yes", False: "no", None: "see licence"}[m.commercial],
+            "licence": m.licence,
+            "source": m.source,
+        }
+        for m in MODELS.values()
+    ]
+    print_rows(rows, as_json, below=("licence", "source"))
+
+
+@app.command(rich_help_panel="Look")
+def metrics(as_json: Json = False) -> None:
+    """Every metric: ↑ higher or ↓ lower is better, what it compares with, what it tells and what it cannot.
+
+    Example: [bold]bench metrics --json[/bold] has the sources too. A study file chooses among them.
+    """
+    from dataclasses import asdict
+
+    from bench.metrics.registry import AGAINST, METRICS
+
+    if as_json:
+        return print_rows([{"metric": name, **asdict(metric)} for name, metric in METRICS.items()], True)
+    rows = [
+        {"metric": f"{name} {'↑' if m.higher_is_better else '↓'}", "against": AGAINST[m.kind],
+         "network": "the study's CLIP" if m.extractor == "study" else m.extractor, "tells": m.tells,
+         "cannot tell": f"cannot tell: {m.cannot}"}
+        for name, m in METRICS.items()
+    ]  # fmt: skip
+    print_rows(rows, False, below=("tells", "cannot tell"))
+
+
+@app.command(rich_help_panel="Look")
+def studies(as_json: Json = False) -> None:
+    """Every study that ships with the suite."""
+    import tomllib
+
+    from bench.study.study import shipped
+
+    rows: list[dict[str, Any]] = []
+    for name, path in shipped().items():
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        rows.append(
+            {"study": name, "title": data.get("title", ""), "contenders": " ".join(data["contenders"]),
+             "prompts": data["prompts"].get("set", "own file"), "count": data["prompts"].get("count", "all")}
+        )  # fmt: skip
+    print_rows(rows, as_json, below=("title", "contenders"))

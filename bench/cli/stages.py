@@ -1,0 +1,234 @@
+"""Commands that make a study: the whole job, or one stage of it. Names → objects → a call."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.terminal import HERE, Json, Results, StudyName, print_rows, progress
+from bench.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from bench.latency import Protocol
+    from bench.sweep.generate import Summary
+    from bench.sweep.settings import Options
+
+app = typer.Typer()
+
+Device = Annotated[str, typer.Option(help="auto, cuda, cuda:N or cpu.")]
+Dtype = Annotated[
+    str | None, typer.Option(help="float16, bfloat16 or float32; the study's or the model's own if absent.")
+]
+BatchSize = Annotated[str, typer.Option(help="auto, or images a forward; frozen with the first image.")]
+Optimize = Annotated[str, typer.Option(help="none, exact or max: faster, pictures the same up to rounding.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N prompts.")]
+Samples = Annotated[int, typer.Option(min=1, help="Timing samples a contender and batch size, at most.")]
+
+
+@app.command(rich_help_panel="The whole job")
+def run(
+    study: StudyName,
+    results: Results = HERE,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    batch_size: BatchSize = "study",
+    optimize: Optimize = "none",
+    limit: Limit = None,
+    samples: Samples = 20,
+) -> None:
+    """Images, latency, metrics and the report.
+
+    Example: [bold]bench run miniature[/bold]. Safe to stop and run again: nothing is made twice.
+    """
+    from bench.run import run as run_study
+    from bench.study.study import read
+
+    found = read(study)
+    options = _options(device, dtype, batch_size, optimize, limit)
+    with progress() as told:
+        summary, report = run_study(found, results, options, _protocol(samples), told)
+    _say(summary)
+    if not summary.stopped:
+        print(f"\nreport   {report}\nnext     arena serve {found.name}")
+    _leave(summary)
+
+
+@app.command(rich_help_panel="One stage")
+def generate(
+    study: StudyName,
+    results: Results = HERE,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    batch_size: BatchSize = "study",
+    optimize: Optimize = "none",
+    limit: Limit = None,
+    gpus: Annotated[
+        str | None, typer.Option(help="all, or N: a process for each GPU of this machine.")
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Without GPUs: that many processes, which share the CPU's threads."),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray: the nodes of a cluster.")] = "local",
+    address: Annotated[str, typer.Option(help="Of the Ray cluster.")] = "auto",
+) -> None:
+    """Make the images that are not there yet.
+
+    Example: [bold]bench generate my-study.toml --gpus all --optimize exact[/bold]. Also under
+    [bold]accelerate launch -m bench generate my-study.toml[/bold], and with [bold]--engine ray[/bold] on a
+    cluster (see [bold]bench slurm[/bold]); --results may be s3://bucket/place. The bytes are the same on all.
+    """
+    from bench.run import generate_stage, on_disk_or_not
+    from bench.study.study import read
+    from bench.sweep.engine_choice import join_ranks, where_of
+
+    found = read(study)
+    options = _options(device, dtype, batch_size, optimize, limit)
+    where = where_of(engine, address, gpus, processes)
+    if join_ranks(options):
+        return
+    with on_disk_or_not(found, results) as folder, progress() as told:
+        summary = generate_stage(found, folder, options, told, where)
+    _say(summary)
+    _leave(summary)
+
+
+@app.command(rich_help_panel="One stage")
+def slurm(
+    study: StudyName,
+    results: Results = HERE,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    gpus: Annotated[
+        int, typer.Option(min=0, help="GPUs a machine: a worker each; 0: a worker each CPU.")
+    ] = 8,
+    cpus: Annotated[int, typer.Option(min=1, help="CPUs a machine: they encode and write.")] = 16,
+    time: Annotated[str, typer.Option(help="Longest run; the job can be sent again to go on.")] = "12:00:00",
+    partition: Annotated[str, typer.Option(help="As the cluster names it.")] = "",
+    account: Annotated[str, typer.Option(help="Whom the hours are charged to.")] = "",
+    optimize: Optimize = "none",
+) -> None:
+    """Print a job script that makes the images on a SLURM allocation.
+
+    Example: [bold]bench slurm turbo-preference --nodes 2 --optimize exact | sbatch[/bold]
+    """
+    from bench.study.study import read
+    from bench.sweep.slurm import Job, script
+
+    read(study)
+    job = Job(nodes=nodes, gpus=gpus, cpus=cpus, time=time, partition=partition, account=account)
+    print(script(study, results, job, optimize), end="")
+
+
+@app.command(rich_help_panel="One stage")
+def latency(
+    study: StudyName,
+    results: Results = HERE,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    batch_size: BatchSize = "study",
+    optimize: Optimize = "none",
+    samples: Samples = 20,
+    weights: Annotated[
+        str,
+        typer.Option(help="pretrained, or random: the real architecture at full size, nothing downloaded."),
+    ] = "pretrained",
+) -> None:
+    """Time each stage of each contender.
+
+    Example: [bold]bench latency turbo-preference --weights random --device cuda[/bold] measures the real
+    architectures where no weights are at hand: speed does not depend on the values.
+    """
+    from bench.run import latency_stage, opened
+    from bench.study.study import read
+
+    found = read(study)
+    options = _options(device, dtype, batch_size, optimize, None)
+    with opened(found, results) as folder, progress() as told:
+        latency_stage(found, folder, options, _protocol(samples), weights, told)
+        print(folder.path / "latency.json")
+
+
+@app.command(rich_help_panel="One stage")
+def score(
+    study: StudyName,
+    results: Results = HERE,
+    device: Device = "auto",
+    allow_missing: Annotated[
+        bool, typer.Option(help="Score what is there although images are missing, black or unreadable.")
+    ] = False,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="mlperf-sdxl: MLPerf's two numbers with pass or fail, exit 1 on a fail; the study's own if absent."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute the study's metrics from its images: a number, its interval and N for each contender.
+
+    Example: [bold]bench score miniature[/bold]
+
+    After [bold]arena rate[/bold], `people`: how often a metric picks what a vote picked.
+
+    [bold]bench metrics[/bold] says what each metric can and cannot tell.
+    """
+    from bench.cli.score_rows import score_rows
+    from bench.run import opened, score_stage
+    from bench.scoring.mlperf import verdict_rows
+    from bench.study.study import read
+    from bench.sweep.settings import resolve_device
+
+    found = read(study)
+    with opened(found, results) as folder, progress() as told:
+        where = resolve_device(found, device)
+        scores = score_stage(found, folder, where, allow_missing, told, protocol=protocol)
+        document = folder.read_json("scores.json") or {}
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False))
+    elif scores:
+        print_rows(score_rows(document), False)
+    for warning in document["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    verdicts = verdict_rows(scores, found)
+    if verdicts and not as_json:
+        print_rows(verdicts, False)
+    raise typer.Exit(1 if any(row["verdict"] == "FAIL" for row in verdicts) else 0)
+
+
+def _options(device: str, dtype: str | None, batch_size: str, optimize: str, limit: int | None) -> Options:
+    from bench.device import DTYPES
+    from bench.sweep.settings import Options
+
+    if dtype is not None and dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    size: int | str | None = None if batch_size == "study" else batch_size
+    if size not in (None, "auto"):
+        if not (batch_size.isdigit() and int(batch_size) > 0):
+            raise InputError(f"--batch-size {batch_size}: 'auto' or a number from 1")
+        size = int(batch_size)
+    return Options(device=device, dtype=dtype, batch_size=size, optimize=optimize, limit=limit)
+
+
+def _protocol(samples: int) -> Protocol:
+    from bench.latency import Protocol
+
+    return Protocol(samples=samples, least=min(5, samples))
+
+
+def _say(summary: Summary) -> None:
+    if not (summary.made or summary.kept or summary.failed):
+        print("no images to make: every contender is imported")
+        return
+    rate = f", {summary.made / summary.seconds:.2f} images/s" if summary.made else ""
+    print(f"{summary.made} images made{rate}, {summary.kept} were there, {summary.failed} failed", end="")
+    print(f", {summary.black} black, {summary.truncated} captions truncated")
+
+
+def _leave(summary: Summary) -> None:
+    if summary.stopped:
+        print("stopped after a whole batch; run the same command again to go on", file=sys.stderr)
+        raise typer.Exit(130)
+    raise typer.Exit(1 if summary.failed else 0)

@@ -1,0 +1,153 @@
+"""What the commands have in common at the terminal: options, tables for people or machines, progress."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bench.run import Told
+    from bench.sweep.progress import Pace
+
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")
+]
+StudyFolderName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study folder, its name under --results, or its file.")
+]
+Results = Annotated[
+    Path, typer.Option(envvar="BENCH_RESULTS", help="Folder that holds the study folders.", show_default=True)
+]
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+HERE = Path("results")
+LOG_SECONDS = 60.0
+"""Between two lines about one bar where the output is no terminal."""
+ALL = "all together"
+"""The last bar; no contender can be called so."""
+
+
+def print_rows(rows: Sequence[dict[str, Any]], as_json: bool, below: Sequence[str] = ()) -> None:
+    """Rows as a table, or as JSON. below: columns too long for one, a dim line under each row."""
+    if as_json:
+        print(json.dumps(list(rows), indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    columns = [column for column in rows[0] if column not in below]
+    cells = [["" if row[column] is None else str(row[column]) for column in columns] for row in rows]
+    if not below:
+        table = Table(header_style="bold", box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold", no_wrap=column == "state")
+        for line in cells:
+            table.add_row(*line)
+        console.print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+
+    def aligned(line: Sequence[str]) -> str:
+        return "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+    console.print(Text(aligned(columns), style="bold"))
+    for line, row in zip(cells, rows, strict=True):
+        console.print(Text(aligned(line)))
+        told = " · ".join(str(row[column]) for column in below if row[column])
+        console.print(Padding(Text(told, style="dim"), (0, 0, 0, 2)))
+
+
+@contextmanager
+def progress() -> Iterator[Told]:
+    """Progress on the terminal: a bar a contender with its own speed, and one for all with the time left."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    from bench.run import Told
+    from bench.sweep.progress import Pace
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(
+                rate(task.fields["speed"] or task.finished_speed or task.speed), "progress.data.speed"
+            )
+
+    class Left(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            told = task.fields["left"]
+            return super().render(task) if told is None else Text(told, "progress.remaining")
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        Left(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bars: dict[str, Any] = {}
+        told: dict[str, float] = {}
+        pace = Pace()
+
+        def draw(name: str, done: int, total: int, speed: float | None, left: str | None) -> None:
+            """speed, left: None where the clock on the wall tells them."""
+            if name not in bars:  # what was there before is no part of the rate
+                bars[name] = progress.add_task(name, total=total, completed=done, speed=speed, left=left)
+            progress.update(bars[name], completed=done, speed=speed, left=left)
+            if not progress.console.is_terminal:
+                log(name, f"{done:,} of {total:,}", rate(speed), left or "")
+
+        def log(name: str, *parts: str) -> None:
+            """A bar cannot move in a file: a line a minute does."""
+            now = time.monotonic()
+            if now - told.setdefault(name, now) > LOG_SECONDS:
+                told[name] = now
+                progress.console.print("  ".join([name, *filter(None, parts)]), highlight=False)
+
+        def made(contender: str, done: int, total: int, seconds: float | None) -> None:
+            pace.tell(contender, done, total, seconds)
+            several = len(pace.totals) > 1
+            draw(contender, done, total, pace.speed(contender), "" if several else remaining(pace))
+            if several and pace.rate():
+                draw(ALL, pace.done.total(), pace.totals.total(), pace.rate(), remaining(pace))
+
+        def images(label: str, done: int, total: int) -> None:
+            draw(label, done, total, None, None)
+
+        def step(label: str) -> None:
+            progress.console.print(label)
+
+        yield Told(made=made, images=images, step=step)
+
+
+def rate(speed: float | None) -> str:
+    return f"{speed:.{max(0, 2 - len(str(int(speed))) + 1)}f} images/s" if speed else ""
+
+
+def remaining(pace: Pace) -> str:
+    """`1:02:03`; `> 1:02:03` while some contender has not been seen at work."""
+    found = pace.seconds_left()
+    if found is None:
+        return ""
+    seconds, whole = found
+    return f"{'' if whole else '> '}{timedelta(seconds=round(seconds))}"

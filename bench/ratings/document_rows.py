@@ -1,0 +1,183 @@
+"""Arrays → rows of the ratings document (`bench.ratings.document`): logits to points, codes to names, nan to None."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.ratings.document import (
+    AverageRow,
+    DifferenceRow,
+    EloRow,
+    EquivalenceRow,
+    PlainRating,
+    PositionEffect,
+    RatingRow,
+    WinRateRow,
+)
+from bench.ratings.elo import EloAdd
+from bench.ratings.fits import SCALE, Fit, to_ratings
+from bench.ratings.uncertainty import Covariance, Differences, marginal_errors, rank_sets, t_quantile
+from bench.ratings.vote_table import VoteTable
+from bench.ratings.winrates import (
+    PairRates,
+    average_win_rates,
+    both_bad_rates,
+    detectable,
+    equivalences,
+    left_rate,
+)
+
+Floats = NDArray[np.float64]
+
+
+def rating_rows(
+    votes: VoteTable,
+    fit: Fit | None,
+    cover: Covariance | None,
+    found: Differences | None,
+    anchor: int | None,
+) -> tuple[RatingRow, ...]:
+    m = len(votes.contenders)
+    bad = both_bad_rates(votes)
+    rating = low = high = np.full(m, np.nan)
+    best = worst = None
+    if fit is not None and cover is not None and found is not None:
+        best, worst = rank_sets(found, m)
+        rating, low, high = _marginal(fit, cover, anchor)
+    return tuple(
+        RatingRow(
+            contender=votes.contenders[i],
+            rating=_number(rating[i]),
+            low=_number(low[i]),
+            high=_number(high[i]),
+            rank_low=None if best is None else int(best[i]),
+            rank_high=None if worst is None else int(worst[i]),
+            n=int(bad.n[i]),
+            both_bad_rate=_number(bad.rate[i]),
+            both_bad_low=_number(bad.low[i]),
+            both_bad_high=_number(bad.high[i]),
+        )
+        for i in np.argsort(-rating, kind="stable")
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _marginal(fit: Fit, cover: Covariance, anchor: int | None) -> tuple[Floats, Floats, Floats]:
+    """Rating, low and high in points, against the anchor."""
+    rating = to_ratings(fit.strength, anchor)
+    half = SCALE * t_quantile(cover.freedom) * marginal_errors(cover.matrix, anchor)
+    return rating, rating - half, rating + half
+
+
+def plain_rows(fit: Fit, cover: Covariance, anchor: int | None) -> tuple[PlainRating, ...]:
+    rows = zip(fit.contenders, *(part.tolist() for part in _marginal(fit, cover, anchor)), strict=True)
+    made = (PlainRating(contender=name, rating=r, low=a, high=b) for name, r, a, b in rows)
+    return tuple(sorted(made, key=lambda row: -row.rating))
+
+
+def difference_rows(contenders: tuple[str, ...], found: Differences | None) -> tuple[DifferenceRow, ...]:
+    if found is None:
+        return ()
+    points = (SCALE * part for part in (found.difference, found.low, found.high))
+    columns = (found.first, found.second, *points, found.p_adjusted)
+    return tuple(
+        DifferenceRow(
+            a=contenders[a],
+            b=contenders[b],
+            difference=d,
+            low=low,
+            high=high,
+            simultaneous=True,
+            p_adjusted=p,
+        )
+        for a, b, d, low, high, p in zip(*(column.tolist() for column in columns), strict=True)
+    )
+
+
+def win_rate_rows(contenders: tuple[str, ...], pairs: PairRates) -> tuple[WinRateRow, ...]:
+    rates, gaps = pairs.rates, detectable(pairs.rates)
+    return tuple(
+        WinRateRow(
+            a=contenders[pairs.first[i]],
+            b=contenders[pairs.second[i]],
+            wins_a=wins_a,
+            wins_b=wins_b,
+            ties=ties,
+            both_bad=both_bad,
+            rate=_number(rates.rate[i]),
+            low=_number(rates.low[i]),
+            high=_number(rates.high[i]),
+            wilson_low=_number(rates.wilson_low[i]),
+            wilson_high=_number(rates.wilson_high[i]),
+            n=int(rates.n[i]),
+            detectable=_number(gaps[i]),
+        )
+        for i, (wins_a, wins_b, ties, both_bad) in enumerate(pairs.counts.tolist())
+    )
+
+
+def average_rows(votes: VoteTable) -> tuple[AverageRow, ...]:
+    rates, opponents = average_win_rates(votes)
+    return tuple(
+        AverageRow(
+            contender=name,
+            rate=_number(rates.rate[i]),
+            low=_number(rates.low[i]),
+            high=_number(rates.high[i]),
+            opponents=int(opponents[i]),
+            n=int(rates.n[i]),
+        )
+        for i, name in enumerate(votes.contenders)
+    )
+
+
+def equivalence_rows(
+    contenders: tuple[str, ...], pairs: PairRates, margin: float
+) -> tuple[EquivalenceRow, ...]:
+    return tuple(
+        EquivalenceRow(
+            a=contenders[row.first],
+            b=contenders[row.second],
+            difference=row.difference,
+            low=row.low,
+            high=row.high,
+            margin=row.margin,
+            p_a_not_worse=row.p_first_not_worse,
+            p_b_not_worse=row.p_second_not_worse,
+            p_equivalent=row.p_equivalent,
+        )
+        for row in equivalences(pairs, margin=margin)
+    )
+
+
+def position_effect(votes: VoteTable, fit: Fit | None, cover: Covariance | None) -> PositionEffect:
+    share = left_rate(votes)
+    logits = low = high = None
+    if fit is not None and cover is not None and fit.position is not None:
+        half = t_quantile(cover.freedom) * math.sqrt(max(cover.full[fit.size, fit.size], 0))
+        logits, low, high = fit.position, fit.position - half, fit.position + half
+    return PositionEffect(
+        logits=logits,
+        low=low,
+        high=high,
+        left_rate=_number(share.rate[0]),
+        left_low=_number(share.low[0]),
+        left_high=_number(share.high[0]),
+        n=int(share.n[0]),
+    )
+
+
+def elo_rows(contenders: tuple[str, ...], elo: EloAdd | None) -> tuple[EloRow, ...]:
+    if elo is None:
+        return ()
+    return tuple(
+        EloRow(contender=name, rating=float(rating), order_spread=float(spread))
+        for name, rating, spread in zip(contenders, elo.rating, elo.order_spread, strict=True)
+    )

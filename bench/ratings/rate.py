@@ -1,0 +1,345 @@
+"""Votes → the ratings document (`bench.ratings.document`): estimates, intervals and checks of each question."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import InputError, unknown
+from bench.ratings.bootstrap import cluster_bootstrap
+from bench.ratings.document import (
+    BootstrapBlock,
+    Interval,
+    PlainRating,
+    QuartileRow,
+    QuestionRatings,
+    RatingsDocument,
+    Robustness,
+    Slice,
+)
+from bench.ratings.document_rows import (
+    average_rows,
+    difference_rows,
+    elo_rows,
+    equivalence_rows,
+    plain_rows,
+    position_effect,
+    rating_rows,
+    win_rate_rows,
+)
+from bench.ratings.elo import EloAdd, elo_add
+from bench.ratings.fits import CENTRE, SCALE, Fit, bradley_terry, count_votes, davidson, to_ratings
+from bench.ratings.rater_agreement import agreement
+from bench.ratings.robustness import condorcet_cycles, consistency_quartiles, few_votes, flipping_raters
+from bench.ratings.stopping import stopping
+from bench.ratings.uncertainty import Covariance, cluster_kind, covariance, simultaneous_differences
+from bench.ratings.vote_table import BOTH_BAD, VoteTable, ratable, reweighted, select
+from bench.ratings.winrates import PairRates, pair_rates
+
+Stage = Callable[[str], None]
+"""Told what is being done, as it begins."""
+
+FEW_CLUSTERS = 10
+"""Below it a note warns that clustered intervals rest on little."""
+STAGES = 5
+"""That `rate` tells of each question."""
+CLUSTERS = {
+    "two-way": "rater and prompt",
+    "rater": "rater",
+    "prompt": "prompt",
+    "vote": "nothing: vote-level",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How `rate` works; also what `method` reports."""
+
+    anchor: str | None = None
+    """Contender that stands at 1000; None: the mean of all."""
+    weights: str = "votes"
+    """`votes`, `raters` or `propensity`: see `bench.ratings.vote_table.reweighted`."""
+    penalty: float = 0.0
+    """Above 0: a normal prior of that precision on the strengths keeps separated votes finite."""
+    position: bool = True
+    """Whether to estimate the left-position effect."""
+    bootstrap: int = 1000
+    """Cluster-bootstrap replicates; 0: none."""
+    shuffles: int = 1000
+    """Of elo-add; 0: none."""
+    margin: float = 3.0
+    """Of equivalence, win-rate points."""
+    seed: int = 0
+
+
+def rate(
+    table: VoteTable, *, study: str = "", options: Options | None = None, stage: Stage = lambda text: None
+) -> RatingsDocument:
+    """Everything said about a votes table. A question whose contenders never met, or whose ratings are
+    infinite, keeps its win rates and says so in its notes.
+
+    Raises InputError: unknown anchor or weights, no vote left.
+    """
+    options = options or Options()
+    anchor = None
+    if options.anchor is not None:
+        if options.anchor not in table.contenders:
+            raise unknown("anchor", options.anchor, table.contenders)
+        anchor = table.contenders.index(options.anchor)
+    if options.penalty < 0 or options.bootstrap < 0 or options.shuffles < 0 or options.margin <= 0:
+        raise InputError("penalty, bootstrap and shuffles must not be negative; margin must be above 0")
+    votes = ratable(table)
+    if not len(votes):
+        raise InputError("no votes to rate: all of them are planted repeats")
+    blocks, elos = {}, []
+    for question, part in _questions(table):
+        stage(f"{question}: elo-add")
+        elos.append(_elo_add(ratable(part), options))
+        blocks[question] = _question(
+            part, elos[-1], anchor, options, lambda text, q=question: stage(f"{q}: {text}")
+        )
+    if _one_question(votes):
+        blocks["overall"] = next(iter(blocks.values()))
+    else:
+        stage("overall: elo-add")
+        whole = _averaged(elos) if elos else _elo_add(votes, options)
+        blocks["overall"] = _question(table, whole, anchor, options, lambda text: stage(f"overall: {text}"))
+    return RatingsDocument(
+        study=study,
+        simulated=table.simulated,
+        anchor=options.anchor or "mean",
+        n_votes=len(votes),
+        n_raters=_distinct(votes.rater),
+        n_prompts=_distinct(votes.prompt),
+        excluded=dict(votes.excluded),
+        method=_method(votes, options),
+        questions=blocks,
+    )
+
+
+def stages(table: VoteTable) -> int:
+    """How often `rate` will tell its stage."""
+    return STAGES * (1 if _one_question(ratable(table)) else 1 + len(list(_questions(table))))
+
+
+def _one_question(votes: VoteTable) -> bool:
+    """Whether all votes answer one named question, which then is the whole."""
+    return bool(votes.questions[votes.question[0]]) and bool((votes.question == votes.question[0]).all())
+
+
+def _questions(table: VoteTable) -> Iterator[tuple[str, VoteTable]]:
+    """Each named question that has votes to rate."""
+    for code, question in enumerate(table.questions):
+        mine = table.question == code
+        if question and (mine & ~table.repeat).any():
+            yield question, table if mine.all() else select(table, mine)
+
+
+def _method(table: VoteTable, options: Options) -> dict[str, Any]:
+    return {
+        "model": "Davidson (Bradley–Terry with ties), maximum likelihood by Newton on counts"
+        if not options.penalty
+        else f"Davidson, penalised: normal prior of precision {options.penalty} on the strengths",
+        "scale": "1000 at the anchor, 400 points an odds factor of 10",
+        "both_bad": "left out of ratings and win rates; a rate of its own for each contender",
+        "intervals": f"95%, sandwich covariance clustered by {CLUSTERS[cluster_kind(table)]}, "
+        "G/(G-1) a dimension, never below the vote-level one, Student's t with min(G) - 1 degrees of freedom",
+        "differences": "joint 95% over all pairs: max-t, simulated with a Wishart covariance where clusters are few",
+        "ranks": "from the joint intervals",
+        "rates": "Wilson's interval at the effective number of votes of the clustered variance, Student's t by "
+        "the clusters behind each rate",
+        "equivalence": f"two one-sided tests at 5%, margin {options.margin} win-rate points, unadjusted",
+        "stopping": "confidence sequences on the clustered variance, Holm over all pairs, familywise 5%; votes "
+        "unweighted",
+        "bootstrap": f"pigeonhole over clusters, {options.bootstrap} replicates, percentile; conservative",
+        "elo_add": f"K = 1, start 1000, mean over {options.shuffles} shuffles; overall: their mean",
+        "agreement": "Krippendorff's alpha, nominal; interval by prompts resampled",
+        "options": asdict(options),
+    }
+
+
+def _distinct(labels: NDArray[np.int32] | None) -> int | None:
+    return None if labels is None else int(np.count_nonzero(np.bincount(labels)))
+
+
+def _elo_add(table: VoteTable, options: Options) -> EloAdd | None:
+    if not options.shuffles:
+        return None
+    # Starting processes costs seconds: only where the votes cost more.
+    workers = (os.cpu_count() or 1) if len(table) * options.shuffles > 2e8 else 1
+    return elo_add([table], shuffles=options.shuffles, seed=options.seed, workers=workers)
+
+
+def _averaged(parts: list[EloAdd | None]) -> EloAdd | None:
+    done = [part for part in parts if part is not None]
+    if not done:
+        return None
+    spread = np.sqrt(np.sum([part.order_spread**2 for part in done], axis=0)) / len(done)
+    return replace(done[0], rating=np.mean([part.rating for part in done], axis=0), order_spread=spread)
+
+
+def _question(
+    table: VoteTable, elo: EloAdd | None, anchor: int | None, options: Options, stage: Stage
+) -> QuestionRatings:
+    """`table` with its planted repeats: agreement needs them."""
+    stage("ratings and win rates")
+    plain = ratable(table)
+    votes = reweighted(plain, options.weights)
+    pairs, notes = pair_rates(votes), _weight_notes(votes, options)
+    fit = cover = found = None
+    try:
+        fit = davidson(
+            votes.contenders, count_votes(votes), position=options.position, penalty=options.penalty
+        )
+        cover = covariance(fit, votes)
+        found = simultaneous_differences(fit.strength, cover.matrix, cover.freedom, seed=options.seed)
+        notes += [*fit.notes, *_cautions(cover)]
+    except InputError as error:
+        notes.append(f"no ratings: {error}")
+    stage(f"{options.bootstrap:,} bootstrap replicates")
+    bootstrap = _bootstrap_block(fit, votes, anchor, options)
+    stage("categories and rater groups")
+    slices = [
+        _slices(votes, codes, labels, anchor, options)
+        for codes, labels in (
+            (votes.category, votes.categories),
+            (votes.challenge, votes.challenges),
+            (votes.group, votes.groups),
+        )
+    ]
+    stage("robustness and agreement")
+    return QuestionRatings(
+        n=len(votes),
+        n_raters=_distinct(votes.rater),
+        n_prompts=_distinct(votes.prompt),
+        notes=tuple(notes),
+        ratings=rating_rows(votes, fit, cover, found, anchor),
+        differences=difference_rows(votes.contenders, found),
+        win_rates=win_rate_rows(votes.contenders, pairs),
+        average_win_rates=average_rows(votes),
+        equivalence=equivalence_rows(votes.contenders, pairs, options.margin),
+        stopping=tuple(stopping(plain)) if (plain.outcome != BOTH_BAD).any() else (),
+        position_effect=position_effect(votes, fit, cover),
+        tie_parameter=None if fit is None else fit.tie,
+        bradley_terry=_bradley_terry_rows(votes, anchor, options),
+        elo_add=elo_rows(votes.contenders, elo),
+        bootstrap=bootstrap,
+        by_category=slices[0],
+        by_challenge=slices[1],
+        by_rater_group=slices[2],
+        robustness=_robustness(fit, votes, pairs, anchor, options),
+        agreement=agreement(table, seed=options.seed),
+    )
+
+
+def _weight_notes(votes: VoteTable, options: Options) -> list[str]:
+    if options.weights == "votes":
+        return []
+    worth = votes.weight.sum() ** 2 / (votes.weight**2).sum()
+    return [f"weights '{options.weights}': {len(votes):,} votes weigh as {worth:,.0f} equal ones (Kish)"]
+
+
+def _cautions(cover: Covariance) -> list[str]:
+    if cover.kind == "vote":
+        return [
+            "raters and prompts are unknown: intervals are vote-level, and too short if votes hang together"
+        ]
+    notes = [] if cover.kind == "two-way" else [f"intervals are clustered by {cover.kind} only"]
+    for name in ("rater", "prompt"):
+        if cover.clusters.get(name, FEW_CLUSTERS) < FEW_CLUSTERS:
+            notes.append(f"{cover.clusters[name]} {name}s only: intervals rest on little")
+    return notes
+
+
+def _bradley_terry_rows(votes: VoteTable, anchor: int | None, options: Options) -> tuple[PlainRating, ...]:
+    try:
+        fit = bradley_terry(votes.contenders, count_votes(votes), penalty=options.penalty)
+    except InputError:
+        return ()  # Davidson's fit meets the same wall and its note says which.
+    return plain_rows(fit, covariance(fit, votes), anchor)
+
+
+def _bootstrap_block(
+    fit: Fit | None, votes: VoteTable, anchor: int | None, options: Options
+) -> BootstrapBlock | None:
+    if fit is None or not options.bootstrap:
+        return None
+    drawn = cluster_bootstrap(fit, votes, replicates=options.bootstrap, seed=options.seed)
+    intervals: tuple[Interval, ...] = ()
+    if len(drawn.strength):
+        base = 0.0 if anchor is None else drawn.strength[:, [anchor]]
+        low, high = np.quantile(CENTRE + SCALE * (drawn.strength - base), [0.025, 0.975], axis=0).tolist()
+        intervals = tuple(
+            Interval(contender=name, low=a, high=b)
+            for name, a, b in zip(fit.contenders, low, high, strict=True)
+        )
+    return BootstrapBlock(
+        kind=drawn.kind, replicates=drawn.replicates, unbounded=drawn.unbounded, intervals=intervals
+    )
+
+
+def _slices(
+    votes: VoteTable,
+    codes: NDArray[np.int32],
+    labels: tuple[str, ...],
+    anchor: int | None,
+    options: Options,
+) -> dict[str, Slice]:
+    """One fit a level; {} where there is one level, which would only repeat the whole."""
+    if np.count_nonzero(np.bincount(codes)) < 2:
+        return {}
+    return {labels[code] or "(none)": _slice(part, anchor, options) for code, part in _levels(votes, codes)}
+
+
+def _levels(votes: VoteTable, codes: NDArray[np.int32]) -> Iterator[tuple[int, VoteTable]]:
+    for code in np.flatnonzero(np.bincount(codes)).tolist():
+        yield code, select(votes, codes == code)
+
+
+def _slice(votes: VoteTable, anchor: int | None, options: Options) -> Slice:
+    rows, note = (), ""
+    try:
+        fit = davidson(
+            votes.contenders, count_votes(votes), position=options.position, penalty=options.penalty
+        )
+        rows = plain_rows(fit, covariance(fit, votes), anchor)
+    except InputError as error:
+        note = f"no ratings: {error}"
+    return Slice(
+        n=len(votes),
+        note=note,
+        ratings=rows,
+        win_rates=win_rate_rows(votes.contenders, pair_rates(votes)),
+        average_win_rates=average_rows(votes),
+    )
+
+
+def _robustness(
+    fit: Fit | None, votes: VoteTable, pairs: PairRates, anchor: int | None, options: Options
+) -> Robustness:
+    quartiles = tuple(
+        QuartileRow(
+            quartile=row.quartile,
+            consistency=row.consistency,
+            raters=row.raters,
+            votes=row.votes,
+            note=row.note,
+            ratings={}
+            if row.strength is None
+            else dict(
+                zip(votes.contenders, to_ratings(np.array(row.strength), anchor).tolist(), strict=True)
+            ),
+        )
+        for row in consistency_quartiles(votes, position=options.position)
+    )
+    return Robustness(
+        few_votes=None if fit is None else few_votes(fit),
+        flipping_raters=() if fit is None else flipping_raters(fit, votes),
+        condorcet=condorcet_cycles(votes.contenders, pairs),
+        consistency_quartiles=quartiles,
+    )

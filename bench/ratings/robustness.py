@@ -1,0 +1,218 @@
+"""What the first place hangs on: few votes, one rater, a cycle, or raters of one kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import InputError
+from bench.ratings.fits import Fit, count_votes, davidson
+from bench.ratings.rater_agreement import rater_consistency
+from bench.ratings.uncertainty import bread_of, score_tables
+from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
+from bench.ratings.winrates import PairRates
+
+Floats = NDArray[np.float64]
+
+CHECKED = 10
+"""Raters nearest to flipping the first place, whose removal is refitted and not only approximated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FewVotes:
+    """The fewest votes found whose removal changes the first place, checked by a refit without them."""
+
+    votes: int | None
+    """None: no removal of up to half the votes was found."""
+    share: float | None
+    challenger: str | None
+    """First place of the refit without those votes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cycles:
+    count: int
+    """Triples of which each beats the next in votes."""
+    examples: tuple[tuple[str, str, str], ...]
+    """At most ten."""
+    clear: int
+    """Of `count` those whose three clustered intervals all exclude 50%: the others may be noise."""
+    winner: str | None
+    """The contender that beats every other, if one does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quartile:
+    quartile: int
+    """1: the least consistent raters."""
+    consistency: float
+    """Mean share of votes with the majority of the others."""
+    raters: int
+    votes: int
+    strength: tuple[float, ...] | None
+    """Logits in contender order; None where `note` says why."""
+    note: str = ""
+
+
+def few_votes(fit: Fit) -> FewVotes:
+    """Removal in order of influence on the lead (Broderick, Giordano and Meager 2020, arXiv 2011.14999) over
+    the challenger that this brings closest; how many is then found by refits. An upper bound on the true
+    minimum."""
+    best = int(np.argmax(fit.strength))
+    total = float(fit.counts.sum())
+    influences = {other: _influence(fit, best, other) for other in range(fit.size) if other != best}
+    nearest = min(influences, key=lambda other: _estimate(fit, influences[other], best, other))
+    flat = influences[nearest].reshape(-1)
+    cells = np.argsort(-flat)
+    cells = cells[(flat[cells] > 0) & (fit.counts.reshape(-1)[cells] > 0)]
+
+    def first(votes: int) -> int | None:
+        return _first_place(fit, _without(fit.counts, cells, votes))
+
+    low, high = 0, int(total / 2)
+    # Removing too much can leave votes that no longer say who is first.
+    while high > 1 and first(high) is None:
+        high = high * 9 // 10
+    if first(high) in (best, None):
+        return FewVotes(votes=None, share=None, challenger=None)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if first(middle) == best else (low, middle)
+    challenger = first(high)
+    assert challenger is not None
+    return FewVotes(votes=high, share=high / total, challenger=fit.contenders[challenger])
+
+
+def _influence(fit: Fit, best: int, other: int) -> Floats:
+    """(m, m, 3) first-order change of the lead that one vote of each cell stands for."""
+    d, t = score_tables(fit)
+    inverse, m = bread_of(fit), fit.size
+    contrast = inverse[best] - inverse[other]
+    influence = d * (contrast[:m, None, None] - contrast[None, :m, None])
+    if fit.position is not None:
+        influence = influence + d * contrast[m]
+    if fit.tie is not None:
+        influence = influence + t * contrast[-1]
+    return influence
+
+
+def _estimate(fit: Fit, influence: Floats, best: int, other: int) -> float:
+    """Votes to remove, to first order; infinite where all of them do not do."""
+    flat, counts = influence.reshape(-1), fit.counts.reshape(-1)
+    cells = np.argsort(-flat)
+    cells = cells[(flat[cells] > 0) & (counts[cells] > 0)]
+    gained = np.cumsum(flat[cells] * counts[cells])
+    lead = fit.strength[best] - fit.strength[other]
+    place = int(np.searchsorted(gained, lead))
+    if place == len(cells):
+        return np.inf
+    before = gained[place - 1] if place else 0.0
+    return float(counts[cells[:place]].sum() + (lead - before) / flat[cells[place]])
+
+
+def _without(counts: Floats, cells: NDArray[np.intp], votes: int) -> Floats:
+    left = counts.reshape(-1).copy()
+    through = np.cumsum(left[cells])
+    removed = np.clip(votes - (through - left[cells]), 0, left[cells])
+    left[cells] -= removed
+    return left.reshape(counts.shape)
+
+
+def _first_place(fit: Fit, counts: Floats) -> int | None:
+    try:
+        other = davidson(fit.contenders, counts, position=fit.position is not None, penalty=fit.penalty)
+    except InputError:
+        return None
+    return int(np.argmax(other.strength))
+
+
+def flipping_raters(fit: Fit, table: VoteTable) -> tuple[tuple[str, str], ...]:
+    """(rater, new first place) for each rater whose votes alone decide the first place. The raters are
+    ordered by a one-step approximation; the CHECKED nearest to a flip are refitted."""
+    if table.rater is None or len(table.raters) < 2:
+        return ()
+    votes = select(table, table.outcome != BOTH_BAD)
+    assert votes.rater is not None
+    m, best = fit.size, int(np.argmax(fit.strength))
+    d, _ = score_tables(fit)
+    cell = (votes.left.astype(np.int64) * m + votes.right) * 3 + votes.outcome
+    score = d.reshape(-1)[cell] * votes.weight
+    raters = len(table.raters)
+    key = votes.rater.astype(np.int64) * m
+    sums = np.bincount(key + votes.left, score, raters * m) - np.bincount(
+        key + votes.right, score, raters * m
+    )
+    without = fit.strength - sums.reshape(raters, m) @ bread_of(fit)[:m, :m]
+    lead = without[:, best] - np.delete(without, best, axis=1).max(axis=1)
+    flips = []
+    for rater in np.argsort(lead)[:CHECKED].tolist():
+        counts = fit.counts - count_votes(select(votes, votes.rater == rater))[..., :3]
+        first = _first_place(fit, np.maximum(counts, 0))
+        if first is not None and first != best:
+            flips.append((table.raters[rater], fit.contenders[first]))
+    return tuple(flips)
+
+
+def condorcet_cycles(contenders: tuple[str, ...], pairs: PairRates) -> Cycles:
+    """Cycles of three among the majorities of pairs, and the Condorcet winner."""
+    m = len(contenders)
+    beats, clear = np.zeros((m, m), bool), np.zeros((m, m), bool)
+    won, lost = pairs.rates.rate > 0.5, pairs.rates.rate < 0.5
+    beats[pairs.first[won], pairs.second[won]] = True
+    beats[pairs.second[lost], pairs.first[lost]] = True
+    sure_won, sure_lost = pairs.rates.low > 0.5, pairs.rates.high < 0.5
+    clear[pairs.first[sure_won], pairs.second[sure_won]] = True
+    clear[pairs.second[sure_lost], pairs.first[sure_lost]] = True
+    examples = []
+    for a in range(m):
+        if len(examples) >= 10:
+            break
+        for b in np.flatnonzero(beats[a, a + 1 :]) + a + 1:
+            closing = np.flatnonzero(beats[b, a + 1 :] & beats[a + 1 :, a]) + a + 1
+            examples += [(contenders[a], contenders[b], contenders[c]) for c in closing]
+    winners = np.flatnonzero(beats.sum(axis=1) == m - 1)
+    return Cycles(
+        count=_triangles(beats),
+        examples=tuple(examples[:10]),
+        clear=_triangles(clear),
+        winner=contenders[winners[0]] if len(winners) else None,
+    )
+
+
+def _triangles(beats: NDArray[np.bool_]) -> int:
+    step = beats.astype(np.int64)
+    return int(np.einsum("ij,ji->", step @ step, step)) // 3
+
+
+def consistency_quartiles(table: VoteTable, *, position: bool = True) -> tuple[Quartile, ...]:
+    """Strengths fitted to each quartile of raters, from the least to the most consistent; () with fewer
+    than eight raters who gave decided votes."""
+    if table.rater is None:
+        return ()
+    consistency = rater_consistency(table)
+    order = np.argsort(consistency)
+    order = order[np.isfinite(consistency[order])]
+    if len(order) < 8:
+        return ()
+    result = []
+    for number, members in enumerate(np.array_split(order, 4), 1):
+        votes = select(table, np.isin(table.rater, members))
+        strength, note = None, ""
+        try:
+            fit = davidson(table.contenders, count_votes(votes), position=position)
+            strength = tuple(fit.strength.tolist())
+        except InputError as error:
+            note = str(error)
+        result.append(
+            Quartile(
+                quartile=number,
+                consistency=float(consistency[members].mean()),
+                raters=len(members),
+                votes=len(votes),
+                strength=strength,
+                note=note,
+            )
+        )
+    return tuple(result)

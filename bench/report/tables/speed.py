@@ -1,0 +1,184 @@
+"""Time as tables: latency by stage, throughput, memory, distance from the floor, time to picture, published."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from bench.records import FELT_STAGES, STAGES
+from bench.report.published import PUBLISHED, TURBO_A100, Protocol
+from bench.report.results import Results, model_of
+from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, decimals
+from bench.report.timings import dtype_of, felt_of, median, milliseconds, quantile, total_of
+
+
+def all_of(results: Results) -> list[Table]:
+    """Latency as measured, keystroke to picture, and what others published."""
+    found = (latency_table(results), felt_table(results), published_latency(results))
+    return [table for table in found if table is not None]
+
+
+def latency_table(results: Results) -> Table | None:
+    """Median milliseconds a call by stage, the whole with its interval, p95, throughput."""
+    found = {(t.contender, t.batch, t.stage): t for t in results.timings}
+    batches = sorted({t.batch for t in results.timings})
+    pairs = [(c, b) for c in results.contenders for b in batches if any((c, b, s) in found for s in STAGES)]
+    if not pairs:
+        return None
+    protocol = results.timing_protocol
+    device = results.device
+    rows: list[tuple[Cell, ...]] = []
+    for contender, batch in pairs:
+        stages = {stage: found.get((contender, batch, stage)) for stage in (*STAGES, "forward")}
+        medians = [milliseconds(stages[stage]) for stage in ("encode", "denoise", "decode", "forward")]
+        total = total_of(stages["total"])
+        seconds = total.value / 1000 if total and total.value else None
+        p95 = quantile(stages["total"].seconds, 0.95) * 1000 if stages["total"] else None
+        rate = batch / seconds if seconds else None
+        peak = results.memory.get(f"{contender} batch {batch}")
+        memory = None if peak is None else peak / 2**30
+        dtype = dtype_of(results, contender) or "not recorded"
+        work = results.work.get(contender)
+        floor = floor_ms(results, contender)
+        times = total.value / batch / floor if total and total.value and floor else None
+        rows.append(
+            (contender, batch, *medians[:3], total, p95, medians[3], rate, memory, work, floor, times, dtype,
+             device)
+        )  # fmt: skip
+    digits = _time_digits([cell for row in rows for cell in row[2:5]])
+    time_columns = [
+        Column(head=head, unit="ms", digits=digits)
+        for head in ("Encode", "Denoise", "Decode", "Total", "Total p95", "One forward")
+    ]
+    return Table(
+        name="latency",
+        title="Latency, measured here",
+        columns=(
+            Column(head="Contender"),
+            Column(head="Batch"),
+            *time_columns,
+            Column(head="Images/s", direction=UP, digits=2),
+            Column(head="Peak memory", unit="GiB", digits=1),
+            Column(head="Work", unit="TFLOP an image", digits=_four_digits(rows, 10, most=6)),
+            Column(head="Floor", unit="ms an image", digits=_four_digits(rows, 11, most=3)),
+            Column(head="Times the floor", direction=DOWN, digits=1),
+            Column(head="dtype", folds=True),
+            Column(head="Device", folds=True),
+        ),
+        rows=tuple(rows),
+        notes=(
+            "Median milliseconds a call of the given batch; N calls after warm-up; brackets hold the 95% "
+            "order-statistic interval of the median.",
+            f"Window: {str(protocol.get('window') or 'not recorded').rstrip('.')}.",
+            *_floor_in_words(results),
+        ),
+    )
+
+
+def _time_digits(cells: Sequence[Cell]) -> int:
+    smallest = min((cell for cell in cells if isinstance(cell, float) and cell > 0), default=1.0)
+    return max(0, min(2, 1 - math.floor(math.log10(smallest))))
+
+
+def _four_digits(rows: Sequence[Sequence[Cell]], index: int, *, most: int) -> int:
+    """Decimals that give the largest number of a column four digits."""
+    values = [Estimate(value=cell) for row in rows if isinstance(cell := row[index], int | float)]
+    return decimals(values, most=most)
+
+
+def floor_ms(results: Results, contender: str) -> float | None:
+    """Milliseconds an image would take if the device did nothing but its fastest matrix product."""
+    work = results.work.get(contender)
+    return 1000 * work / results.matrix_rate if work and results.matrix_rate else None
+
+
+def _floor_in_words(results: Results) -> list[str]:
+    if not results.work:
+        return []
+    if not results.matrix_rate:
+        return [
+            "Work: counted on tensors without storage. No floor: the device's matrix rate was not measured."
+        ]
+    return [
+        "Work: counted on tensors without storage. Floor: that work at the rate of a large matrix product "
+        f"measured on this device, {results.matrix_rate:.4g} TFLOP/s."
+    ]
+
+
+def throughput(results: Results) -> dict[str, dict[int, float]]:
+    """Images a second at the median, by contender and batch size."""
+    found: dict[str, dict[int, float]] = {}
+    for name in results.contenders:
+        for timing in results.timings:
+            if timing.contender == name and timing.stage == "total" and timing.seconds:
+                found.setdefault(name, {})[timing.batch] = timing.batch / median(timing.seconds)
+    return found
+
+
+def felt_table(results: Results) -> Table | None:
+    """Keystroke to painted picture: median by stage, p50 and p95 of the whole."""
+    summaries = felt_of(results)
+    if not summaries:
+        return None
+    rows = tuple(
+        (name, *(felt.stages[stage] for stage in FELT_STAGES), felt.total, felt.p95, felt.late)
+        for name, felt in summaries.items()
+    )
+    digits = _time_digits([cell for row in rows for cell in row[1:7]])
+    device = results.felt_protocol.get("device") or "a device that was not recorded"
+    browser = results.felt_protocol.get("browser") or "a browser that was not recorded"
+    return Table(
+        name="interactive",
+        title="Time to picture, from keystroke to painted pixels",
+        columns=(
+            Column(head="Contender"),
+            *(Column(head=stage.capitalize(), unit="ms", digits=digits) for stage in FELT_STAGES),
+            Column(head="Total p50", unit="ms", digits=0),
+            Column(head="Total p95", unit="ms", direction=DOWN, digits=0),
+            Column(head="Stale by more than one", unit="%", direction=DOWN, digits=0),
+        ),
+        rows=rows,
+        notes=(
+            f"Medians of every picture drawn while a script of prompts was typed; {device}, {browser}. Brackets "
+            "hold the 95% order-statistic interval of the median, N pictures.",
+            f"Reference line of the figure: {FELT_REFERENCE[0]:.0f} ms, {FELT_REFERENCE[1]}.",
+        ),
+    )
+
+
+FELT_REFERENCE = (300.0, "the line to stay below on a consumer card")
+
+
+def published_latency(results: Results) -> Table | None:
+    """Contenders × published protocols; the reference study's line stands in every study that was timed."""
+    if not results.timings:
+        return None
+    models = {model_of(name)[0] for name in results.contenders}
+    lines = [
+        p for p in PUBLISHED
+        if (p.total_ms or p.images_per_second) and (p is TURBO_A100 or p.model in models)
+    ]  # fmt: skip
+    protocols = list(dict.fromkeys(line.protocol for line in lines))
+    columns: list[Column] = [Column(head="Contender")]
+    fields: list[tuple[Protocol, str]] = []
+    for protocol in protocols:
+        for field, head, unit in _PUBLISHED_FIELDS:
+            if any(getattr(p, field) is not None for p in lines if p.protocol is protocol):
+                fields.append((protocol, field))
+                columns.append(Column(head=f"{head}, {protocol.label}", unit=unit, digits=1))
+    rows: list[tuple[Cell, ...]] = []
+    for name in dict.fromkeys(line.contender for line in lines):
+        mine = {line.protocol: line for line in lines if line.contender == name}
+        rows.append((name, *(getattr(mine[p], field) if p in mine else None for p, field in fields)))
+    return Table(
+        name="published-latency",
+        title="Published by others: other hardware, other windows, not for ranking against ours",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        notes=tuple(f"{p.label}: {p.told}. Source: {p.source}." for p in protocols),
+    )
+
+
+_PUBLISHED_FIELDS = (
+    ("total_ms", "Total", "ms"), ("forward_ms", "One forward", "ms"), ("images_per_second", "Images/s", ""),
+)  # fmt: skip

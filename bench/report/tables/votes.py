@@ -1,0 +1,248 @@
+"""What people answered, as tables: leaderboards, win rates, the pairwise matrix, categories and challenges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.records import Score
+from bench.report.preferences import MEAN, OVERALL, Preference, Slice
+from bench.report.results import Results
+from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, decimals, number
+from bench.report.tables.metrics import label
+
+
+def all_of(results: Results) -> list[Table]:
+    """Leaderboards and win rates of every question; categories and challenges of all together."""
+    found = [leaderboard(preference, results.anchor) for preference in results.preferences.values()]
+    found += [win_rates(preference) for preference in results.preferences.values()]
+    if results.headline:
+        found += [slice_table(results, "category"), slice_table(results, "challenge")]
+    found += [contradictions(results)]
+    return [table for table in found if table is not None]
+
+
+def leaderboard(preference: Preference, anchor: str) -> Table | None:
+    """Ratings with intervals and rank sets, best first; average win rates and `both bad` where there are any.
+
+    anchor: what stands at 1000, as `Results.anchor`.
+    """
+    if not preference.ratings:
+        return None
+    ratings = [
+        Estimate(value=r.rating, low=r.low, high=r.high, n=r.n, best=r.rank_low == r.rank_high == 1)
+        for r in preference.ratings
+    ]
+    averages = {
+        win.contender: _percent(win.rate, win.low, win.high, win.n) for win in preference.average_wins
+    }
+    wins = [averages.get(r.contender) for r in preference.ratings]
+    bad = [_percent(r.both_bad_rate, r.both_bad_low, r.both_bad_high, None) for r in preference.ratings]
+    columns = [
+        Column(head="Rank"),
+        Column(head="Contender"),
+        Column(head="Rating", direction=UP, digits=decimals(ratings, most=1)),
+    ]
+    cells: list[list[Cell]] = [
+        [_rank(r.rank_low, r.rank_high) for r in preference.ratings],
+        [r.contender for r in preference.ratings],
+        [*ratings],
+    ]
+    if any(wins):
+        columns.append(Column(head="Mean win rate", unit="%", direction=UP, digits=decimals(wins, most=1)))
+        cells.append([*wins])
+    if any(cell.value for cell in bad):
+        columns.append(Column(head="Both bad", unit="%", direction=DOWN, digits=decimals(bad, most=1)))
+        cells.append([*bad])
+    return Table(
+        name=f"leaderboard-{preference.question}",
+        title=f"Leaderboard: {_question(preference.question)}",
+        columns=tuple(columns),
+        rows=tuple(zip(*cells, strict=True)),
+        notes=(
+            f"Rank is the set of places the votes allow. {_scale(anchor)} "
+            "N counts the votes a contender was part of; brackets hold the 95% interval. "
+            "Bold: alone in first place.",
+            *preference.notes,
+        ),
+    )
+
+
+def _scale(anchor: str) -> str:
+    if not anchor:
+        return (
+            "400 points are odds of 10 to 1; where 1000 stands is not recorded, so only differences mean anything: "
+            "run `arena rate` again."
+        )
+    held = "the mean of all contenders" if anchor == MEAN else f"{anchor}, which has no interval of its own"
+    return f"1000 is {held}; 400 points are odds of 10 to 1."
+
+
+def _rank(low: int | None, high: int | None) -> str:
+    if low is None or high is None:
+        return "–"
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def _question(question: str) -> str:
+    return "all questions together" if question == OVERALL else question
+
+
+def win_rates(preference: Preference) -> Table | None:
+    """Every pair, in per cent for the first."""
+    if not preference.win_rates:
+        return None
+    cells = [_percent(w.rate, w.low, w.high, w.n) for w in preference.win_rates]
+    return Table(
+        name=f"win-rates-{preference.question}",
+        title=f"Win rates: {_question(preference.question)}",
+        columns=(
+            Column(head="Contender"),
+            Column(head="Against"),
+            Column(head="Win rate", unit="%", digits=decimals(cells, most=1)),
+        ),
+        rows=tuple((w.a, w.b, cell) for w, cell in zip(preference.win_rates, cells, strict=True)),
+        notes=("Share of the votes for the first contender, ties half; 95% interval in brackets.",),
+    )
+
+
+def _percent(rate: float | None, low: float | None, high: float | None, n: int | None) -> Estimate:
+    return Estimate(value=_hundredfold(rate), low=_hundredfold(low), high=_hundredfold(high), n=n)
+
+
+def _hundredfold(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _rest(share: float | None) -> float | None:
+    return None if share is None else 1 - share
+
+
+def wins_of(preference: Preference, contender: str) -> dict[str, Estimate]:
+    """Win rate of one contender in per cent, by rival, whichever way round the pair is stored."""
+    found = {}
+    for w in preference.win_rates:
+        if w.a == contender:
+            found[w.b] = _percent(w.rate, w.low, w.high, w.n)
+        elif w.b == contender:
+            found[w.a] = _percent(_rest(w.rate), _rest(w.high), _rest(w.low), w.n)
+    return found
+
+
+def win_matrix(preference: Preference, order: Sequence[str]) -> list[tuple[str, list[Estimate | None]]]:
+    """Each contender with its win rate in per cent against each of `order`; None: the pair has no votes."""
+    return [(name, [wins_of(preference, name).get(rival) for rival in order]) for name in order]
+
+
+def vote_count(results: Results) -> int:
+    """Votes counted, every question; `overall` holds the same votes again."""
+    parts = [p for name, p in results.preferences.items() if name != OVERALL] or results.preferences.values()
+    return sum(votes_of(part) for part in parts)
+
+
+def votes_of(part: Preference) -> int:
+    return part.n if part.n is not None else sum(win.n or 0 for win in part.win_rates)
+
+
+def slice_rows(results: Results, by: str) -> tuple[Slice, ...]:
+    """by: `category` or `challenge`; of all questions together."""
+    headline = results.headline
+    if headline is None:
+        return ()
+    return headline.by_category if by == "category" else headline.by_challenge
+
+
+def slice_cells(results: Results, by: str) -> list[tuple[str, list[Estimate | None]]]:
+    """Contender and its mean win rate in per cent on each level."""
+    levels = slice_rows(results, by)
+    wins = [{w.contender: _percent(w.rate, w.low, w.high, w.n) for w in part.wins} for part in levels]
+    return [(name, [known.get(name) for known in wins]) for name in results.contenders]
+
+
+def slice_table(results: Results, by: str) -> Table | None:
+    """Contenders × categories (or challenges): mean win rate over the opponents met."""
+    levels = slice_rows(results, by)
+    if not levels:
+        return None
+    rows = slice_cells(results, by)
+    columns = [Column(head=f"{part.level} ({part.n})", digits=0) for part in levels]
+    return Table(
+        name=f"by-{by}",
+        title=f"Mean win rate by {by}, per cent",
+        columns=(Column(head="Contender"), *columns),
+        rows=tuple((name, *cells) for name, cells in rows),
+        notes=(f"All questions together; in parentheses the votes on prompts of that {by}; 95% intervals, "
+               "each level for itself.",),
+    )  # fmt: skip
+
+
+def contradictions(results: Results) -> Table | None:
+    """Pairs that people put one way, beyond the interval, and a metric the other way."""
+    headline = results.headline
+    if headline is None or not results.scores:
+        return None
+    rows: list[tuple[Cell, ...]] = []
+    for metric, fingerprint in dict.fromkeys((s.metric, s.fingerprint) for s in results.scores):
+        scores = {
+            s.contender: s for s in results.scores if (s.metric, s.fingerprint) == (metric, fingerprint)
+        }
+        for win in headline.win_rates:
+            a, b = scores.get(win.a), scores.get(win.b)
+            if not (a and b and a.value is not None and b.value is not None and win.rate is not None):
+                continue
+            prefer_a = win.rate > 0.5
+            better_a = (a.value > b.value) == a.higher_is_better
+            if a.value == b.value or prefer_a == better_a or not win.apart:
+                continue
+            people = _percent(win.rate, win.low, win.high, win.n)
+            if not prefer_a:
+                people = _percent(_rest(win.rate), _rest(win.high), _rest(win.low), win.n)
+            liked, other = (a, b) if prefer_a else (b, a)
+            digits = decimals([_score(liked), _score(other)])
+            rows.append(
+                (liked.contender, other.contender, people, label(metric),
+                 f"{number(liked.value, digits)} against {number(other.value, digits)}",
+                 "yes" if _apart(liked, other) else "no")
+            )  # fmt: skip
+    if not rows:
+        return None
+    rows.sort(key=_margin, reverse=True)
+    more = f" The {MOST_CONTRADICTIONS} widest of {len(rows)}." if len(rows) > MOST_CONTRADICTIONS else ""
+    heads = (
+        f"{results.voters.capitalize()} prefer",
+        "to",
+        "Win rate",
+        "The metric prefers the other",
+        "Its values",
+        "Its intervals apart",
+    )
+    return Table(
+        name="contradictions",
+        title=f"Where {results.voters} disagree with the metrics",
+        columns=tuple(
+            Column(head=head, unit="%" if i == 2 else "", digits=0 if i == 2 else None)
+            for i, head in enumerate(heads)
+        ),
+        rows=tuple(rows[:MOST_CONTRADICTIONS]),
+        notes=(
+            f"Pairs whose 95% win-rate interval leaves 50% out and whose order a metric turns round.{more}",
+        ),
+    )
+
+
+MOST_CONTRADICTIONS = 20
+
+
+def _margin(row: tuple[Cell, ...]) -> float:
+    """How widely people preferred the first, per cent."""
+    win = row[2]
+    return win.value or 0.0 if isinstance(win, Estimate) else 0.0
+
+
+def _score(score: Score) -> Estimate:
+    return Estimate(value=score.value, low=score.low, high=score.high, n=score.n)
+
+
+def _apart(a: Score, b: Score) -> bool:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return False
+    return a.low > b.high or b.low > a.high

@@ -1,0 +1,147 @@
+"""What a reader must not miss: simulated votes, random weights, missing images, unequal resolutions, failures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.report.preferences import MEAN
+from bench.report.results import Results
+from bench.report.text.phrases import counted, listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Banner:
+    """Something a reader must not miss."""
+
+    title: str
+    text: str
+    grave: bool = False
+    """The pictures or the votes are not what they seem."""
+
+
+def banners(results: Results) -> list[Banner]:
+    found = [
+        _random_weights(results),
+        _simulated(results),
+        _missing(results),
+        _black(results),
+        _sizes(results),
+    ]
+    found += [_other_anchor(results), _random_timings(results), _failed(results), _unfinished(results)]
+    found += [Banner(title="About the metrics", text=text) for text in results.warnings]
+    return [banner for banner in found if banner is not None]
+
+
+def _random_weights(results: Results) -> Banner | None:
+    names = sorted(name for name, entry in results.models.items() if entry.get("weights") == "random")
+    if not names:
+        return None
+    return Banner(
+        title="Random weights",
+        text=f"{listed(names)}: these weights were never trained. The pictures show nothing and no figure of "
+        "quality here means anything; the timings and the path are real.",
+        grave=True,
+    )
+
+
+def _random_timings(results: Results) -> Banner | None:
+    """Timed with weights that were never trained, though the pictures were made with trained ones."""
+    weights = results.timing_protocol.get("weights")
+    random = (
+        [] if not isinstance(weights, Mapping) else [name for name, of in weights.items() if of == "random"]
+    )
+    names = sorted(name for name in random if results.models.get(name, {}).get("weights") != "random")
+    if not names:
+        return None
+    return Banner(
+        title="Timed with random weights",
+        text=f"{listed(names)}: latency was measured on the real architecture with random weights. Speed does not "
+        "depend on the values; the pictures and the quality figures are not from this pass.",
+    )
+
+
+def _simulated(results: Results) -> Banner | None:
+    if not results.simulated_votes:
+        return None
+    return Banner(
+        title="Simulated votes",
+        text="The votes were drawn by a program, not given by people. They exercise the path; "
+        "they rank nothing.",
+        grave=True,
+    )
+
+
+def _other_anchor(results: Results) -> Banner | None:
+    asked = results.anchor_asked
+    if not results.preferences or asked is None or asked == results.anchor:
+        return None
+    held = f"{results.anchor} at 1000" if results.anchor and results.anchor != MEAN else (
+        "the mean of all at 1000" if results.anchor else "an anchor that is not recorded"
+    )  # fmt: skip
+    return Banner(
+        title="Another anchor",
+        text=f"The study file puts {asked} at 1000, the ratings have {held}: only differences of ratings "
+        "are the same. `arena rate` without --anchor follows the study file.",
+    )
+
+
+def _missing(results: Results) -> Banner | None:
+    gone = results.expected - len(results.generations)
+    if gone <= 0:
+        return None
+    asked = len(results.prompts) * results.images_per_prompt
+    by_name = {name: asked - len(results.present(name)) for name in results.contenders}
+    worst = sorted(((count, name) for name, count in by_name.items() if count), reverse=True)
+    shown = listed([f"{name} lacks {count}" for count, name in worst[:6]])
+    more = f" and {len(worst) - 6} more contenders" if len(worst) > 6 else ""
+    return Banner(
+        title="Missing images", text=f"{gone} of {results.expected} images are not there: {shown}{more}."
+    )
+
+
+def _black(results: Results) -> Banner | None:
+    count = sum(row.black for row in results.generations.values())
+    if not count:
+        return None
+    return Banner(title="Black images", text=f"{count} images are black: a safety filter, or an overflow.")
+
+
+def _sizes(results: Results) -> Banner | None:
+    sizes = {
+        name: Counter((row.width, row.height) for row in results.present(name)) for name in results.contenders
+    }
+    usual = {name: counts.most_common(1)[0][0] for name, counts in sizes.items() if counts}
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name, size in usual.items():
+        groups.setdefault(size, []).append(name)
+    if len(groups) < 2:
+        return None
+    parts = [
+        f"{w}×{h} px: {listed(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
+        for (w, h), names in sorted(groups.items())
+    ]
+    return Banner(
+        title="Unequal resolutions",
+        text=f"Contenders draw at different sizes ({'; '.join(parts)}). Every image was judged and scored at "
+        f"{results.display_size} px; latency is that of the native size.",
+    )
+
+
+def _failed(results: Results) -> Banner | None:
+    if not results.failures:
+        return None
+    kinds = Counter(failure.kind for failure in results.failures)
+    parts = listed([f"{count} × {kind}" for kind, count in kinds.most_common(6)])
+    return Banner(title="Failures", text=f"{counted(len(results.failures), 'failure')} recorded: {parts}.")
+
+
+def _unfinished(results: Results) -> Banner | None:
+    if results.run:
+        return None
+    return Banner(
+        title="Not finished",
+        text="run.json, which is written last, is not there: the study has not run to its end, and versions, "
+        "models and licences are not recorded.",
+    )

@@ -1,0 +1,4 @@
+"""A study's images to rows of scores, and how far metrics agree with people.
+
+Imports: bench.errors, bench.metrics, bench.models, bench.records, bench.store, bench.study.
+"""

@@ -1,0 +1,327 @@
+"""A study's images to score rows: which features, which number, how sure, and whether people agree."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import bench.metrics.features as features
+import bench.metrics.networks.loading as networks
+import bench.metrics.references as references
+import bench.scoring.mlperf as mlperf
+import bench.scoring.requirements as needs
+from bench.errors import InputError
+from bench.metrics.feature_rows import Array, Rows
+from bench.metrics.frechet import Moments
+from bench.metrics.registry import METRICS, Metric
+from bench.metrics.statistics import STATISTICS, Estimate, Inputs
+from bench.metrics.weights import Located, locate
+from bench.records import Battle, ImageScore, PeopleAgreement, Score, iterate_rows, settings_hash
+from bench.records import Reference as KeptReference
+from bench.scoring.metric_agreement import Judged, agreements
+from bench.scoring.scorable_images import Found, Key, census, common_keys, counted
+from bench.store.study_folder import StudyFolder, write_rows
+from bench.study.study import Study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One row, and what it is made of."""
+
+    row: Score
+    values: Array | None
+    """(n,) of the images in the order of the job's keys; None for a number of the whole set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What every metric of one scoring stands on."""
+
+    folder: StudyFolder
+    study: Study
+    found: Mapping[str, Found]
+    faults: Mapping[str, Counter[str]]
+    keys: Sequence[Key]
+    references: Mapping[str, references.Reference]
+    """By metric."""
+    device: str
+    progress: features.Progress | None
+
+    @property
+    def prompts(self) -> Array:
+        """(n,) number of each image's prompt."""
+        numbers = {prompt_id: i for i, prompt_id in enumerate(dict.fromkeys(p for p, _ in self.keys))}
+        return np.array([numbers[prompt_id] for prompt_id, _ in self.keys])
+
+
+def score(
+    folder: StudyFolder,
+    study: Study,
+    *,
+    device: str = "cpu",
+    allow_missing: bool = False,
+    protocol: str | None = None,
+    progress: features.Progress | None = None,
+) -> list[Score]:
+    """Every metric of the study for every contender; also written to `scores.json`, with what each image got
+    in `image-scores.jsonl` and, where `arena rate` has left votes, how far each metric agrees with them.
+
+    Images are scored at the study's display size, all contenders on the same prompts and the same N.
+    protocol: adds a protocol's metrics; None: the study's own, if it names one.
+    Raises InputError before anything is computed: an unknown metric, weights or a reference not here,
+    images that are missing, black or damaged (unless `allow_missing`: then only what all contenders have).
+    """
+    plan = needs.plan(study, protocol)
+    located = needs.located(plan, study)
+    found, faults = census(folder, study)
+    keys = common_keys(study, found, faults, allow_missing) if plan else []
+    job = Job(
+        folder=folder, study=study, found=found, faults=faults, keys=keys,
+        references=_references(plan, study, found, keys), device=device, progress=progress,
+    )  # fmt: skip
+    scored: list[Scored] = []
+    for extractor, place in located.items():
+        mine = {name: m for name, m in plan.items() if needs.extractor_of(m, study) == extractor}
+        scored += _one_extractor(mine, place, job)
+    order = {name: i for i, name in enumerate(plan)}
+    scored.sort(key=lambda one: order[one.row.metric])
+    rows = [one.row for one in scored]
+    write_rows(folder.image_scores_file, _image_scores(scored, keys))
+    document = {
+        "rows": [asdict(row) for row in rows],
+        "warnings": _warnings(rows, faults, len(keys), located),
+    }
+    people = _people(scored, job)
+    folder.write_json("scores.json", document | {"agreement": [asdict(row) for row in people]})
+    return rows
+
+
+def reference_statistics(
+    reference: references.Reference, extractor: str, device: str, progress: features.Progress | None = None
+) -> Moments:
+    """Features and statistics of a built reference by one extractor, kept with it."""
+    located, cache = locate(extractor), reference.cache
+    assert cache is not None
+    if located.extractor.joint:
+        raise InputError(f"extractor '{extractor}' has no features of images alone: no statistics of it")
+    network = functools.cache(lambda: networks.load(located, device))
+    rows = features.image_features(reference.files, located, network, cache, size=None, progress=progress)
+    settings = {**located.protocol(), "display_size": None}
+    return references.statistics_of(reference, rows, settings, cache)
+
+
+def _references(
+    plan: Mapping[str, Metric], study: Study, found: Mapping[str, Found], keys: Sequence[Key]
+) -> dict[str, references.Reference]:
+    """What each metric of kind `reference` compares with."""
+    known: dict[str, references.Reference] = {}
+    wanting = [name for name, metric in plan.items() if metric.kind == "reference"]
+    for name in wanting:
+        named = needs.reference_name(name, study)
+        if named in found:
+            known[name] = references.from_files(named, [found[named][key] for key in keys])
+        else:
+            known[name] = references.resolve(named, study.base)
+        if known[name].statistics and not METRICS[name].statistic.startswith("frechet"):
+            raise InputError(
+                f"metric '{name}' needs reference images; {known[name].name} holds only their mean and covariance"
+            )
+    return known
+
+
+def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> list[Scored]:
+    """All rows of the metrics that share one extractor; the network is loaded once, or not at all."""
+    network = functools.cache(lambda: networks.load(located, job.device))
+    kinds = {metric.kind for metric in plan.values()}
+    texts = source_texts = sources = None
+    cut = np.zeros(len(job.keys), dtype=bool)
+    captions = [{p.id: p.text for p in job.study.prompts}[prompt] for prompt, _ in job.keys]
+    joint = located.extractor.joint
+    if not joint and kinds & {"prompt", "source"} and _reads_text(plan):
+        texts, cut = features.text_features(captions, located, network, job.folder.features)
+    if "source" in kinds:
+        begun, words = _sources(job)
+        if not joint:
+            sources = _features(begun, located, network, job)
+            source_texts = texts and features.text_features(words, located, network, job.folder.features)[0]
+    scored = []
+    for contender, images in job.found.items():
+        files = [images[key] for key in job.keys]
+        if joint:
+            partners = captions if joint == "caption" else begun
+            rows, cut = features.pair_values(
+                files, partners, located, network, job.folder.features,
+                size=job.study.file.display_size, progress=job.progress,
+            )  # fmt: skip
+        else:
+            rows = _features(files, located, network, job)
+        for name, metric in plan.items():
+            reference, moments = _against(name, located, network, job)
+            inputs = Inputs(
+                images=rows, prompts=job.prompts, texts=texts, sources=sources, source_texts=source_texts,
+                reference=reference, moments=moments,
+            )  # fmt: skip
+            scored.append(_scored(name, metric, contender, inputs, located, job, int(cut.sum())))
+    return scored
+
+
+def _reads_text(plan: Mapping[str, Metric]) -> bool:
+    return any(m.kind == "prompt" or m.statistic in ("direction", "changed", "kept") for m in plan.values())
+
+
+def _features(
+    files: Sequence[tuple[str, Path]], located: Located, network: Callable[[], Any], job: Job
+) -> Rows:
+    size = job.study.file.display_size
+    return features.image_features(
+        files, located, network, job.folder.features, size=size, progress=job.progress
+    )
+
+
+def _sources(job: Job) -> tuple[list[tuple[str, Path]], list[str]]:
+    """(sha256, path) of the kept picture that each image began from, and what that picture shows."""
+    kept = {row.prompt_id: row for row in iterate_rows(job.folder.references_file, KeptReference)}
+    words = {prompt.id: prompt.reference_text for prompt in job.study.prompts}
+    missing = [prompt for prompt, _ in job.keys if prompt not in kept]
+    if missing:
+        raise InputError(
+            f"the reference picture of prompt '{missing[0]}' is not in {job.folder.path}: "
+            f"`bench generate {job.study.name}` keeps it there"
+        )
+    files = [(kept[prompt].sha256, job.folder.reference(prompt)) for prompt, _ in job.keys]
+    return files, [words[prompt] or NEUTRAL for prompt, _ in job.keys]
+
+
+NEUTRAL = "a picture"
+"""What a reference shows where its prompt does not say: the direction then starts from no words at all."""
+
+
+def _against(
+    name: str, located: Located, network: Callable[[], Any], job: Job
+) -> tuple[Rows | None, Moments | None]:
+    """Features and moments of what a metric compares with."""
+    reference = job.references.get(name)
+    if reference is None:
+        return None, None
+    if reference.statistics is not None:
+        return None, reference.statistics
+    size = job.study.file.display_size if reference.name in job.found else None
+    cache = reference.cache or job.folder.features
+    rows = features.image_features(reference.files, located, network, cache, size=size, progress=job.progress)
+    if METRICS[name].statistic.startswith("frechet"):
+        settings = {**located.protocol(), "display_size": size}
+        return rows, references.statistics_of(reference, rows, settings, cache)
+    return rows, None
+
+
+def _scored(
+    name: str, metric: Metric, contender: str, inputs: Inputs, located: Located, job: Job, cut: int
+) -> Scored:
+    against = job.references.get(name)
+    if against is not None and against.name == contender:
+        estimate = Estimate(value=None, note="is the reference")
+    else:
+        estimate = STATISTICS[metric.statistic](inputs)
+    protocol = _protocol(name, metric, located, job)
+    notes = [estimate.note, located.extractor.note, counted(job.faults[contender])]
+    notes.append(mlperf.note(name, estimate.value))
+    row = Score(
+        metric=name,
+        contender=contender,
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        n=len(job.keys),
+        interval=estimate.interval,
+        higher_is_better=metric.higher_is_better,
+        protocol=protocol,
+        fingerprint=settings_hash(protocol),
+        missing=job.faults[contender].total(),
+        truncated=cut if metric.kind == "prompt" else 0,
+        note="; ".join(note for note in notes if note),
+    )
+    return Scored(row=row, values=estimate.values)
+
+
+def _protocol(name: str, metric: Metric, located: Located, job: Job) -> dict[str, Any]:
+    found = {"metric": name, "source": metric.source, **located.protocol(), "n": len(job.keys)}
+    size = job.study.file.display_size
+    if located.extractor.native:
+        found["display_size"] = "native"
+    else:
+        found |= {"display_size": size, "display_resize": features.DISPLAY_RESIZE}
+    if metric.kind == "prompt":
+        found.setdefault("captions", "the prompt; longer ones cut on the right, end token kept")
+    reference = job.references.get(name)
+    if reference is not None:
+        found |= reference.protocol()
+        found["reference_size"] = size if reference.name in job.found else "native"
+    return found
+
+
+def _image_scores(scored: Sequence[Scored], keys: Sequence[Key]) -> Iterator[ImageScore]:
+    for one in scored:
+        if one.values is None:
+            continue
+        for (prompt_id, replicate), value in zip(keys, one.values.tolist(), strict=True):
+            yield ImageScore(
+                metric=one.row.metric,
+                fingerprint=one.row.fingerprint,
+                contender=one.row.contender,
+                prompt_id=prompt_id,
+                replicate=replicate,
+                value=value,
+            )
+
+
+def _people(scored: Sequence[Scored], job: Job) -> list[PeopleAgreement]:
+    """How far each metric agrees with the votes; nothing where `arena rate` has left none."""
+    battles = list(iterate_rows(job.folder.battles_file, Battle))
+    if not battles:
+        return []
+    document = job.folder.read_json("ratings.json") or {}
+    ratings = {
+        question: {row["contender"]: row["rating"] for row in part["ratings"] if row["rating"] is not None}
+        for question, part in document.get("questions", {}).items()
+    }
+    found = []
+    for name in dict.fromkeys(one.row.metric for one in scored):
+        mine = [one for one in scored if one.row.metric == name]
+        judged = Judged(
+            metric=name,
+            fingerprint=mine[0].row.fingerprint,
+            sign=1 if mine[0].row.higher_is_better else -1,
+            values={one.row.contender: one.row.value for one in mine if one.row.value is not None},
+            images={one.row.contender: one.values for one in mine if one.values is not None},
+            keys=tuple(job.keys),
+        )
+        found += agreements(judged, battles, ratings)
+    return found
+
+
+def _warnings(
+    rows: list[Score], faults: Mapping[str, Counter[str]], n: int, located: Mapping[str, Located]
+) -> list[str]:
+    found = [f"{name}: {counted(count)}" for name, count in faults.items() if count.total() and rows]
+    if found:
+        found.append(f"scored on the {n} images that every contender has")
+    widths = {place.name: place.extractor.width for place in located.values()}
+    for name in dict.fromkeys(row.metric for row in rows):
+        first = next(row for row in rows if row.metric == name)
+        d = widths[first.protocol["extractor"]]
+        if METRICS[name].statistic == "frechet" and n < needs.FEW * d:
+            found.append(
+                f"{name}: {n} images are fewer than {needs.FEW} x {d}, the features' dimension: biased upwards, "
+                "only contenders of this study may be compared; fid_infinity and kid lean on N less"
+            )
+        if first.truncated:
+            found.append(f"{name}: {first.truncated} captions were longer than the text tower and cut")
+        if "random weights" in first.note:
+            found.append(f"{name}: the extractor has random weights; the number means nothing")
+    return found

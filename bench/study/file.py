@@ -1,0 +1,173 @@
+"""The schema of study.toml and its defaults; no imports of ours but errors."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import InputError, unknown
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PromptChoice(_Section):
+    """`[prompts]`: a set of the suite by name, or a file of the user's own."""
+
+    set: str | None = None
+    file: str | None = None
+    """Relative to the study file."""
+    count: Annotated[int, Field(ge=1)] | None = None
+    """A seeded choice of that many, stratified by category; all of them if absent."""
+    seed: int = 0
+    first: Annotated[int, Field(ge=1)] | None = None
+    """Only the first rows of the set, in its own order."""
+
+
+class Generate(_Section):
+    """`[generate]`: what changes pixels beyond rounding must be said here."""
+
+    dtype: Literal["float16", "bfloat16", "float32"] | None = None
+    """None: the model's own on a GPU, float32 on a CPU."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
+    device: Literal["any", "cuda", "cpu"] = "any"
+    """`cuda`: refuse to run without a GPU."""
+
+
+class Metrics(_Section):
+    """`[metrics]`"""
+
+    names: tuple[str, ...] = ()
+    reference: str | None = None
+    """A built-in or built reference, or a folder of images (relative to the study file)."""
+    clip: str = ""
+    """The CLIP of `clip_score`; empty: the metric's default."""
+    protocol: Literal["mlperf-sdxl"] | None = None
+    """Adds the metrics of a published protocol, with pass or fail."""
+
+
+class Arena(_Section):
+    """`[arena]`"""
+
+    questions: tuple[Literal["alignment", "quality", "faithfulness"], ...] = ("alignment", "quality")
+    ties: bool = True
+    both_bad: bool = False
+    votes_per_pair: Annotated[int, Field(ge=1)] = 50
+    """Votes wanted for each pair of contenders and each question."""
+    stopping: Literal["votes", "decided"] = "votes"
+    """`decided`: a pair ends before that, once its better contender is known at any look."""
+    pairing: Literal["balanced", "active", "exhaustive"] = "balanced"
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """`active`: share of uniformly drawn pairs."""
+    seed: int = 0
+    votes_per_rater: Annotated[int, Field(ge=1)] | None = None
+    attention_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    repeat_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    break_after: Annotated[int, Field(ge=1)] = 50
+    """A break is suggested after that many votes."""
+    expire_minutes: Annotated[float, Field(gt=0)] = 15
+    """An assignment not answered by then returns to the pool."""
+    reveal: Literal["never", "after-study"] = "never"
+    language: str = "en"
+    completion_code: str | None = None
+    return_link: str | None = None
+
+
+class Report(_Section):
+    """`[report]`"""
+
+    anchor: str | None = None
+    """Contender whose rating is 1000; the mean of all if absent."""
+    chosen: str | None = None
+    """Contender the win-rate bars are drawn against; the first if absent."""
+    pictures: Annotated[int, Field(ge=1)] = 12
+    """Prompts in the picture grid."""
+
+
+class StudyFile(_Section):
+    """The whole file, as written."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    title: str = ""
+    task: Literal["text-to-image", "image-to-image"] = "text-to-image"
+    contenders: Annotated[tuple[str, ...], Field(min_length=1)]
+    images_per_prompt: Annotated[int, Field(ge=1, le=1000)] = 1
+    display_size: Annotated[int, Field(ge=16, le=4096)] = 512
+    strength: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Image-to-image: of prompts whose row gives none."""
+    prompts: PromptChoice
+    generate: Generate = Generate()
+    metrics: Metrics = Metrics()
+    arena: Arena = Arena()
+    report: Report = Report()
+    models: dict[str, dict[str, Any]] = {}
+
+
+def _parse(path: Path) -> tuple[str, StudyFile]:
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    try:
+        # TOML has no tuples; strict mode takes a list for one only from JSON-like input.
+        return text, StudyFile.model_validate(_tuples(data))
+    except ValidationError as error:
+        raise _explained(path, text, error) from None
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        # A model entry is checked by its own schema, which takes lists.
+        return {key: item if key == "models" else _tuples(item) for key, item in value.items()}
+    return value
+
+
+def _explained(path: Path, text: str, error: ValidationError) -> InputError:
+    """The first fault in the user's words: line, key, what is allowed, nearest match."""
+    fault = error.errors()[0]
+    keys = [str(part) for part in fault["loc"] if not isinstance(part, int)]
+    keys = [key for key in keys if key in text] or keys
+    dotted = ".".join(keys)
+    if fault["type"] == "extra_forbidden":
+        section = _schema(keys[:-1])
+        return _located(
+            path, text, str(unknown("key", dotted.split(".")[-1], section.model_fields)), keys[-1]
+        )
+    if fault["type"] == "missing":
+        return InputError(f"{path}: '{dotted}' is missing: add it (see `bench studies --example`)")
+    wrong = fault["input"]
+    if fault["type"] == "literal_error":
+        allowed = re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected", "")))
+        return _located(path, text, str(unknown(f"value of '{dotted}'", str(wrong), allowed)), keys[-1])
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return _located(path, text, f"'{dotted}' is {wrong!r}: {message}", keys[-1])
+
+
+def _schema(keys: Iterable[str]) -> type[BaseModel]:
+    schema: type[BaseModel] = StudyFile
+    for key in keys:
+        annotation = schema.model_fields[key].annotation
+        assert isinstance(annotation, type)
+        schema = annotation
+    return schema
+
+
+def _located(path: Path, text: str, message: str, needle: str) -> InputError:
+    """The message behind the file and the first line that holds the needle."""
+    quoted = re.compile(rf"""["']{re.escape(needle)}["']|^\s*\[?{re.escape(needle)}\s*[=\].]""")
+    for number, line in enumerate(text.splitlines(), 1):
+        if quoted.search(line):
+            return InputError(f"{path}:{number}: {message}")
+    return InputError(f"{path}: {message}")

@@ -1,0 +1,210 @@
+"""The study file: its schema, its defaults, its messages; and the study it stands for.
+
+`read` parses a file, `freeze`d folders are read back by `open_study` without any prompt set or model at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import bench.models.registry as models
+import bench.prompts.sets as prompts
+from bench.errors import InputError, unknown
+from bench.metrics.registry import METRICS
+from bench.models.user_models import model_from_entry
+from bench.records import Contender, Prompt
+from bench.store.study_folder import StudyFolder
+from bench.study.file import PromptChoice, StudyFile, _located, _parse
+
+SHIPPED = Path(__file__).resolve().parent.parent / "studies"
+QUESTIONS = ("alignment", "quality", "faithfulness")
+EDITS = 'task = "image-to-image"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A study that has been read and checked."""
+
+    file: StudyFile
+    text: str
+    """The study file, verbatim; what a folder is frozen to."""
+    base: Path
+    """Folder that relative paths of the file start from."""
+    models: Mapping[str, models.Model]
+    """Those the contenders need, by name."""
+    contenders: tuple[Contender, ...]
+    prompts: tuple[Prompt, ...]
+    """Of an image-to-image study each with its reference and strength."""
+    references: Path | None
+    """Folder that the prompts' references start from; None: opened from its folder, which holds them."""
+
+    @property
+    def edits(self) -> bool:
+        """Pictures from pictures."""
+        return self.file.task == "image-to-image"
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    def contender(self, name: str) -> Contender:
+        for contender in self.contenders:
+            if contender.name == name:
+                return contender
+        raise unknown(f"contender of study '{self.name}'", name, [c.name for c in self.contenders])
+
+    def imported(self, contender: Contender) -> bool:
+        return self.models[contender.model].kind == "imported"
+
+
+def shipped() -> dict[str, Path]:
+    """Studies that travel with the suite, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+
+
+def find(study: str) -> Path:
+    """A path, or the name of a shipped study. Raises InputError with the nearest name."""
+    path = Path(study)
+    if path.is_dir() and (path / "study.toml").exists():
+        return path / "study.toml"
+    if path.is_file():
+        return path
+    if study in shipped():
+        return shipped()[study]
+    if path.suffix == ".toml" or "/" in study:
+        raise InputError(
+            f"no study file {study}: give the path of one, or a shipped study: {', '.join(shipped())}"
+        )
+    raise unknown("study", study, shipped())
+
+
+def read(study: str | Path) -> Study:
+    """Read and check a study: path or shipped name. Raises InputError with file, line and cure."""
+    path = find(str(study))
+    text, parsed = _parse(path)
+    _check_metrics(parsed, text, path)
+    chosen = choose_prompts(parsed.prompts, path.parent)
+    found = _resolve(parsed, text, path.parent, where=path, chosen=chosen)
+    start = prompts.OWN if parsed.prompts.set else (path.parent / str(parsed.prompts.file)).parent
+    return replace(found, references=start)
+
+
+def open_study(folder: StudyFolder) -> Study:
+    """The study a folder was frozen to; its prompts come from the folder itself."""
+    if not folder.study_file.exists():
+        raise InputError(f"{folder.path} holds no study: run `bench run` first")
+    text, parsed = _parse(folder.study_file)
+    return _resolve(parsed, text, folder.path, where=folder.study_file, chosen=tuple(folder.prompts()))
+
+
+def choose_prompts(choice: PromptChoice, base: Path) -> tuple[Prompt, ...]:
+    """The prompts a `[prompts]` section asks for, in order."""
+    if (choice.set is None) == (choice.file is None):
+        raise InputError(
+            "[prompts] needs either 'set' (see `bench prompts`) or 'file' (your own), and not both"
+        )
+    found = prompts.load(choice.set) if choice.set else prompts.read_file(base / str(choice.file))
+    if choice.first is not None:
+        found = prompts.limit(found, choice.first)
+    return found if choice.count is None else prompts.choose(found, choice.count, choice.seed)
+
+
+def _resolve(file: StudyFile, text: str, base: Path, *, where: Path, chosen: tuple[Prompt, ...]) -> Study:
+    known = {**models.MODELS, **_own_models(file, base)}
+    contenders = tuple(_at(where, text, name, known) for name in file.contenders)
+    _no_twice(where, text, file.contenders)
+    for label, name in (("anchor", file.report.anchor), ("chosen", file.report.chosen)):
+        if name is not None and name not in file.contenders:
+            raise _located(
+                where, text, str(unknown(f"contender in [report] {label}", name, file.contenders)), name
+            )
+    used = {c.model: known[c.model] for c in contenders}
+    if file.task == "image-to-image":
+        chosen = tuple(p if p.strength is not None else replace(p, strength=file.strength) for p in chosen)
+    _check_task(file, text, used, contenders, chosen, where)
+    return Study(
+        file=file, text=text, base=base, models=used, contenders=contenders, prompts=chosen, references=None
+    )
+
+
+def _own_models(file: StudyFile, base: Path) -> dict[str, models.Model]:
+    own = {}
+    for name, entry in file.models.items():
+        repository = entry.get("repository", "")
+        if isinstance(repository, str) and repository.startswith((".", "~")):
+            entry = {**entry, "repository": str((base / Path(repository).expanduser()).resolve())}
+        own[name] = model_from_entry(name, entry)
+    return own
+
+
+def _at(where: Path, text: str, name: str, known: Mapping[str, models.Model]) -> Contender:
+    try:
+        return models.contender(name, known)
+    except InputError as error:
+        raise _located(where, text, str(error), name) from None
+
+
+def _no_twice(where: Path, text: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise _located(where, text, f"contender '{name}' stands twice: name it once", name)
+        seen.add(name)
+
+
+def _check_task(
+    file: StudyFile,
+    text: str,
+    used: Mapping[str, models.Model],
+    contenders: Iterable[Contender],
+    chosen: Iterable[Prompt],
+    where: Path,
+) -> None:
+    """Every prompt of an image-to-image study has a reference, every contender can start from it; else none."""
+    if file.task == "text-to-image":
+        if "faithfulness" in file.arena.questions:
+            message = f"faithfulness is asked of pictures made from pictures: add {EDITS}"
+            raise _located(where, text, message, "faithfulness")
+        for prompt in chosen:
+            if prompt.reference is not None:
+                raise InputError(
+                    f"{where}: prompt '{prompt.id}' starts from the picture {prompt.reference}: add "
+                    f"{EDITS}, or use prompts without references"
+                )
+        return
+    strengths: dict[float, str] = {}
+    for prompt in chosen:
+        if prompt.reference is None:
+            raise InputError(
+                f"{where}: task is image-to-image, but prompt '{prompt.id}' names no reference image"
+            )
+        assert prompt.strength is not None
+        strengths.setdefault(prompt.strength, prompt.id)
+    for contender in contenders:
+        for strength, prompt_id in strengths.items():
+            problem = models.strength_problem(used[contender.model], contender, strength)
+            if problem and used[contender.model].kind != "imported":
+                raise _located(where, text, f"prompt '{prompt_id}': {problem}", contender.name)
+
+
+def _check_metrics(file: StudyFile, text: str, where: Path) -> None:
+    """Every metric is known, fits the task, and has what it compares with."""
+    for name in file.metrics.names:
+        metric, problem = METRICS.get(name), ""
+        if metric is None:
+            problem = str(unknown("metric", name, METRICS))
+        elif metric.passes:
+            problem = f"metric '{name}' is of a protocol: name that in [metrics] protocol instead"
+        elif metric.kind == "source" and file.task == "text-to-image":
+            problem = f"metric '{name}' compares with the picture an image began from: it needs {EDITS}"
+        elif metric.kind == "reference" and file.metrics.reference is None:
+            problem = f"metric '{name}' compares with other images: name them in [metrics] reference"
+        if problem:
+            raise _located(where, text, problem, name)
+
+
+def prompt_set_of(study: str) -> str | None:
+    """The name of the prompt set a study needs, read before the set itself is there; None for a user's file."""
+    return _parse(find(study))[1].prompts.set

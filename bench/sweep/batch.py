@@ -1,0 +1,196 @@
+"""One batch of a loaded pipeline: prompts to pixels at a fixed shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from bench.errors import InputError
+from bench.models.registry import Model
+from bench.records import Contender, Failure, Generation, Prompt
+from bench.store import references as reference_pictures
+from bench.store.object_store import ObjectFolder
+from bench.store.study_folder import StudyFolder
+from bench.study.study import Study
+from bench.sweep.settings import Frozen, settings_of
+from bench.sweep.work import Batch, seed_of
+
+BLACK = 8
+"""A picture whose brightest channel value is at most this (of 255) is black."""
+MOST = 64
+"""Pictures of 512 x 512 in the largest batch that `auto` tries, or as many pixels: Ctrl-C waits for a batch."""
+
+
+class Pipeline(Protocol):
+    """What generation and its timing need of `bench.models.pipeline.Pipeline`."""
+
+    def encode(self, texts: Sequence[str], contender: Contender) -> list[Any]: ...
+    def denoise(
+        self,
+        embeddings: list[Any],
+        seeds: Sequence[int],
+        contender: Contender,
+        *,
+        references: Any = None,
+        strength: float | None = None,
+    ) -> Any: ...
+    def decode_later(self, latents: Any) -> Callable[[], Any]: ...
+    def memory_peak(self) -> int | None: ...
+    def close(self) -> None: ...
+
+
+class ShapeError(InputError):
+    """The first batch of a model did not fit into the GPU's memory."""
+
+    model: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Maker:
+    """One loaded pipeline: prompts → pictures at a fixed shape."""
+
+    study: Study
+    folder: StudyFolder | ObjectFolder
+    model: Model
+    device: str
+    pipeline: Pipeline
+    _proven: bool = field(default=False, init=False)
+    """A batch has gone through: a later out-of-memory is one prompt's failure."""
+
+    def encode(self, prompts: Sequence[Prompt], contender: Contender, shape: int) -> dict[str, Any]:
+        """Prompt id → embedding, encoded at the fixed shape; a prompt that fails holds its exception."""
+        texts = [prompt.text for prompt in prompts]
+        padded = [*texts, *[texts[-1]] * (shape - len(texts))]
+        try:
+            found = self.pipeline.encode(padded, contender)[: len(texts)]
+        except (RuntimeError, ValueError, IndexError) as error:
+            if isinstance(error, InputError):
+                raise
+            found = [self._encode_alone(text, contender, shape) for text in texts]
+        return {prompt.id: value for prompt, value in zip(prompts, found, strict=True)}
+
+    def _encode_alone(self, text: str, contender: Contender, shape: int) -> Any:
+        try:
+            return self.pipeline.encode([text] * shape, contender)[0]
+        except (RuntimeError, ValueError, IndexError) as error:
+            return error
+
+    def pixels(
+        self, prompts: Sequence[Prompt], replicate: int, contender: Contender, embeddings: dict[str, Any],
+        shape: int,
+    ) -> Callable[[], Any]:  # fmt: skip
+        """To be called for uint8 (n, h, w, 3) of n <= shape prompts of one strength, padded with the last, and cut."""
+        padded = [*prompts, *[prompts[-1]] * (shape - len(prompts))]
+        seeds = [seed_of(prompt.id, replicate) for prompt in padded]
+        start: dict[str, Any] = {}
+        if self.study.edits:
+            assert isinstance(self.folder, StudyFolder)
+            pictures = reference_pictures.pixels(self.folder, padded, contender.size)
+            start = {"references": pictures, "strength": prompts[0].strength}
+        latents = self.pipeline.denoise([embeddings[p.id] for p in padded], seeds, contender, **start)
+        later = self.pipeline.decode_later(latents)
+        return lambda: later()[: len(prompts)]
+
+    def make(
+        self, batch: Batch, embeddings: dict[str, Any], frozen: Frozen
+    ) -> tuple[list[tuple[list[Prompt], Callable[[], Any]]], list[Failure]]:
+        """Launches a batch: prompts with what to call for their pixels, and the prompts that failed."""
+        good = [p for p in batch.prompts if not isinstance(embeddings[p.id], BaseException)]
+        bad = [p for p in batch.prompts if p not in good and batch.key(p) in batch.wanted]
+        failures = [_failure(batch, prompt, embeddings[prompt.id]) for prompt in bad]
+        if not good:
+            return [], failures
+        args = (batch.replicate, batch.contender, embeddings, frozen.shape)
+        try:
+            made = [(good, self.pixels(good, *args))]
+            self._proven = True
+            return made, failures
+        except (RuntimeError, ValueError, ArithmeticError) as error:
+            if isinstance(error, InputError):
+                raise
+            self._refuse_shape(error, batch.contender, embeddings[good[0].id], frozen.shape)
+        made = []
+        for prompt in good:
+            try:
+                made.append(([prompt], self.pixels([prompt], *args)))
+            except (RuntimeError, ValueError, ArithmeticError) as alone:
+                if batch.key(prompt) in batch.wanted:
+                    failures.append(_failure(batch, prompt, alone))
+        return made, failures
+
+    def row(
+        self, batch: Batch, prompt: Prompt, picture: Any, embedding: Any, frozen: Frozen, seconds: float
+    ) -> Generation:
+        """The picture's row, but for its file."""
+        return Generation(
+            contender=batch.contender.name,
+            prompt_id=prompt.id,
+            replicate=batch.replicate,
+            seed=seed_of(prompt.id, batch.replicate),
+            sha256="",
+            width=picture.shape[1],
+            height=picture.shape[0],
+            bytes=0,
+            seconds=round(seconds, 6),
+            settings=settings_of(self.model, batch.contender, frozen),
+            truncated=bool(getattr(embedding, "truncated", False)),
+            black=int(picture.max()) <= BLACK,
+        )
+
+    def fitting_shape(self) -> int:
+        """The shape for `--batch-size auto`: on a GPU the largest power of two that is seen to fit, up to MOST."""
+        prompts = len(self.study.prompts)
+        if not self.device.startswith("cuda"):
+            return min(8 if self.model.size <= 128 else 1, prompts)
+        # Memory does not depend on the number of steps; the widest guidance tells.
+        contenders = [c for c in self.study.contenders if c.model == self.model.name]
+        probe = max(contenders, key=lambda c: c.guidance or 0.0)
+        if not self.model.recipes and probe.steps:
+            probe = replace(probe, steps=min(probe.steps, 2))
+        embedding = self.pipeline.encode(["a photograph"], probe)[0]
+        most = max(1, min(MOST, MOST * 512**2 // probe.size**2))
+        enough = 1 << (prompts - 1).bit_length()
+        return self._largest(embedding, probe, min(1 << (most.bit_length() - 1), enough))
+
+    def _largest(self, embedding: Any, contender: Contender, shape: int) -> int:
+        """The largest of shape, shape / 2, … that goes through; 1 is not tried."""
+        import torch
+
+        while shape > 1:
+            try:
+                latents = self.pipeline.denoise([embedding] * shape, list(range(shape)), contender)
+                self.pipeline.decode_later(latents)()
+                return shape
+            except torch.OutOfMemoryError:
+                torch.compiler.reset()  # graphs of this shape keep its memory
+                torch.cuda.empty_cache()
+                shape //= 2
+        return shape
+
+    def _refuse_shape(self, error: Exception, contender: Contender, embedding: Any, shape: int) -> None:
+        """Out of memory at the first batch is the shape's fault, not a prompt's: say which shape would fit."""
+        import torch
+
+        if self._proven or shape == 1 or not isinstance(error, torch.OutOfMemoryError):
+            return
+        torch.cuda.empty_cache()
+        fits = self._largest(embedding, contender, shape // 2)
+        refused = ShapeError(
+            f"'{contender.name}' runs out of GPU memory at batch size {shape}: {fits} would fit, run with "
+            f"--batch-size {fits} (where images of it were made before: in a study of another name)"
+        )
+        refused.model = self.model.name
+        raise refused from error
+
+
+def _failure(batch: Batch, prompt: Prompt, error: BaseException) -> Failure:
+    message = (str(error).strip().splitlines() or [""])[0][:500]
+    return Failure(
+        stage="generate",
+        contender=batch.contender.name,
+        prompt_id=prompt.id,
+        replicate=batch.replicate,
+        kind=type(error).__name__,
+        message=message,
+    )

@@ -1,0 +1,137 @@
+"""What plan.json freezes for a model: batch shape, device, dtype, level, threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+from bench.errors import InputError
+from bench.models.registry import Model
+from bench.records import Contender, settings_hash
+from bench.store.study_folder import Key
+from bench.study.study import Study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line decides; everything that changes pixels ends in the settings hash."""
+
+    device: str = "auto"
+    dtype: str | None = None
+    batch_size: int | str | None = None
+    """None: the study's."""
+    optimize: str = "none"
+    limit: int | None = None
+    """Only the first prompts of the study."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frozen:
+    """What one model's images of this folder are made with; written before the first image, then held to."""
+
+    shape: int
+    """Images a forward; a short batch is padded to it."""
+    device: str
+    """`cpu` or `cuda`."""
+    dtype: str
+    optimize: str
+    threads: int | None = None
+    """Of torch on a CPU, where they change the last bits of a picture; None on a GPU."""
+
+
+class Folder(Protocol):
+    """What planning needs of a study folder, on a disk or in an object store."""
+
+    @property
+    def where(self) -> str: ...
+    def read_json(self, name: str) -> Any | None: ...
+    def write_json(self, name: str, value: Any) -> None: ...
+    def intact(self) -> Iterator[tuple[Key, bool]]: ...
+
+
+def settings_of(model: Model, contender: Contender, frozen: Frozen) -> str:
+    """Hash of everything that decides the pixels beside prompt and seed."""
+    return settings_hash({"model": model, "contender": contender, "frozen": frozen})
+
+
+def resolve_device(study: Study, asked: str) -> str:
+    """`auto` → `cuda` where there is one, else `cpu`. Raises InputError where the study or user demands a GPU."""
+    if asked == "cpu":
+        return asked
+    import torch
+
+    here = torch.cuda.is_available()
+    if study.file.generate.device == "cuda" and not here and asked in ("auto", "cuda"):
+        raise InputError(
+            f"study '{study.name}' asks for a GPU and there is none here: run it on a GPU node, or with "
+            f"--device cpu (slow, and another protocol)"
+        )
+    if asked == "auto":
+        return "cuda" if here and study.file.generate.device != "cpu" else "cpu"
+    if asked.startswith("cuda") and not here:
+        raise InputError(f"--device {asked}: torch sees no GPU here; use --device cpu")
+    return asked
+
+
+def demanded_device(study: Study, asked: str) -> str:
+    """What the user, else the study, wants of a cluster: `cuda`, `cpu`, or `auto`. This machine has no say."""
+    own = study.file.generate.device
+    return asked.partition(":")[0] if asked != "auto" or own == "any" else own
+
+
+def begun(study: Study, folder: Folder, model: Model, device: str, options: Options) -> Frozen | None:
+    """What the folder's images of a model were begun with; None: there are none yet.
+
+    Raises InputError, before anything is loaded, where other settings are asked for now.
+    """
+    entry: dict[str, Any] | None = (folder.read_json("plan.json") or {}).get(model.name)
+    if entry is None:
+        return None
+    frozen = Frozen(**entry)
+    size = size_of(study, options)
+    shape = frozen.shape if size == "auto" else int(size)
+    asked = replace(_asked(study, model, device, options, shape), threads=frozen.threads)
+    if asked != frozen:
+        raise InputError(
+            f"{folder.where}: images of '{model.name}' were begun with {_told(frozen)}, now {_told(asked)}: "
+            f"ask for the former, or give the study a new name"
+        )
+    return frozen
+
+
+def freeze(
+    study: Study, folder: Folder, model: Model, device: str, options: Options, shape: int, threads: int | None
+) -> Frozen:
+    """Write a model's settings into the folder, before its first image; later runs are held to them."""
+    frozen = _asked(study, model, device, options, shape)
+    if frozen.device == "cpu":
+        frozen = replace(frozen, threads=threads)
+    plan: dict[str, Any] = folder.read_json("plan.json") or {}
+    folder.write_json("plan.json", {**plan, model.name: asdict(frozen)})
+    return frozen
+
+
+def _asked(study: Study, model: Model, device: str, options: Options, shape: int) -> Frozen:
+    kind = device.partition(":")[0]
+    dtype = dtype_of(study, options) or (model.dtype if kind == "cuda" else "float32")
+    return Frozen(shape=shape, device=kind, dtype=dtype, optimize=options.optimize)
+
+
+def forget(folder: Folder, model: str) -> None:
+    """Take a model out of the plan: its shape did not fit and no image of it was made."""
+    plan: dict[str, Any] = folder.read_json("plan.json") or {}
+    folder.write_json("plan.json", {name: entry for name, entry in plan.items() if name != model})
+
+
+def size_of(study: Study, options: Options) -> int | str:
+    """The batch shape that is asked for: a number, or `auto`."""
+    return options.batch_size or study.file.generate.batch_size
+
+
+def dtype_of(study: Study, options: Options) -> str | None:
+    return options.dtype or study.file.generate.dtype
+
+
+def _told(frozen: Frozen) -> str:
+    return f"--batch-size {frozen.shape} --device {frozen.device} --dtype {frozen.dtype} --optimize {frozen.optimize}"

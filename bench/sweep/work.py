@@ -1,0 +1,167 @@
+"""What is to be made, in which batches, and in which order it is handed out.
+
+The prompts of a study are cut into chunks of the batch shape once and for all. A chunk of one model is the
+unit of work: its prompts are encoded once and serve every contender and replicate of that model. A batch
+always holds the same prompts in the same slots, whoever makes it and however often the work was interrupted,
+so its bytes are the same too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from bench.records import Contender, Prompt
+from bench.store.study_folder import Key
+from bench.study.study import Study
+from bench.sweep.inventory import Census
+from bench.sweep.settings import Frozen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """The first task of a model: load it, and say which batch shape fits."""
+
+    model: str
+    size: int | str
+    """The shape that is asked for, or `auto`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """The smallest piece of images that is handed out: one chunk of prompts through a model's contenders."""
+
+    model: str
+    chunk: int
+    """0-based."""
+    keys: frozenset[Key]
+    """Images still to be made."""
+    frozen: Frozen
+
+
+Task = Settle | Unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One call of the pipeline: the prompts in its slots, of which some are still wanted."""
+
+    contender: Contender
+    prompts: tuple[Prompt, ...]
+    replicate: int
+    strength: float | None
+    """Of all its prompts, in an image-to-image study."""
+    wanted: frozenset[Key]
+
+    def key(self, prompt: Prompt) -> Key:
+        return (self.contender.name, prompt.id, self.replicate)
+
+
+def seed_of(prompt_id: str, replicate: int) -> int:
+    """The 63-bit seed of an image: a stable hash of prompt id and replicate, the same for every contender."""
+    digest = hashlib.sha256(f"{prompt_id}\0{replicate}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def units(study: Study, model: str, frozen: Frozen, done: Census, limit: int | None) -> Iterator[Unit]:
+    """The units of a model that still have something to make, in order; of a model with its own weights for each
+    step count, one step count after the other, so that each is loaded once.
+    """
+    wanted = study.prompts[:limit]
+    for names in _loaded_together(study, model):
+        for chunk, start in enumerate(range(0, len(wanted), frozen.shape)):
+            keys = frozenset(
+                key
+                for prompt in wanted[start : start + frozen.shape]
+                for name in names
+                for replicate in range(study.file.images_per_prompt)
+                if (key := (name, prompt.id, replicate)) not in done
+            )
+            if keys:
+                yield Unit(model=model, chunk=chunk, keys=keys, frozen=frozen)
+
+
+def _loaded_together(study: Study, model: str) -> list[list[str]]:
+    """The model's contenders, by the weights they need."""
+    groups: dict[int | None, list[str]] = {}
+    for contender in study.contenders:
+        if contender.model == model:
+            own = contender.steps if study.models[model].recipes else None
+            groups.setdefault(own, []).append(contender.name)
+    return list(groups.values())
+
+
+def chunk_of(study: Study, unit: Unit) -> tuple[Prompt, ...]:
+    """The prompts of a unit, done or not."""
+    start = unit.chunk * unit.frozen.shape
+    return study.prompts[start : start + unit.frozen.shape]
+
+
+def batches(study: Study, unit: Unit) -> Iterator[Batch]:
+    """The batches of a unit that hold at least one wanted image; their slots never change."""
+    prompts = chunk_of(study, unit)
+    strengths = list(dict.fromkeys(prompt.strength for prompt in prompts))
+    for contender in (c for c in study.contenders if c.model == unit.model):
+        for replicate in range(study.file.images_per_prompt):
+            for strength in strengths:
+                alike = tuple(p for p in prompts if p.strength == strength)
+                keys = frozenset((contender.name, p.id, replicate) for p in alike) & unit.keys
+                if keys:
+                    yield Batch(
+                        contender=contender,
+                        prompts=alike,
+                        replicate=replicate,
+                        strength=strength,
+                        wanted=keys,
+                    )
+
+
+class Handout:
+    """Who gets what next. A worker keeps its model while that has units left, so each loads a model once;
+    then it takes a model nobody has begun, or helps where the fewest are. For one driver; not thread-safe.
+    """
+
+    def __init__(self, fresh: Iterable[Settle], done: Census) -> None:
+        self.done = done
+        self.fresh = deque(fresh)
+        """Of the models nobody has begun."""
+        self.open: dict[str, tuple[deque[Unit], Iterator[Unit]]] = {}
+        self.holders: dict[str, str] = {}
+        """Worker → the model it was last given."""
+
+    def settled(self, model: str, found: Iterator[Unit]) -> None:
+        """The model's units may go out from now on."""
+        self.open[model] = (deque(), found)
+
+    def take(self, worker: str) -> Task | None:
+        """The next task for a worker; None: nothing for it now, though a lost worker's may come back."""
+        holds = self.holders.get(worker)
+        if holds and (unit := self._unit(holds)):
+            return unit
+        if self.fresh:
+            self.holders[worker] = self.fresh[0].model
+            return self.fresh.popleft()
+        crowd = Counter(self.holders.values())
+        for model in sorted(self.open, key=lambda name: crowd[name]):
+            if unit := self._unit(model):
+                self.holders[worker] = model
+                return unit
+        return None
+
+    def back(self, task: Task) -> None:
+        """A task whose worker was lost; what it had finished of it is not made twice."""
+        if isinstance(task, Settle):
+            self.fresh.appendleft(task)
+        elif keys := frozenset(key for key in task.keys if key not in self.done):
+            self.open[task.model][0].append(replace(task, keys=keys))
+
+    def _unit(self, model: str) -> Unit | None:
+        returned, fresh = self.open.get(model, (deque(), iter(())))
+        return returned.popleft() if returned else next(fresh, None)
+
+
+def alone(task: Task) -> bool:
+    """What a model's shape will be is not known yet: nothing is given to the worker behind this."""
+    return isinstance(task, Settle)

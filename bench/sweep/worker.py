@@ -1,0 +1,210 @@
+"""One process's share of the work: a loaded model, and the threads that encode and write beside it.
+
+The device is given the next batch before the pixels of the last one are fetched, and pictures are encoded
+and written by other threads: on a GPU nothing of that is waited for. All calls of the pipeline come from one
+thread, as CUDA graphs demand.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from bench.records import Failure, Generation, Prompt
+from bench.store.images import encode_webp
+from bench.store.object_store import ObjectFolder
+from bench.store.study_folder import StudyFolder, sha256
+from bench.study.study import Study
+from bench.sweep.batch import Maker, Pipeline
+from bench.sweep.settings import Frozen, Options, dtype_of
+from bench.sweep.work import Batch, Settle, Task, Unit, batches, chunk_of
+
+BACKLOG = 3
+"""Batches launched whose files are not all written yet: bounds memory where the disk is the slow part."""
+
+
+class Images(Protocol):
+    """Where pictures go."""
+
+    def write_image(self, contender: str, prompt_id: str, replicate: int, data: bytes) -> None: ...
+
+
+Loader = Callable[..., Pipeline]
+Rows = list[Generation | Failure]
+Emit = Callable[[Task, Any, bool], None]
+"""(task, what came of it, whether that was all): a `Settled`, rows whose files are in place, or an exception."""
+Submit = Callable[..., Future[Generation]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a worker found out about a model."""
+
+    shape: int
+    threads: int | None
+    """Of torch, on a CPU."""
+
+
+@dataclass(slots=True)
+class Open:
+    """A unit some of whose batches are still on their way."""
+
+    left: int
+
+
+@dataclass(kw_only=True)
+class Worker:
+    """Performs tasks. `emit` is called from several threads, once with `last` for each task."""
+
+    study: Study
+    folder: StudyFolder | ObjectFolder
+    options: Options
+    device: str
+    threads: int | None
+    """Of torch where nothing is frozen yet; None: as they are."""
+    load: Loader
+    emit: Emit
+    submit: Submit | None = None
+    """Runs `write` elsewhere; None: in threads of this process."""
+    writers: int = 4
+    _maker: Maker | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
+        self._writers = ThreadPoolExecutor(self.writers, thread_name_prefix="write")
+        self._slots = threading.Semaphore(BACKLOG)
+        self._lock = threading.Lock()
+        self._fetched = 0.0
+
+    def perform(self, task: Task) -> Iterator[None]:
+        """Yields after each batch is launched, so that the caller can stop. Raises what cannot be mended here."""
+        if isinstance(task, Settle):
+            maker = self._hold(task.model, None)
+            shape = maker.fitting_shape() if task.size == "auto" else int(task.size)
+            self.emit(task, Settled(shape=shape, threads=_torch_threads()), True)
+            return
+        maker = self._hold(task.model, task.frozen)
+        waiting = list(batches(self.study, task))
+        unit = Open(left=len(waiting))
+        embeddings = maker.encode(chunk_of(self.study, task), waiting[0].contender, task.frozen.shape)
+        for batch in waiting:
+            self._slots.acquire()
+            try:
+                self._launch(maker, task, unit, batch, embeddings)
+            except BaseException:
+                self._slots.release()
+                raise
+            yield
+
+    def flush(self) -> None:
+        """Wait until everything launched is written and told."""
+        for _ in range(BACKLOG):
+            self._slots.acquire()
+        self._slots.release(BACKLOG)
+
+    def close(self) -> None:
+        for pool in (self._fetcher, self._writers):
+            pool.shutdown(wait=True, cancel_futures=True)
+        if self._maker is not None:
+            self._maker.pipeline.close()
+            self._maker = None
+
+    def _hold(self, name: str, frozen: Frozen | None) -> Maker:
+        """The model, loaded; whatever was loaded before it is dropped first."""
+        if self._maker is None or self._maker.model.name != name:
+            if self._maker is not None:
+                self.flush()
+                self._maker.pipeline.close()
+                self._maker = None
+            model = self.study.models[name]
+            dtype = dtype_of(self.study, self.options)
+            pipeline = self.load(model, device=self.device, dtype=dtype, optimize=self.options.optimize)
+            self._maker = Maker(
+                study=self.study, folder=self.folder, model=model, device=self.device, pipeline=pipeline
+            )
+        _set_torch_threads(frozen.threads if frozen else self.threads)
+        return self._maker
+
+    def _launch(self, maker: Maker, task: Unit, unit: Open, batch: Batch, embeddings: dict[str, Any]) -> None:
+        began = time.perf_counter()
+        pictures, failures = maker.make(batch, embeddings, task.frozen)
+        fetched = self._fetcher.submit(_fetch, pictures)
+        fetched.add_done_callback(
+            lambda done: self._write_all(maker, task, unit, batch, embeddings, failures, began, done)
+        )
+
+    def _write_all(
+        self, maker: Maker, task: Unit, unit: Open, batch: Batch, embeddings: dict[str, Any],
+        failures: list[Failure], began: float, fetched: Future[dict[str, Any]],
+    ) -> None:  # fmt: skip
+        """In the fetching thread: the pixels are here, hand each picture to a writer."""
+        if fetched.cancelled():
+            return self._slots.release()
+        try:
+            pictures = fetched.result()
+            now = time.perf_counter()
+            seconds = (now - max(began, self._fetched)) / len(batch.prompts)
+            self._fetched = now
+            submit = self.submit or self._writers.submit
+            writes = []
+            for prompt in batch.prompts:
+                if prompt.id in pictures and batch.key(prompt) in batch.wanted:
+                    picture = pictures[prompt.id]
+                    row = maker.row(batch, prompt, picture, embeddings[prompt.id], task.frozen, seconds)
+                    writes.append(submit(write, self.folder, row, picture))
+        except BaseException as error:  # in a thread of a pool: it is raised by whoever receives it
+            return self._finish(task, unit, error)
+        left = [len(writes)]
+
+        def told(_: Future[Generation]) -> None:
+            with self._lock:
+                left[0] -= 1
+                if left[0]:
+                    return
+            if any(done.cancelled() for done in writes):
+                return self._slots.release()
+            faults = [fault for done in writes if (fault := done.exception())]
+            self._finish(task, unit, faults[0] if faults else [*failures, *(w.result() for w in writes)])
+
+        if not writes:
+            self._finish(task, unit, [*failures])
+        for done in writes:
+            done.add_done_callback(told)
+        return None
+
+    def _finish(self, task: Unit, unit: Open, value: Rows | BaseException) -> None:
+        try:
+            with self._lock:
+                unit.left -= 1
+                self.emit(task, value, unit.left == 0)
+        finally:
+            self._slots.release()
+
+
+def write(folder: Images, row: Generation, picture: Any) -> Generation:
+    """Encode and store one picture; its row, now with the file's hash and size."""
+    data = encode_webp(picture)
+    folder.write_image(row.contender, row.prompt_id, row.replicate, data)
+    return replace(row, sha256=sha256(data), bytes=len(data))
+
+
+def _fetch(made: list[tuple[list[Prompt], Callable[[], Any]]]) -> dict[str, Any]:
+    """Prompt id → uint8 (h, w, 3)."""
+    return {p.id: picture for some, later in made for p, picture in zip(some, later(), strict=True)}
+
+
+def _torch_threads() -> int | None:
+    """None where the pipeline has not loaded torch: nothing depends on them then."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
+
+
+def _set_torch_threads(wanted: int | None) -> None:
+    torch = sys.modules.get("torch")
+    if torch and wanted is not None and torch.get_num_threads() != wanted:
+        torch.set_num_threads(wanted)

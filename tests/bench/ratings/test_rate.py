@@ -1,0 +1,128 @@
+"""The ratings document: whole, JSON, and honest about what it cannot say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.errors import InputError
+from bench.ratings.document import to_dict
+from bench.ratings.fits import SCALE
+from bench.ratings.planning import Design, simulate_votes
+from bench.ratings.rate import Options, rate
+from bench.ratings.vote_table import code_battles, select
+from bench.records import Battle
+
+QUICK = Options(bootstrap=50, shuffles=20)
+
+
+@pytest.fixture(scope="module")
+def table():
+    votes = simulate_votes(
+        Design(strengths=(0.6, 0.0, -0.6), raters=24, votes_per_rater=60, prompts=40, both_bad=0.05), 3
+    )
+    rng = np.random.default_rng(0)
+    n = len(votes)
+    return replace(
+        votes,
+        questions=("alignment", "quality"),
+        question=rng.integers(0, 2, n).astype(np.int32),
+        categories=("animals", "people"),
+        category=(votes.prompt % 2).astype(np.int32),
+        excluded={"too fast": 3},
+        repeat=rng.random(n) < 0.02,
+    )
+
+
+@pytest.fixture(scope="module")
+def document(table):
+    return rate(table, study="a-study", options=QUICK)
+
+
+def test_document_is_plain_json_and_counts_every_vote(document, table):
+    text = json.dumps(to_dict(document), allow_nan=False)
+    data = json.loads(text)
+    repeats = int(table.repeat.sum())
+    assert data["n_votes"] + repeats == len(table)
+    assert data["excluded"] == {"too fast": 3, "repeat": repeats}
+    assert data["simulated"] is True
+    assert set(data["questions"]) == {"alignment", "quality", "overall"}
+    assert sum(data["questions"][q]["n"] for q in ("alignment", "quality")) == data["n_votes"]
+
+
+def test_rows_of_a_question_agree_with_each_other(document):
+    block = document.questions["overall"]
+    rating = {row.contender: row.rating for row in block.ratings}
+    assert np.mean(list(rating.values())) == pytest.approx(1000)
+    assert [row.rating for row in block.ratings] == sorted(rating.values(), reverse=True)
+    for row in block.differences:
+        assert row.difference == pytest.approx(rating[row.a] - rating[row.b])
+        assert row.low < row.difference < row.high
+    significant = [row for row in block.differences if row.low > 0 or row.high < 0]
+    first = block.ratings[0]
+    beaten = sum(first.contender in (row.a, row.b) for row in significant)
+    assert first.rank_high == 3 - beaten
+    shown = sum(row.n for row in block.ratings)
+    assert shown == 2 * block.n
+    assert sum(row.n + row.both_bad for row in block.win_rates) == block.n
+
+
+def test_overall_elo_is_the_mean_of_the_questions(document):
+    questions = document.questions
+    parts = [{row.contender: row for row in questions[name].elo_add} for name in ("alignment", "quality")]
+    for row in questions["overall"].elo_add:
+        mine = [part[row.contender] for part in parts]
+        assert row.rating == pytest.approx(np.mean([part.rating for part in mine]))
+        # Independent orders: the standard deviation of a mean of two.
+        assert row.order_spread == pytest.approx(np.hypot(*(part.order_spread for part in mine)) / 2)
+        assert row.order_spread > 0
+
+
+def test_categories_are_fitted_apart(document):
+    slices = document.questions["overall"].by_category
+    assert set(slices) == {"animals", "people"}
+    assert sum(part.n for part in slices.values()) == document.n_votes
+    assert document.questions["overall"].by_challenge == {}
+
+
+def test_the_anchor_stands_at_1000_without_an_interval(table, document):
+    anchored = rate(table, options=replace(QUICK, anchor="contender-02"))
+    rows = {row.contender: row for row in anchored.questions["overall"].ratings}
+    assert (rows["contender-02"].low, rows["contender-02"].rating, rows["contender-02"].high) == (1000,) * 3
+    free = {row.contender: row.rating for row in document.questions["overall"].ratings}
+    moved = rows["contender-01"].rating - 1000
+    assert moved == pytest.approx(free["contender-01"] - free["contender-02"])
+    with pytest.raises(InputError, match="did you mean 'contender-02'"):
+        rate(table, options=replace(QUICK, anchor="contender-2"))
+
+
+def test_same_seed_same_document(table, document):
+    assert to_dict(rate(table, study="a-study", options=QUICK)) == to_dict(document)
+
+
+def test_a_winner_of_everything_keeps_win_rates_and_says_so():
+    battles = [
+        Battle(left="best", right="rest", outcome="left", rater=str(r), prompt_id="p") for r in range(9)
+    ]
+    block = rate(code_battles(battles), options=QUICK).questions["overall"]
+    assert block.ratings[0].rating is None
+    assert "best never lost" in block.notes[0]
+    assert block.win_rates[0].rate == 1
+    assert block.differences == ()
+    finite = rate(code_battles(battles), options=replace(QUICK, penalty=0.5)).questions["overall"]
+    assert 0 < finite.ratings[0].rating - finite.ratings[1].rating < 10 * SCALE
+
+
+def test_unknown_raters_make_vote_level_intervals_that_are_called_so(table):
+    block = rate(replace(table, rater=None, prompt=None), options=QUICK).questions["overall"]
+    assert "vote-level" in block.notes[0]
+    assert block.agreement.alpha is None
+    assert block.robustness.flipping_raters == ()
+
+
+def test_a_table_of_repeats_only_is_refused(table):
+    with pytest.raises(InputError, match="planted repeats"):
+        rate(replace(select(table, table.repeat), excluded={}), options=QUICK)

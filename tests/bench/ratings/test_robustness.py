@@ -1,0 +1,58 @@
+"""What the first place hangs on: worked by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bench.ratings.fits import count_votes, davidson
+from bench.ratings.planning import Design, simulate_votes
+from bench.ratings.robustness import condorcet_cycles, consistency_quartiles, few_votes, flipping_raters
+from bench.ratings.winrates import pair_rates
+
+DESIGN = Design(strengths=(0.5, 0.1, -0.1, -0.5), raters=25, votes_per_rater=60, prompts=30, position=0.2)
+
+
+def test_few_votes_flip_a_lead_of_few(votes):
+    rows = [("a", "b", 0)] * 52 + [("a", "b", 1)] * 48 + [("b", "a", 2)] * 10
+    table = votes(rows)
+    found = few_votes(davidson(table.contenders, count_votes(table), position=False))
+    assert (found.votes, found.challenger) == (5, "b")
+
+
+def test_votes_that_flip_a_large_lead_are_counted_by_refits_not_to_first_order(votes):
+    table = votes([("a", "b", 0)] * 70 + [("a", "b", 1)] * 30)
+    assert few_votes(davidson(table.contenders, count_votes(table), position=False)).votes == 41
+    table = votes([("a", "b", 0)] * 90 + [("a", "b", 1)] * 10)
+    assert few_votes(davidson(table.contenders, count_votes(table), position=False)).votes is None
+
+
+def test_a_rater_who_decides_the_first_place_is_named(votes):
+    rows = [("a", "b", (r + i) % 2, r, i) for r in range(9) for i in range(20)]
+    rows += [("a", "b", 0, "loud", i) for i in range(20)] + [("b", "a", 0, "quiet", i) for i in range(4)]
+    table = votes(rows)
+    fitted = davidson(table.contenders, count_votes(table))
+    assert ("loud", "b") in flipping_raters(fitted, table)
+
+
+def test_cycles_and_the_condorcet_winner(votes):
+    rock = [("paper", "rock", 0), ("rock", "scissors", 0), ("scissors", "paper", 0)]
+    table = votes(rock)
+    found = condorcet_cycles(table.contenders, pair_rates(table))
+    assert (found.count, found.winner, len(found.examples)) == (1, None, 1)
+    table = votes([*rock, ("well", "rock", 0), ("well", "paper", 0), ("well", "scissors", 0)])
+    found = condorcet_cycles(table.contenders, pair_rates(table))
+    assert (found.count, found.winner) == (1, "well")
+
+
+def test_consistency_quartiles_put_random_raters_last():
+    good = simulate_votes(replace(DESIGN, strengths=(1.5, 0.5, -0.5, -1.5), rater_sd=0.1), 1)
+    outcome = good.outcome.copy()
+    noisy = good.rater < 6
+    outcome[noisy] = np.random.default_rng(0).integers(0, 2, noisy.sum())
+    quartiles = consistency_quartiles(replace(good, outcome=outcome))
+    assert [row.quartile for row in quartiles] == [1, 2, 3, 4]
+    first, last = quartiles[0], quartiles[3]
+    assert first.consistency < 0.6 < last.consistency
+    assert max(first.strength) < max(last.strength)

@@ -1,0 +1,193 @@
+"""What the votes let one claim: verdicts against the intervals they stand for, both ways round, and in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from bench.report.preferences import Equivalence, FewVotes, Preference, Rating, Robustness, WinRate
+from bench.report.results import Results, read_results
+from bench.report.tables.claims import (
+    asked,
+    claims,
+    claims_table,
+    fragility,
+    method_in_words,
+    robustness_table,
+    stopping_table,
+)
+from bench.report.tables.form import Estimate, to_csv, to_markdown
+from bench.report.tables.latex import to_latex
+from bench.report.tables.votes import leaderboard
+from bench.report.text.findings import findings
+from bench.report.text.warnings import banners
+from tests.support.report_study import TURBO, make_study
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return read_results(make_study(tmp_path_factory.mktemp("claims") / "s", side=16, votes=True))
+
+
+def one_pair(rate: float, error: float, margin: float) -> Preference:
+    """One pair whose win rate is normal with that standard error; points."""
+    z90, z95 = norm.ppf(0.95) * error, norm.ppf(0.975) * error
+    better, worse = norm.sf((rate + margin) / error), norm.sf((margin - rate) / error)
+    row = Equivalence(
+        a="a", b="b", difference=rate, low=rate - z90, high=rate + z90, margin=margin,
+        p_a_not_worse=float(better), p_b_not_worse=float(worse), p_equivalent=float(max(better, worse)),
+    )  # fmt: skip
+    share = 0.5 + rate / 100
+    win = WinRate(a="a", b="b", rate=share, low=share - z95 / 100, high=share + z95 / 100, n=50)
+    return Preference(question="quality", ratings=(), win_rates=(win,), equivalence=(row,))
+
+
+@given(st.floats(-20, 20), st.floats(0.5, 10), st.floats(1, 10))
+def test_verdicts_are_what_the_intervals_say(rate: float, error: float, margin: float) -> None:
+    part = one_pair(rate, error, margin)
+    (mine,), (theirs,) = claims(part, "a"), claims(part, "b")
+    gap = mine.gap
+    assert gap.low is not None
+    assert gap.high is not None
+    edges = (gap.low + margin, margin - gap.high, abs(rate) - norm.ppf(0.975) * error)
+    if min(abs(edge) for edge in edges) < 1e-6:
+        return
+    wanted = {
+        (True, True): "equivalent", (True, False): "not worse", (False, True): "not better", (False, False): "open"
+    }[gap.low > -margin, gap.high < margin]  # fmt: skip
+    if abs(rate) > norm.ppf(0.975) * error:
+        wanted = ("better" if rate > 0 else "worse") + (
+            ", yet within the margin" if wanted == "equivalent" else ""
+        )
+    assert mine.verdict == wanted
+    turned = {"better": "worse", "worse": "better", "not worse": "not better", "not better": "not worse"}
+    head, comma, rest = mine.verdict.partition(",")
+    assert theirs.verdict == turned.get(head, head) + comma + rest
+    assert (theirs.gap.value, theirs.gap.low, theirs.gap.high) == (-rate, -gap.high, -gap.low)
+    assert (theirs.p_not_worse, theirs.p_equivalent) == (mine.p_rival_not_worse, mine.p_equivalent)
+
+
+def test_every_rival_of_the_chosen_has_a_row_a_question_in_both_tables(results: Results) -> None:
+    wanted = [(question, name) for question in ("overall", "alignment", "quality") for name in TURBO[1:]]
+    for table in (claims_table(results), stopping_table(results)):
+        assert table is not None
+        assert [(row[0], row[1]) for row in table.rows] == wanted
+        assert all(isinstance(row[2], Estimate) and row[2].n == 50 for row in table.rows)
+    turned = replace(results, chosen=TURBO[2])
+    mine, theirs = claims_table(results), claims_table(turned)
+    assert mine is not None
+    assert theirs is not None
+    gap = next(row[2] for row in mine.rows if row[:2] == ("quality", TURBO[2]))
+    back = next(row[2] for row in theirs.rows if row[:2] == ("quality", TURBO[0]))
+    assert isinstance(gap, Estimate)
+    assert isinstance(back, Estimate)
+    assert back.value == pytest.approx(-(gap.value or 0.0))
+
+
+def test_a_single_question_is_shown_once(results: Results) -> None:
+    parts = {name: results.preferences[name] for name in ("overall", "quality")}
+    assert [part.question for part in asked(replace(results, preferences=parts))] == ["quality"]
+
+
+def test_a_tiny_p_is_said_to_be_tiny_and_kept_in_the_csv(results: Results) -> None:
+    parts = {
+        name: replace(part, equivalence=tuple(replace(row, p_equivalent=4e-05) for row in part.equivalence))
+        for name, part in results.preferences.items()
+    }
+    table = claims_table(replace(results, preferences=parts))
+    assert table is not None
+    assert "{\\textless{}0.001}" in to_latex(table)
+    assert "90\\% interval" in to_latex(table)
+    assert "&lt;0.001" in to_markdown(table)
+    assert "4e-05" in to_csv(table)
+
+
+def test_the_method_says_power_margin_stopping_and_what_the_first_place_hangs_on(results: Results) -> None:
+    words = " ".join(method_in_words(results))
+    # The fixture's pairs: ten with 10 to 13 points, four of them 10, three 11, two 12, one 13.
+    assert "50% ± 11.0 points" in words
+    assert "10.0 to 13.0 over the pairs" in words
+    assert "within ±3 points" in words
+    assert "4 of 10 pairs (all questions together)" in words
+    assert "had not ended" in words
+    assert "7 votes that tell most (2.3%)" in words
+    assert f"one rater's ({TURBO[0]} first)" in words
+    parts = {
+        name: replace(part, stopping=tuple(replace(row, decided=True) for row in part.stopping))
+        for name, part in results.preferences.items()
+    }
+    assert "could have stopped" in " ".join(method_in_words(replace(results, preferences=parts)))
+
+
+@pytest.mark.parametrize(
+    ("few", "raters", "wanted"),
+    [
+        (FewVotes(), (), "nor would any single rater's"),
+        (FewVotes(), ("b", "b"), "but any one of 2 raters' would (b first)"),
+        (
+            FewVotes(votes=1, share=0.01, challenger="b"),
+            (),
+            "the one vote that tells most (1.0%) would put b first",
+        ),
+        (FewVotes(votes=9, share=0.09, challenger="b"), ("c",), "so would one rater's (c first)"),
+    ],
+)
+def test_what_the_first_place_hangs_on_in_words(few: FewVotes, raters: tuple[str, ...], wanted: str) -> None:
+    part = Preference(
+        question="quality", ratings=(Rating(contender="a", rating=1000.0),), win_rates=(),
+        robustness=Robustness(few_votes=few, without_rater=raters),
+    )  # fmt: skip
+    (words,) = fragility(part)
+    assert wanted in words
+    assert fragility(replace(part, ratings=())) == []
+
+
+def test_raters_are_counted_and_never_named(results: Results) -> None:
+    table = robustness_table(results)
+    assert table is not None
+    assert f"{1:032x}" not in to_csv(table)
+    rows = {str(row[0]): row[1:] for row in table.rows}
+    assert rows["Single raters without whom it changes"] == (f"1: {TURBO[0]}",) * 3
+    assert rows["By the least consistent quarter of raters"] == (f"{TURBO[0]} (60%)",) * 3
+    assert rows["By the third quarter"] == (f"{TURBO[1]} (80%)",) * 3
+
+
+def test_findings_have_the_claim_against_the_best_liked(results: Results) -> None:
+    real = findings(replace(results, simulated_votes=False))
+    # 44.3% for the chosen, ± 6: above the margin is left out, below it is not.
+    assert "sdxl-turbo@1 is not better than sdxl-turbo@2 by 3 points of win rate." in real
+    assert any(words.startswith("Taking away the 7 votes") for words in real)
+
+
+def test_the_leaderboard_says_what_stands_at_1000(results: Results) -> None:
+    headline = results.headline
+    assert headline is not None
+    for anchor, words in (
+        ("mean", "1000 is the mean of all"),
+        (TURBO[3], f"1000 is {TURBO[3]}"),
+        ("", "not recorded"),
+    ):
+        table = leaderboard(headline, anchor)
+        assert table is not None
+        assert words in table.notes[0]
+
+
+def test_ratings_with_another_anchor_than_the_study_file_are_a_banner(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", side=16, votes=True, simulated=False)
+    assert read_results(folder).anchor == "mean"
+    assert banners(read_results(folder)) == []
+    text = folder.study_file.read_text(encoding="utf-8")
+    folder.study_file.write_text(
+        text.replace("[report]", f'[report]\nanchor = "{TURBO[1]}"'), encoding="utf-8"
+    )
+    (banner,) = banners(read_results(folder))
+    assert TURBO[1] in banner.text
+    assert "mean of all at 1000" in banner.text
+    ratings = folder.read_json("ratings.json")
+    folder.write_json("ratings.json", {**ratings, "anchor": TURBO[1]})
+    assert banners(read_results(folder)) == []

@@ -1,0 +1,52 @@
+"""The job script: shell that parses, and runs against stand-ins for SLURM's own commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from bench.sweep.slurm import Job, script
+
+
+def test_the_script_starts_ray_on_every_node_and_ends_with_the_study_s_code(tmp_path):
+    """srun, scontrol and Python are stand-ins that write down how they were called."""
+    job = tmp_path / "job.sh"
+    text = script(
+        "my study.toml", Path("/shared/results"), Job(nodes=3, gpus=4, cpus=32, partition="gpu"), "exact"
+    )
+    (tmp_path / "bin").mkdir()
+    log = tmp_path / "log"
+    import shlex
+    import sys
+
+    python, ray = shlex.quote(sys.executable), shlex.quote(str(Path(sys.executable).with_name("ray")))
+    for name, body in {
+        "srun": "true", "scontrol": "printf 'n1\\nn2\\nn3\\n'", "python": "exit 7", "ray": "true", "hostname": "true",
+    }.items():  # fmt: skip
+        path = tmp_path / "bin" / name
+        path.write_text(f'#!/bin/bash\necho {name} "$@" >> {log}\n{body}\n')
+        path.chmod(0o755)
+    job.write_text(text.replace(f"\n{python} ", "\npython ").replace(f" {ray} ", " ray "))
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "SLURM_JOB_NODELIST": "n[1-3]",
+        "SLURM_JOB_NUM_NODES": "3",
+    }
+    done = subprocess.run(["bash", job], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 7, done.stderr
+    calls = log.read_text()
+    assert "--nodes=2 --ntasks=2" in calls
+    assert calls.count("--num-gpus=4 --num-cpus=32") == 2
+    assert "python -m bench generate my study.toml --results /shared/results --engine ray" in calls
+    assert "--gpus 12 --optimize exact" in calls
+    assert "#SBATCH --partition=gpu\n" in text
+    assert "--account" not in text
+
+
+def test_one_node_s_script_parses_and_writes_to_a_bucket():
+    text = script("turbo-preference", "s3:/b/x", Job())
+    assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
+    assert "--results s3://b/x" in text
+    assert "--gpus 8" in text
