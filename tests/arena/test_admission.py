@@ -2,7 +2,7 @@
 
 import pytest
 
-from arena import admission
+from arena import admission, quality
 from arena.admission import Refused
 from arena.db import raters as register
 from arena.db import schema
@@ -27,7 +27,7 @@ def row(
 
 
 def judged(rows, unverified=None):
-    return admission.trust(rows, unverified or {})[0]
+    return quality.trust(rows, unverified or {})[0]
 
 
 def alternating(n, seconds=2.0):

@@ -12,7 +12,7 @@ from bench.errors import InputError
 from bench.prompts.sets import read_file
 from bench.store.study_folder import StudyFolder
 from bench.study.study import read
-from bench.sweep import work
+from bench.sweep import settings
 from bench.sweep.batch import Maker
 from bench.sweep.generate import generate
 from bench.sweep.settings import Options
@@ -32,7 +32,7 @@ def study(tmp_path):
 @pytest.fixture
 def on_a_gpu(monkeypatch):
     """The device is called cuda; the pipeline is the null one, whose batches run out of memory above a size."""
-    monkeypatch.setattr(work, "resolve_device", lambda study, asked: "cuda")
+    monkeypatch.setattr(settings, "resolve_device", lambda study, asked: "cuda")
     monkeypatch.setattr("bench.sweep.generate.resolve_device", lambda study, asked: "cuda")
 
 
