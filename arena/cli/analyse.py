@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -99,10 +100,17 @@ def rate_votes(
     votes: Annotated[
         Path | None,
         typer.Option(
-            help="Rate this file instead: CSV, TSV or Parquet with the columns model_a, model_b, winner, and "
-            "rater, prompt, question, category, … if known; or JSONL."
+            help="Rate this file instead: CSV, TSV, JSON, JSONL or Parquet with the columns model_a, model_b, "
+            "winner, and rater, prompt, question, … if known; or a public dump as it is (docs/votes-files.md)."
         ),
     ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="FIELD=COLUMN,…",
+            help="Columns of --votes by the field they hold: rater=judge,prompt=question_id; rater= leaves it out.",
+        ),
+    ] = "",
     anchor: Annotated[str | None, typer.Option(help="Contender whose rating is 1000.")] = None,
     weights: Annotated[
         str, typer.Option(help="votes; raters: all raters alike; propensity: undo active pairing.")
@@ -127,6 +135,8 @@ def rate_votes(
     Example: arena rate miniature
 
     Example: arena rate --votes battles.csv --anchor gpt-image --out ratings.json
+
+    Example: arena rate --votes dump.jsonl --columns rater=judge,prompt=question_id
     """
     from arena.cli.tables import rating, show_ratings
     from bench.ratings.document import to_dict
@@ -136,6 +146,8 @@ def rate_votes(
 
     if (study is None) == (votes is None):
         raise InputError("say what to rate: a study, or --votes FILE")
+    if columns and votes is None:
+        raise InputError("--columns names the columns of --votes FILE")
     options = Options(
         anchor=anchor,
         weights=weights,
@@ -146,7 +158,9 @@ def rate_votes(
         seed=seed,
     )
     if votes is not None:
-        name, table = votes.stem, read_votes(votes)
+        name, table = votes.name.split(".")[0], read_votes(votes, named_columns(columns))
+        for note in table.notes:
+            print(f"note: {note}", file=sys.stderr)
     else:
         opened, table, folder = _study_votes(str(study), weights, results, database)
         options = replace(options, anchor=anchor or opened.file.report.anchor)
@@ -161,6 +175,17 @@ def rate_votes(
     show_ratings(document)
     if out is not None:
         print(f"all of it: {out}")
+
+
+def named_columns(given: str) -> dict[str, str]:
+    """`rater=judge,prompt=question_id` by field. Raises InputError: another form, or a field twice."""
+    columns: dict[str, str] = {}
+    for part in filter(None, map(str.strip, given.split(","))):
+        field, equals, column = (piece.strip() for piece in part.partition("="))
+        if not equals or not field or field in columns:
+            raise InputError(f"--columns {given}: write field=column, each field once, with commas between")
+        columns[field] = column
+    return columns
 
 
 def _study_votes(

@@ -2,5 +2,5 @@
 
 A new metric is an entry in `registry`, and one in `extractors` where its network is new.
 
-Imports: bench.download, bench.errors, bench.models, bench.records, bench.store.
+Imports: bench.errors, bench.models, bench.records, bench.store.
 """

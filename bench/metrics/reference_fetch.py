@@ -8,10 +8,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from bench.download import download
 from bench.errors import InputError
 from bench.metrics.references import BUILT_FOLDER, PUBLISHED, Published, build, load_statistics, record_of
 from bench.records import cache_folder
+from bench.store.download import download
 from bench.store.study_folder import write_bytes
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.download import download
 from bench.errors import InputError, unknown
 from bench.metrics.extractors import (
     AESTHETIC_TOWER,
@@ -28,6 +27,7 @@ from bench.metrics.extractors import (
 )
 from bench.metrics.networks import tiny_clip
 from bench.records import cache_folder
+from bench.store.download import download
 
 COLOUR = "RGB, 8 bit, sRGB assumed, alpha dropped"
 """What `bench.metrics.features.open_image` makes of a file, whoever reads it then."""

@@ -8,7 +8,6 @@ import urllib.parse
 import zipfile
 from pathlib import Path
 
-from bench.download import Progress, download
 from bench.errors import InputError
 from bench.prompts.sets import (
     PromptSet,
@@ -24,6 +23,7 @@ from bench.prompts.sets import (
     record_of,
 )
 from bench.records import cache_folder
+from bench.store.download import Progress, download
 from bench.store.study_folder import sha256, write_bytes
 
 

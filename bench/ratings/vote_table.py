@@ -55,6 +55,8 @@ class VoteTable:
     excluded: dict[str, int] = field(default_factory=dict)
     """Reason → votes left out before this table was made."""
     simulated: bool = False
+    notes: tuple[str, ...] = ()
+    """What the reader of a votes file assumed or left unused."""
 
     def __len__(self) -> int:
         return len(self.left)

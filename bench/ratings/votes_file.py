@@ -1,7 +1,11 @@
-"""A votes file from anywhere → a votes table: CSV, TSV and Parquet by column, JSONL by battle."""
+"""A votes file from anywhere → a votes table, with a note of every column that was not used."""
 
 from __future__ import annotations
 
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,193 +13,318 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InputError, unknown
-from bench.ratings.vote_table import (
-    BOTH_BAD,
-    KINDS,
-    LEFT,
-    RIGHT,
-    TIE,
-    VoteTable,
-    code_battles,
-    coded_table,
-    encoded,
-)
-from bench.records import Battle, iterate_rows
+from bench.ratings.vote_cells import NO_VOTE, Sides, cell_labels, is_nested
+from bench.ratings.vote_columns import VoteColumns, column_named, open_columns
+from bench.ratings.vote_forms import ALIASES, FORMS, Form
+from bench.ratings.vote_table import KINDS, VoteTable, coded_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Floats = NDArray[np.float64]
 
-WINNERS = {
-    "left": LEFT,
-    "model_a": LEFT,
-    "a": LEFT,
-    "right": RIGHT,
-    "model_b": RIGHT,
-    "b": RIGHT,
-    "tie": TIE,
-    "both_bad": BOTH_BAD,
-    "tie (bothbad)": BOTH_BAD,
-}
-"""What a `winner` cell may say; anything else stops. `model_a` is the left one."""
-
-REQUIRED = ("model_a", "model_b", "winner")
 LABELS = ("rater", "prompt", "question", "category", "challenge", "group")
-NUMBERS = ("probability", "weight")
-OPTIONAL = (*LABELS, *NUMBERS, "kind", "replicate", "seconds", "excluded", "simulated")
-EXPORTED = {"left": "model_a", "right": "model_b", "outcome": "winner", "prompt_id": "prompt"}
-"""Columns of `arena export` by the names they have here."""
-MAY_BE_EMPTY = ("question", "category", "challenge", "group", "seconds", "excluded")
+OPTIONAL = (*LABELS, "probability", "weight", "kind", "replicate", "excluded", "simulated")
+FIELDS = tuple(dict.fromkeys((*OPTIONAL, *(field for form in FORMS for field in (*form.needs, *form.uses)))))
+"""What a column can be read as: the left side of `--columns field=column`."""
+NOT_READ = ("seconds",)
+"""Columns of `arena export` that no rating needs; never listed as unused."""
+TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
+MISTYPED = 0.8
+"""Likeness above which the name of an unused column is called a slip of the pen."""
 
 
-def read_votes(path: Path) -> VoteTable:
-    """A votes file → table. `.csv`, `.tsv`, `.parquet` need the columns model_a, model_b, winner and may
-    have those of OPTIONAL, or be what `arena export` writes; `.jsonl` holds Battle rows. A million rows take
-    about half a second.
+def read_votes(path: Path, columns: Mapping[str, str] | None = None) -> VoteTable:
+    """A votes file → table. A million rows of CSV take about a second.
 
-    Raises InputError: no such file, unknown suffix, missing or unknown column, empty cell, unknown winner.
+    Parameters
+    ----------
+    path : CSV, TSV, JSON, JSONL or Parquet, compressed or not, in one of the layouts of `vote_forms.FORMS`.
+    columns : field → column of the file, before any name is recognised; '' leaves the field's column unused.
+
+    Returns
+    -------
+    VoteTable : its `notes` list what was assumed and which columns were not used.
+
+    Raises
+    ------
+    InputError : file and row of an empty or unknown cell; no layout fits; names that differ in case only.
     """
-    if not path.exists():
-        raise InputError(f"{path}: no such votes file")
-    if path.suffix == ".jsonl":
-        return code_battles(iterate_rows(path, Battle))
-    data = _read_columns(path)
-    data = data.rename_columns([EXPORTED.get(name, name) for name in data.column_names])
-    for name in data.column_names:
-        if name not in REQUIRED + OPTIONAL:
-            raise InputError(f"{path}: {unknown('column', name, REQUIRED + OPTIONAL)}")
-        if data.column_names.count(name) > 1:
-            raise InputError(f"{path}: two columns are called '{name}'")
-    for name in REQUIRED:
-        if name not in data.column_names:
-            raise InputError(f"{path}: column '{name}' is missing; it has {', '.join(data.column_names)}")
-    if data.num_rows == 0:
+    source = open_columns(path)
+    mapping = _mapping(source, columns or {})
+    form = next((form for form in FORMS if all(field in mapping for field in form.needs)), None)
+    if form is None:
+        raise _no_form(source)
+    fields = {field: mapping[field] for field in (*form.needs, *form.uses, *OPTIONAL) if field in mapping}
+    read = source.read(list(dict.fromkeys(fields.values())))
+    if read.num_rows == 0:
         raise InputError(f"{path}: no votes")
-    return _from_columns(path, _filled(path, data))
+    cells = {field: read[column] for field, column in fields.items()}
+    sides = form.sides(cells, source.line)
+    if not len(sides.row):
+        raise InputError(f"{path}: no votes")
+    table = _table(source, sides, {field: cells[field] for field in OPTIONAL if field in cells})
+    return replace(table, notes=(*source.notes, *_notes(source, form, fields), *table.notes))
 
 
-def _read_columns(path: Path) -> pa.Table:
-    import pyarrow as pa
+def _mapping(source: VoteColumns, asked: Mapping[str, str]) -> dict[str, str]:
+    """Field → the file's column: those asked for, else the field's own name, else the first alias that is there."""
+    mapping: dict[str, str] = {}
+    for field, column in asked.items():
+        if field not in FIELDS:
+            raise unknown("field of --columns", field, FIELDS)
+        if column:
+            mapping[field] = column_named(source, column)
+    there = {name.casefold(): name for name in reversed(source.names)}
+    for field in FIELDS:
+        if field in asked:
+            continue
+        for name in (field, *ALIASES.get(field, ())):
+            if name in there:
+                mapping[field] = column_named(source, there[name])
+                break
+    return mapping
 
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as parquet
 
-        try:
-            return parquet.read_table(path)
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{path}: not a Parquet file: {error}") from None
-    if path.suffix not in (".csv", ".tsv"):
-        raise InputError(f"{path}: {unknown('suffix', path.suffix, ('.csv', '.tsv', '.parquet', '.jsonl'))}")
-    import pyarrow.csv as csv
-
-    texts = (*REQUIRED, *LABELS, *EXPORTED, "kind", "excluded", "simulated")
-    types: dict[str, Any] = dict.fromkeys(texts, pa.dictionary(pa.int32(), pa.string()))
-    types |= dict.fromkeys(NUMBERS, pa.float64())
-    try:
-        return csv.read_csv(
-            path,
-            parse_options=csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ","),
-            convert_options=csv.ConvertOptions(
-                column_types=types, null_values=[""], strings_can_be_null=True
-            ),
+def _no_form(source: VoteColumns) -> InputError:
+    names = [name.casefold() for name in source.names]
+    message = (
+        f"{source.path}: no votes are recognised; the columns are: {', '.join(source.names) or 'none'}. "
+    )
+    if {"image_path", "file_path"} & set(names):
+        return InputError(
+            f"{message}Its rows name images, not contenders: add a column that does, and name it with "
+            "--columns model=COLUMN"
         )
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-def _filled(path: Path, data: pa.Table) -> pa.Table:
-    """Without optional columns in which no cell is filled. Raises InputError for a cell that must be."""
-    for name in data.column_names:
-        empty = data[name].null_count
-        if empty == data.num_rows and name in OPTIONAL:
-            data = data.drop_columns([name])
-        elif empty and name not in MAY_BE_EMPTY:
-            row = int(np.flatnonzero(data[name].is_null().to_numpy())[0]) + 1
-            raise InputError(f"{path}: row {row} has an empty '{name}'; fill it in or leave the column out")
-    return data
-
-
-def _from_columns(path: Path, data: pa.Table) -> VoteTable:
-    codes, labels = encoded(data["winner"])
-    outcome = _looked_up(path, "winner", WINNERS, codes, labels).astype(np.int8)
-    repeat, left_out, excluded = _kinds(path, data)
-    probability = _positive(path, data, "probability")
-    if probability is not None and (probability > 1).any():
-        raise InputError(f"{path}: a 'probability' is above 1")
-    simulated = False
-    if "simulated" in data.column_names:
-        truth = {"true": 1, "false": 0, "True": 1, "False": 0}
-        simulated = bool(_looked_up(path, "simulated", truth, *encoded(data["simulated"])).any())
-    weight = _positive(path, data, "weight")
-    replicate = _replicates(path, data)
-    if left_out.all():
-        raise InputError(f"{path}: no votes to rate ({len(outcome)} excluded)")
-    keep = ~left_out
-    if left_out.any():
-        data = data.filter(keep)
-    return coded_table(
-        left=data["model_a"],
-        right=data["model_b"],
-        outcome=outcome[keep],
-        columns={name: data[name] if name in data.column_names else None for name in LABELS},
-        replicate=replicate[keep],
-        probability=None if probability is None else probability[keep],
-        weight=None if weight is None else weight[keep],
-        repeat=repeat[keep],
-        excluded=excluded,
-        simulated=simulated,
+    hints: list[str] = []
+    taken: set[str] = set()
+    for field in ("model_a", "model_b", "winner"):
+        near = difflib.get_close_matches(
+            field, [name for name in names if name not in taken], n=1, cutoff=0.6
+        )
+        taken.update(near)
+        if near and near[0] != field:
+            hints.append(f"{field}={source.names[names.index(near[0])]}")
+    cure = (
+        f"--columns {','.join(hints)}" if hints else "--columns model_a=COLUMN,model_b=COLUMN,winner=COLUMN"
+    )
+    return InputError(
+        f"{message}They should be model_a, model_b, winner, or another layout of "
+        f"docs/votes-files.md; name them with {cure}"
     )
 
 
-def _looked_up(
-    path: Path, name: str, known: dict[str, int], codes: NDArray[np.int32], labels: list[str]
-) -> NDArray[np.int64]:
-    """(n,) what `known` says for the label of each row."""
-    for label in labels:
-        if label not in known:
-            row = int(np.flatnonzero(codes == labels.index(label))[0]) + 1
-            raise InputError(f"{path}: row {row}: {unknown(name, label, known)}")
-    return np.array([known[label] for label in labels])[codes]
+def _notes(source: VoteColumns, form: Form, fields: Mapping[str, str]) -> list[str]:
+    """Which columns were taken for another name, and which were not used."""
+    renamed = [f"{field} = {column}" for field, column in fields.items() if field != column]
+    notes = [f"read as {form.name}: {', '.join(renamed)}"] if renamed else []
+    unused = [name for name in source.names if name not in fields.values() and name not in NOT_READ]
+    if unused:
+        shown = []
+        for name in unused:
+            near = difflib.get_close_matches(name.casefold(), ("rater", "prompt"), n=1, cutoff=MISTYPED)
+            missing = near and near[0] not in fields
+            shown.append(f"{name} (is it {near[0]}? --columns {near[0]}={name})" if missing else name)
+        notes.append(f"columns not used: {', '.join(shown)}")
+    return notes
 
 
-def _kinds(path: Path, data: pa.Table) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, int]]:
+def _table(source: VoteColumns, sides: Sides, cells: Mapping[str, pa.ChunkedArray]) -> VoteTable:
+    """The battles with the columns that describe them, what is not to be rated counted and left out."""
+
+    def line(vote: int) -> str:
+        return source.line(int(sides.row[vote]))
+
+    straight = len(sides.row) == len(next(iter(cells.values()), ())) and (np.diff(sides.row) == 1).all()
+    columns = {name: column if straight else column.take(sides.row) for name, column in cells.items()}
+    repeat, left_out, excluded = _kinds(columns, sides, line)
+    if left_out.all():
+        raise InputError(f"{source.path}: no votes to rate ({len(left_out)} excluded)")
+    kept = np.flatnonzero(~left_out)
+    left, right = (_contenders(side, kept, line) for side in (sides.left, sides.right))
+    _check_names(source, [left, right], kept, line)
+    same = np.flatnonzero(np.array(left[1])[left[0]] == np.array(right[1])[right[0]])
+    names = {*left[1], *right[1]}
+    if same.size and len(names) > 1:
+        vote = int(same[0])
+        raise InputError(
+            f"{line(int(kept[vote]))}: contender '{left[1][left[0][vote]]}' is put against itself"
+        )
+    if len(names) < 2:
+        raise InputError(f"{source.path}: all votes name one contender, '{left[1][0]}': a rating needs two")
+    labels = {name: _labels(name, columns, kept, line) for name in LABELS}
+    probability = _positive(source, columns, "probability", kept, line, at_most=1.0)
+    weight = _positive(source, columns, "weight", kept, line)
+    notes = tuple(note for name in ("rater", "prompt") if (note := _case_note(name, labels[name])))
+    table = coded_table(
+        left=_strings(*left),
+        right=_strings(*right),
+        outcome=sides.outcome[kept],
+        columns={name: column and _strings(*column) for name, column in labels.items()},
+        replicate=_replicates(columns, kept, line),
+        probability=probability,
+        weight=weight,
+        repeat=repeat[kept],
+        excluded=excluded,
+        simulated=_simulated(columns, line),
+    )
+    return replace(table, notes=notes)
+
+
+def _kinds(
+    columns: Mapping[str, Any], sides: Sides, line: Any
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, int]]:
     """(n,) planted repeats, (n,) rows that are not to be rated, and how many of those by reason."""
-    rows = data.num_rows
-    repeat, left_out = np.zeros(rows, bool), np.zeros(rows, bool)
+    n = len(sides.row)
+    repeat, left_out = np.zeros(n, bool), np.zeros(n, bool)
     excluded: dict[str, int] = {}
-    if "excluded" in data.column_names:
-        codes, labels = encoded(data["excluded"])
-        for code, reason in enumerate(labels):
-            if reason:
+    if "excluded" in columns:
+        codes, labels = cell_labels(columns["excluded"])
+        for code, label in enumerate(labels):
+            reason = "excluded" if label.casefold() in ("true", "1", "yes") else label
+            if reason and TRUTH.get(label.casefold(), True):
                 left_out |= codes == code
                 excluded[reason] = int((codes == code).sum())
-    if "kind" in data.column_names:
-        codes = _looked_up(path, "kind", {name: i for i, name in enumerate(KINDS)}, *encoded(data["kind"]))
-        check = (codes == KINDS.index("check")) & ~left_out
+    if "kind" in columns:
+        codes, labels = cell_labels(columns["kind"])
+        for code, label in enumerate(labels):
+            if (label or "vote") not in KINDS:
+                row = int(np.flatnonzero(codes == code)[0])
+                raise InputError(
+                    f"{line(row)}: {unknown('kind', label, KINDS)}, or leave it out: --columns kind="
+                )
+        kinds = np.array(labels)[codes]
+        check = (kinds == "check") & ~left_out
         if check.any():
             excluded["attention check"] = int(check.sum())
-        repeat, left_out = codes == KINDS.index("repeat"), left_out | check
-    return repeat, left_out, excluded
+        repeat, left_out = kinds == "repeat", left_out | check
+    none = (sides.outcome == NO_VOTE) & ~left_out
+    if none.any():
+        excluded["no vote"] = int(none.sum())
+    return repeat, left_out | none, excluded
 
 
-def _replicates(path: Path, data: pa.Table) -> NDArray[np.int32]:
-    if "replicate" not in data.column_names:
-        return np.zeros(data.num_rows, np.int32)
-    values = data["replicate"].to_numpy()
-    if not np.issubdtype(values.dtype, np.integer) or (values < 0).any():
-        raise InputError(f"{path}: column 'replicate' must hold whole numbers from 0")
-    return values.astype(np.int32)
+def _contenders(side: Any, kept: NDArray[np.int64], line: Any) -> tuple[NDArray[np.int32], list[str]]:
+    if not isinstance(side, list) and is_nested(side):
+        raise InputError(f"{line(0)}: the column of the contenders holds lists or objects, not names")
+    codes, labels = cell_labels(side)
+    codes = codes[kept]
+    if "" in labels and (codes == labels.index("")).any():
+        vote = int(np.flatnonzero(codes == labels.index(""))[0])
+        raise InputError(
+            f"{line(int(kept[vote]))}: a contender's name is empty; fill it in or delete the row"
+        )
+    used = np.flatnonzero(np.bincount(codes, minlength=len(labels)))
+    place = np.zeros(len(labels), np.int32)
+    place[used] = np.arange(len(used))
+    return place[codes], [labels[code] for code in used]
 
 
-def _positive(path: Path, data: pa.Table, name: str) -> Floats | None:
-    if name not in data.column_names:
+def _check_names(source: VoteColumns, sides: Sequence[Any], kept: NDArray[np.int64], line: Any) -> None:
+    """Raises InputError for contenders whose names differ in case or white space only."""
+    counts: Counter[str] = Counter()
+    for codes, labels in sides:
+        counts.update(dict(zip(labels, np.bincount(codes, minlength=len(labels)).tolist(), strict=True)))
+    alike: dict[str, str] = {}
+    for name in counts:
+        other = alike.setdefault(" ".join(name.casefold().split()), name)
+        if other != name:
+            rare, usual = sorted((name, other), key=lambda each: counts[each])
+            codes, labels = next(side for side in sides if rare in side[1])
+            vote = int(np.flatnonzero(codes == labels.index(rare))[0])
+            raise InputError(
+                f"{line(int(kept[vote]))}: contender '{rare}' ({counts[rare]:,} times) differs from "
+                f"'{usual}' ({counts[usual]:,} times) in case or blanks only: write both alike"
+            )
+
+
+def _labels(
+    name: str, columns: Mapping[str, Any], kept: NDArray[np.int64], line: Any
+) -> tuple[NDArray[np.int32], list[str]] | None:
+    """Codes and labels of a column; None where it is absent or holds nothing."""
+    if name not in columns:
         return None
-    try:
-        values = data[name].to_numpy().astype(np.float64)
-    except (ValueError, TypeError):
-        raise InputError(f"{path}: column '{name}' holds something that is not a number") from None
-    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
-    if bad.size:
-        raise InputError(f"{path}: row {bad[0] + 1}: {name} {values[bad[0]]} is not above 0")
-    return values
+    codes, labels = cell_labels(columns[name])
+    codes = codes[kept]
+    if "" not in labels or not (empty := codes == labels.index("")).any():
+        return codes, labels
+    if empty.all():
+        return None
+    if name in ("rater", "prompt"):
+        vote = int(np.flatnonzero(empty)[0])
+        raise InputError(
+            f"{line(int(kept[vote]))}: empty '{name}' ({int(empty.sum()):,} such rows), while others have one; "
+            f"fill it in, or leave the column out with --columns {name}="
+        )
+    return codes, labels
+
+
+def _case_note(name: str, column: tuple[NDArray[np.int32], list[str]] | None) -> str:
+    """Ids may differ in case on purpose, so they stay apart; but it is said."""
+    if column is None:
+        return ""
+    labels = {label for label in column[1] if label}
+    alike = len(labels) - len({label.casefold() for label in labels})
+    return f"{alike} {name} ids differ from others in case only and count as different" if alike else ""
+
+
+def _strings(codes: NDArray[np.int32], labels: Sequence[str]) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(codes, pa.array(labels, pa.string()))])
+
+
+def _positive(
+    source: VoteColumns,
+    columns: Mapping[str, Any],
+    name: str,
+    kept: NDArray[np.int64],
+    line: Any,
+    at_most: float = np.inf,
+) -> Floats | None:
+    """(kept,) numbers above 0; None where the column is absent or wholly empty."""
+    if name not in columns:
+        return None
+    codes, labels = cell_labels(columns[name])
+    used = set(codes[kept].tolist())
+    if {labels[code] for code in used} == {""}:
+        return None
+    values = np.zeros(len(labels))
+    for code in used:
+        label = labels[code]
+        try:
+            values[code] = float(label.replace(",", ".") if source.decimal_comma else label)
+        except ValueError:
+            values[code] = np.nan
+        if not (0 < values[code] <= at_most and np.isfinite(values[code])):
+            row = int(kept[np.flatnonzero(codes[kept] == code)[0]])
+            allowed = "above 0 and at most 1" if at_most == 1 else "a number above 0"
+            raise InputError(
+                f"{line(row)}: {name} '{label}' is not {allowed}; leave the column out with --columns {name}="
+            )
+    return values[codes[kept]]
+
+
+def _replicates(columns: Mapping[str, Any], kept: NDArray[np.int64], line: Any) -> NDArray[np.int32]:
+    if "replicate" not in columns:
+        return np.zeros(len(kept), np.int32)
+    codes, labels = cell_labels(columns["replicate"])
+    values = np.zeros(len(labels), np.int32)
+    for code, label in enumerate(labels):
+        whole = label.removesuffix(".0") or "0"
+        if not whole.isdecimal() or len(whole) > 9:
+            row = int(np.flatnonzero(codes == code)[0])
+            raise InputError(f"{line(row)}: replicate '{label}' is not a whole number from 0")
+        values[code] = int(whole)
+    return values[codes[kept]]
+
+
+def _simulated(columns: Mapping[str, Any], line: Any) -> bool:
+    if "simulated" not in columns:
+        return False
+    codes, labels = cell_labels(columns["simulated"])
+    for code, label in enumerate(labels):
+        if label.casefold() not in TRUTH:
+            row = int(np.flatnonzero(codes == code)[0])
+            raise InputError(f"{line(row)}: {unknown('value of simulated', label, ('true', 'false'))}")
+    return any(TRUTH[label.casefold()] for label in labels)

@@ -15,10 +15,10 @@ import huggingface_hub.constants
 import pytest
 
 import bench.metrics.weights as weights
-from bench.download import download
 from bench.errors import InputError
 from bench.metrics.extractors import EXTRACTORS
 from bench.metrics.networks.loading import load
+from bench.store.download import download
 from tests.support.tiny_weights import COMMIT, open_home, random_inception, write
 
 

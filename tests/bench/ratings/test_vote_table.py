@@ -92,28 +92,6 @@ def test_a_table_without_raters_or_with_that_column_empty_has_none(tmp_path, hea
     assert table.prompt is None
 
 
-@pytest.mark.parametrize(
-    ("rows", "head", "message"),
-    [
-        ([("a", "b", "won", "r", "p")], HEAD, r"row 1: unknown winner 'won'"),
-        ([("a", "b", "left", "r", "p")], ("model_a", "model_b", "winner", "rater", "promt"), "mean 'prompt'"),
-        ([("a", "b")], ("model_a", "model_b"), "column 'winner' is missing"),
-        ([], HEAD, "no votes"),
-        ([("a", "a", "tie", "r", "p"), ("a", "b", "tie", "r", "p")], HEAD, "put against itself"),
-        ([("a", "a", "tie", "r", "p")], HEAD, "one contender, 'a'"),
-        ([("a", "b", "tie", "r", "p"), ("a", "b", "tie", "", "p")], HEAD, "row 2 has an empty 'rater'"),
-        ([("a", "b", "", "r", "p")], HEAD, "row 1 has an empty 'winner'"),
-        ([("a", "b", "tie", "0")], ("model_a", "model_b", "winner", "probability"), "not above 0"),
-        ([("a", "b", "tie", "2")], ("model_a", "model_b", "winner", "probability"), "above 1"),
-        ([("a", "b", "tie", "some")], ("model_a", "model_b", "winner", "weight"), "some"),
-        ([("a", "b", "tie", "guess")], ("model_a", "model_b", "winner", "kind"), "unknown kind"),
-    ],
-)
-def test_mistakes_in_a_file_are_named(tmp_path, rows, head, message):
-    with pytest.raises(InputError, match=message):
-        read_votes(write(tmp_path / "v.csv", rows, head))
-
-
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_what_the_arena_exports_is_read_back_whole(tmp_path, suffix):
     rows = [
