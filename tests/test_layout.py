@@ -143,3 +143,8 @@ def test_a_command_starts_without_the_heavy_libraries(target):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert loaded.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda path: path.stem)
+def test_no_test_file_imports_another(path):
+    assert not [i for i in imports(path) if i.rpartition(".")[2].startswith("test_")]

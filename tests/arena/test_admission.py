@@ -9,7 +9,7 @@ from arena.db import schema
 from arena.db.assignments import Ballots
 from arena.db.vote_log import Logged
 from bench.errors import InputError
-from tests.arena.db.test_assignments import KEY, Clock, arrive, make_desk, vote_all
+from tests.support.arena_desk import KEY, Clock, arrive, make_desk, vote_all
 from tests.support.arena_study import make_study
 
 

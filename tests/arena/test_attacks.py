@@ -16,8 +16,7 @@ from arena.web import admin_views
 from arena.web.app import DELAY, create_app, rest_of_delay
 from arena.web.images import STEP, displayed, filled
 from bench.errors import InputError
-from tests.arena.db.test_assignments import KEY, Clock, arrive, log, make_desk, vote_all
-from tests.arena.web.test_app import POST, start
+from tests.support.arena_desk import KEY, POST, Clock, arrive, log, make_desk, start, vote_all
 from tests.support.arena_study import NAMES
 
 HOSTILE = (

@@ -13,8 +13,7 @@ from arena.web.app import create_app
 from bench.records import Generation, Prompt
 from bench.store.study_folder import StudyFolder, sha256
 from bench.study.study import open_study
-from tests.arena.db.test_assignments import KEY, Clock
-from tests.arena.web.test_app import POST, start
+from tests.support.arena_desk import KEY, POST, Clock, start
 
 NAMES = ("tiny-turbo@4", "tiny-sdxl@4")
 STUDY = f"""name = "secret"

@@ -16,8 +16,8 @@ from bench.store.study_folder import StudyFolder
 from bench.study.study import read
 from bench.sweep.generate import generate
 from bench.sweep.settings import Options
-from tests.bench.models.test_pipelines import MAKERS, TEXTS, of
 from tests.support.pretend_gpu import GpuTensor, pretended
+from tests.support.tiny_models import MAKERS, TEXTS, of
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text, update
 
-from arena import admission, simulate
+from arena import simulate
 from arena.admission import Refused
 from arena.db import export, schema
 from arena.db import raters as register
@@ -19,27 +19,8 @@ from arena.db.assignments import Ballots
 from arena.db.vote_log import standing, verify_chain
 from arena.voting import Desk
 from bench.errors import InputError
-from tests.support.arena_study import NAMES, make_study
-
-KEY = bytes(range(32))
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
-def make_desk(path, clock=None, **arena):
-    settings = {"votes_per_pair": 6, "attention_rate": 0.0, "repeat_rate": 0.0, **arena}
-    study, folder = make_study(path, **settings)
-    ballots = Ballots(schema.sqlite_url(folder.votes_file), KEY)
-    ballots.migrate()
-    desk = Desk(study, folder, ballots, clock or Clock())
-    desk.prepare()
-    return desk
+from tests.support.arena_desk import KEY, Clock, arrive, log, make_desk, vote_all
+from tests.support.arena_study import NAMES
 
 
 @pytest.fixture
@@ -47,23 +28,6 @@ def desk(tmp_path):
     made = make_desk(tmp_path / "s")
     yield made
     made.ballots.close()
-
-
-def arrive(desk):
-    return admission.admit(desk.ballots, {}, now=desk.clock())
-
-
-def vote_all(desk, rater, answer="left", limit=10**6):
-    given = 0
-    while given < limit and (held := desk.hand(rater).open):
-        desk.vote(rater, held[0].token, answer, 1.0)
-        given += 1
-    return given
-
-
-def log(desk):
-    with desk.ballots.reading() as tx:
-        return list(tx.log())
 
 
 def test_migrations_end_where_the_tables_are(tmp_path):

@@ -14,10 +14,9 @@ from arena import admission
 from arena.web import rater_page
 from arena.web.app import create_app
 from bench.errors import InputError
-from tests.arena.db.test_assignments import KEY, Clock, log, make_desk
+from tests.support.arena_desk import KEY, POST, Clock, log, make_desk, start
 from tests.support.arena_study import NAMES
 
-POST = {"X-Arena": "1"}
 GIVEAWAYS = (
     "sdxl",
     "turbo",
@@ -49,12 +48,6 @@ def desk(tmp_path):
 @pytest.fixture
 def client(desk):
     return TestClient(create_app(desk, KEY), base_url="http://arena.test")
-
-
-def start(client, **parameters):
-    reply = client.post("/api/start", json={"consent": True, "parameters": parameters}, headers=POST)
-    assert reply.status_code == 200, reply.text
-    return reply.json()["state"]
 
 
 def keys_of(value):

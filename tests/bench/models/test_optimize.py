@@ -15,7 +15,7 @@ from bench.models.load import load
 from bench.models.optimize import make_half_safe
 from bench.models.pipeline import Pipeline
 from bench.models.registry import MODELS, contender
-from tests.bench.models.test_pipelines import MAKERS, TEXTS, of, pictures
+from tests.support.tiny_models import MAKERS, TEXTS, of, pictures
 
 
 @pytest.mark.parametrize("level", ["exact", "max"])

@@ -16,55 +16,9 @@ from PIL import Image
 from bench.errors import InputError
 from bench.models.load import load
 from bench.models.pipeline import Pipeline
-from bench.models.registry import MODELS, Model, Recipe, Weights, contender
+from bench.models.registry import MODELS, Recipe, Weights, contender
 from bench.models.weights import own_folder
-from bench.records import Contender
-from tests.support import folders
-
-TEXTS = ["a red dog on a table", "a blue cat"]
-
-
-def entry(name: str, folder: Path, size: int, **changes) -> Model:
-    """The real entry over a tiny folder: everything else is what the real one has."""
-    options = {key: 64 for key in MODELS[name].options}
-    return replace(
-        MODELS[name],
-        repository=str(folder),
-        revision="main",
-        variant=None,
-        size=size,
-        options=options,
-        **changes,
-    )
-
-
-def if_entry(root: Path) -> Model:
-    one, two, three = folders.if_cascade(root)
-    stages = MODELS["if-xl"].stages
-    return entry("if-xl", one, 128, stages=(
-        replace(stages[0], repository=str(two), size=32, steps=2, variant=None),
-        replace(stages[1], repository=str(three), size=128, steps=2),
-    ))  # fmt: skip
-
-
-MAKERS: dict[str, Callable[[Path], Model]] = {
-    "sdxl": lambda root: replace(MODELS["tiny-sdxl"]),
-    "sdxl-turbo": lambda root: replace(MODELS["tiny-turbo"]),
-    "lcm-xl": lambda root: replace(MODELS["tiny-lcm"]),
-    "lcm-lora-xl": lambda root: replace(
-        MODELS["lcm-lora-xl"], repository="tiny:sdxl", revision="main", variant=None, size=64,
-        lora=Weights(repository="tiny:lora", file="pytorch_lora_weights.safetensors"),
-    ),
-    "if-xl": if_entry,
-    "openmuse": lambda root: entry("openmuse", folders.amused(root), 16),
-    "instaflow": lambda root: entry("instaflow", folders.sd15(root), 64),
-    "sd-turbo": lambda root: entry("sd-turbo", folders.sd15(root), 64),
-    "flux.1-schnell": lambda root: entry("flux.1-schnell", folders.flux(root), 32),
-    "sd-3.5-large-turbo": lambda root: entry("sd-3.5-large-turbo", folders.sd3(root), 32),
-    "sana-sprint": lambda root: entry("sana-sprint", folders.sana_sprint(root), 32),
-    "z-image-turbo": lambda root: entry("z-image-turbo", folders.z_image(root), 32),
-}  # fmt: skip
-STEPS = {"sdxl": 3, "instaflow": 1, "sdxl-turbo": 1}
+from tests.support.tiny_models import MAKERS, TEXTS, of, pictures
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +33,6 @@ def loaded(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Call
         return kept[name]
 
     return get
-
-
-def of(pipeline: Pipeline, name: str, steps: int | None = None) -> Contender:
-    model, steps = pipeline.model, steps or STEPS.get(name, 2)
-    return Contender(
-        name=f"{name}@{steps}", model=model.name, steps=steps, guidance=model.guidance, size=model.size
-    )
-
-
-def pictures(pipeline: Pipeline, who: Contender, texts: list[str], seeds: list[int], **more) -> np.ndarray:
-    return pipeline.decode(pipeline.denoise(pipeline.encode(texts, who), seeds, who, **more))
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -352,9 +295,6 @@ def test_one_checkpoint_a_step_count_is_loaded_when_asked_for(tmp_path, shared_c
     assert not torch.equal(found[2][0], found[4][0])
 
 
-# What is wrong is said in one line
-
-
 @pytest.fixture
 def copy(tmp_path: Path, shared_cache: Path) -> Path:
     return Path(shutil.copytree(own_folder("tiny:sdxl"), tmp_path / "mine"))
@@ -451,9 +391,6 @@ def test_an_unknown_argument_is_told(asked, told):
 def test_imported_models_are_not_loaded():
     with pytest.raises(InputError, match="bench import"):
         load(MODELS["midjourney"])
-
-
-# The family that ships
 
 
 @pytest.mark.skipif(not own_folder("miniature:sdxl").is_dir(), reason="the miniature weights are not here")
