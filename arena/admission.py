@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy.exc import IntegrityError
 
 from arena.db import raters
-from arena.db.assignments import Ballots
+from arena.db.assignments import VoteDatabase
 from bench.errors import InputError
 
 PANELS: dict[str, tuple[str, str, str]] = {
@@ -78,10 +78,10 @@ def _hash(salt: str, text: str) -> str:
     return hashlib.sha256(f"{salt}/{text}".encode()).hexdigest()[:32]
 
 
-def create_invites(ballots: Ballots, *, label: str, count: int, uses: int) -> list[str]:
+def create_invites(database: VoteDatabase, *, label: str, count: int, uses: int) -> list[str]:
     """New codes; only their hashes are stored, so they can be shown once."""
     codes = [secrets.token_urlsafe(9) for _ in range(count)]
-    with ballots.writing() as tx:
+    with database.writing() as tx:
         for code in codes:
             raters.add_invite(tx.db, _hash("invite", code), label=label, uses=uses)
         tx.set_setting("invites", "yes")
@@ -97,7 +97,9 @@ def panel_of(parameters: Mapping[str, str]) -> tuple[str, str, str, str] | None:
     return None
 
 
-def admit(ballots: Ballots, parameters: Mapping[str, str], *, now: float, invited_only: bool = False) -> str:
+def admit(
+    database: VoteDatabase, parameters: Mapping[str, str], *, now: float, invited_only: bool = False
+) -> str:
     """The rater behind a link: a new one, or the one this panel participant already is.
 
     Raises Refused: a wrong or used-up invite, or none where invites are required; a mere look at the task.
@@ -107,10 +109,10 @@ def admit(ballots: Ballots, parameters: Mapping[str, str], *, now: float, invite
     panel = panel_of(parameters)
     if panel is not None:
         try:
-            return _admit_panel(ballots, panel, now=now)
+            return _admit_panel(database, panel, now=now)
         except IntegrityError:  # the same person came through another server at the same time
-            return _admit_panel(ballots, panel, now=now)
-    with ballots.writing() as tx:
+            return _admit_panel(database, panel, now=now)
+    with database.writing() as tx:
         label: str | None = ""
         if "invite" in parameters:
             label = raters.use_invite(tx.db, _hash("invite", parameters["invite"]))
@@ -123,9 +125,9 @@ def admit(ballots: Ballots, parameters: Mapping[str, str], *, now: float, invite
         return rater_id
 
 
-def _admit_panel(ballots: Ballots, panel: tuple[str, str, str, str], *, now: float) -> str:
+def _admit_panel(database: VoteDatabase, panel: tuple[str, str, str, str], *, now: float) -> str:
     provider, participant, study, session = panel
-    with ballots.writing() as tx:
+    with database.writing() as tx:
         known = raters.panel_rater(tx.db, provider, participant)
         if known is not None:
             return known
@@ -144,9 +146,9 @@ def _admit_panel(ballots: Ballots, panel: tuple[str, str, str, str], *, now: flo
         return rater_id
 
 
-def admit_simulated(ballots: Ballots, *, seed: int, now: float) -> str:
+def admit_simulated(database: VoteDatabase, *, seed: int, now: float) -> str:
     """A simulated rater. Its id, and so the pairs it is given, follow from the seed and how many came before."""
-    with ballots.writing() as tx:
+    with database.writing() as tx:
         rater_id = _hash(f"simulated {seed}", str(len(raters.all_raters(tx.db))))
         # The group travels into every export, also into forms that have no column of their own for this.
         raters.add_rater(tx.db, rater_id, now=now, group="simulated", simulated=True)

@@ -14,7 +14,8 @@ import numpy as np
 from sqlalchemy import Row
 
 from arena import pairing
-from arena.db.assignments import Draft, Transaction
+from arena.db.assignments import Transaction
+from arena.db.rows import Draft
 from bench.records import Prompt
 from bench.study.file import Arena
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from arena.db.vote_log import Logged, standing
+from arena.db.rows import Logged
+from arena.db.vote_log import standing
 
 FAST_SECONDS = 0.6
 FAST_VOTES = 10

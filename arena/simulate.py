@@ -15,7 +15,7 @@ import numpy as np
 
 from arena import admission
 from arena.db import raters as register
-from arena.db.assignments import Assignment
+from arena.db.rows import Assignment
 from arena.voting import Desk
 from bench.errors import InputError, unknown
 
@@ -51,7 +51,7 @@ def true_strengths(desk: Desk, world: World) -> dict[str, float]:
 
 def simulate(desk: Desk, world: World, *, count: int, votes_each: int) -> int:
     """`count` raters give up to `votes_each` answers each; answers given."""
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         if any(not rater.simulated for rater in register.all_raters(tx.db)):
             raise InputError("this study has real raters: simulate into another database (--database)")
     strengths = true_strengths(desk, world)
@@ -59,7 +59,7 @@ def simulate(desk: Desk, world: World, *, count: int, votes_each: int) -> int:
     prompt_shift: dict[tuple[str, str], float] = {}
     given = 0
     for _ in range(count):
-        rater = admission.admit_simulated(desk.ballots, seed=world.seed, now=desk.clock())
+        rater = admission.admit_simulated(desk.database, seed=world.seed, now=desk.clock())
         shift = {name: rng.normal(0, world.rater_sd) for name in strengths}
         for _ in range(votes_each):
             held = desk.hand(rater).open
@@ -75,7 +75,7 @@ def simulate(desk: Desk, world: World, *, count: int, votes_each: int) -> int:
             )
             desk.vote(rater, one.token, _answer(rng, desk, world, one, left - right), None)
             given += 1
-        with desk.ballots.writing() as tx:  # the pair already in hand goes to the next one
+        with desk.database.writing() as tx:  # the pair already in hand goes to the next one
             tx.give_back(tx.open_assignments(rater), "expired")
         desk.decide()
     return given

@@ -18,7 +18,8 @@ from sqlalchemy.exc import IntegrityError
 from arena import pairing
 from arena.admission import Refused
 from arena.db import raters
-from arena.db.assignments import Assignment, Ballots, Transaction
+from arena.db.assignments import Transaction, VoteDatabase
+from arena.db.rows import Assignment, Draft
 from arena.next_assignment import Stock, draft, fitted_gains, in_order
 from arena.web.images import Shown, filled
 from bench.errors import InputError
@@ -48,11 +49,11 @@ class Desk:
     """One study, open for votes."""
 
     def __init__(
-        self, study: Study, folder: StudyFolder, ballots: Ballots, clock: Callable[[], float]
+        self, study: Study, folder: StudyFolder, database: VoteDatabase, clock: Callable[[], float]
     ) -> None:
         self.study = study
         self.folder = folder
-        self.ballots = ballots
+        self.database = database
         self.clock = clock
         self.settings = study.file.arena
         self.prompts = {prompt.id: prompt for prompt in study.prompts}
@@ -64,6 +65,9 @@ class Desk:
         }
         """Contender, prompt and replicate → sha256 of the image's file."""
         self.shown = Shown(folder.path / "shown", study.file.display_size)
+        self.serves_pages = False
+        """Set by the server: the bytes sent are then hashed with each assignment."""
+        self._sent: dict[tuple[str, str], str] = {}
         self.left_out = 0
         self._lock = threading.Lock()
         self._gain: tuple[int, dict[int, float]] | None = None
@@ -77,7 +81,7 @@ class Desk:
         """Share of the wanted votes that are in, 0 to 1, as of a few seconds ago."""
         now = self.clock()
         if now - self._progress[0] > 3:
-            with self.ballots.reading() as tx:
+            with self.database.reading() as tx:
                 rows = tx.pairs()
             self._progress = (now, sum(p.voted for p in rows) / max(1, sum(map(asked_of, rows))))
         return self._progress[1]
@@ -117,6 +121,35 @@ class Desk:
         key = (contender, prompt, one.replicate)
         return self.shown.get(self.folder.image(*key), self.made[key], change)
 
+    def _hashes(self, chosen: Draft) -> dict[str, str | None]:
+        """sha256 columns of an assignment: of the image files, and, where pages are served, of the bytes sent."""
+        hashes: dict[str, str | None] = {}
+        sides = {"left": (chosen.left, chosen.left_change), "right": (chosen.right, chosen.right_change)}
+        for side, (contender, change) in sides.items():
+            _, prompt, change = shown_as(contender, chosen.prompt_id, change)
+            digest = self.made[contender, prompt, chosen.replicate]
+            hashes[f"{side}_sha256"] = digest
+            path = self.folder.image(contender, prompt, chosen.replicate)
+            hashes[f"{side}_sent_sha256"] = self._sent_hash(path, digest, change)
+        if self.study.edits and chosen.question != "quality" and chosen.prompt_id in self.references:
+            path, digest = self.references[chosen.prompt_id]
+            hashes["reference_sha256"] = digest
+            hashes["reference_sent_sha256"] = self._sent_hash(path, digest, "")
+        return hashes
+
+    def _sent_hash(self, path: Path, digest: str, change: str) -> str | None:
+        """sha256 of the bytes a browser gets; None where no pages are served, or the image cannot be shown."""
+        if not self.serves_pages:
+            return None
+        known = self._sent.get((digest, change))
+        if known is None:
+            try:
+                known = sha256(filled(self.shown.get(path, digest, change), self.picture_bytes))
+            except InputError:  # refused again, and logged, when the browser asks for it
+                return None
+            self._sent[digest, change] = known
+        return known
+
     @property
     def answers(self) -> tuple[str, ...]:
         allowed = {"tie": self.settings.ties, "both_bad": self.settings.both_bad}
@@ -140,8 +173,8 @@ class Desk:
                 f"study '{self.study.name}' has no prompt with images of two contenders: "
                 "run `bench run` first"
             )
-        self.ballots.prepare(pool)
-        with self.ballots.reading() as tx:
+        self.database.prepare(pool)
+        with self.database.reading() as tx:
             self._stock = replace(self._stock, scenes=tx.cell_counts())
 
     def hand(self, rater_id: str) -> Hand:
@@ -154,14 +187,14 @@ class Desk:
 
     def _look(self, rater_id: str, now: float) -> tuple[Hand, bool]:
         """What the rater has, and whether more may be handed out."""
-        with self.ballots.reading() as tx:
+        with self.database.reading() as tx:
             rater = raters.rater(tx.db, rater_id)
             if rater is None:
                 raise Refused("unknown_rater", 401)
             phase, stale = tx.phase, tx.has_stale(now)
             held, last = tuple(tx.open_assignments(rater_id)), tx.last_answered(rater_id)
         if stale:
-            with self.ballots.writing(durable=False) as tx:
+            with self.database.writing(durable=False) as tx:
                 tx.expire(now)
             return self._look(rater_id, now)
         open_now = phase == "open"
@@ -179,28 +212,48 @@ class Desk:
 
     def sweep(self, now: float) -> None:
         """Return what was not answered in time."""
-        with self.ballots.writing(durable=False) as tx:
+        with self.database.writing(durable=False) as tx:
             tx.expire(now)
 
     def tidy(self) -> None:
         """What need not wait for a rater."""
         now = self.clock()
-        with self.ballots.reading() as tx:
+        with self.database.reading() as tx:
             stale = tx.has_stale(now)
         if stale:
             self.sweep(now)
         self.decide()
 
-    def vote(self, rater_id: str, token: str, answer: str, seconds: float | None) -> bool:
-        """Save an answer. True if it is new, False if this very answer was saved before.
+    def vote(
+        self,
+        rater_id: str,
+        token: str,
+        answer: str,
+        seconds: float | None,
+        display: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Save an answer.
 
-        Raises Refused: unknown or somebody else's token, expired, another answer was already given,
-        an answer the study does not allow, study closed.
+        Parameters
+        ----------
+        token: of the assignment.
+        answer: one of `answers`.
+        seconds: from the pair's appearance to the answer, by the browser's clock; None: not known.
+        display: how the pair was shown (viewport, pixel ratio, …), JSON without NaN; it is hashed and exported.
+
+        Returns
+        -------
+        True if the answer is new, False if this very answer was saved before.
+
+        Raises
+        ------
+        Refused: unknown or somebody else's token, expired, another answer was already given, an answer the
+            study does not allow, study closed.
         """
         if answer not in self.answers:
             raise Refused("bad_answer", 422)
         now = self.clock()
-        with self.ballots.writing() as tx:
+        with self.database.writing() as tx:
             one = self._mine(tx, rater_id, token)
             if one.state == "voted":
                 last = tx.last_vote(one.id)
@@ -213,12 +266,12 @@ class Desk:
                 raise Refused("closed", 403)
             # A clock in a browser is not to be believed beyond the time since the pair was handed out.
             limited = None if seconds is None else min(seconds, max(0.0, now - one.issued))
-            tx.vote(one, answer, seconds=limited, now=now)
+            tx.vote(one, answer, seconds=limited, now=now, display=display)
             return True
 
     def skip(self, rater_id: str, token: str) -> None:
         """A pair whose images could not be shown: its slot returns, nothing is held against the rater."""
-        with self.ballots.writing() as tx:
+        with self.database.writing() as tx:
             one = self._mine(tx, rater_id, token)
             if one.state == "open":
                 tx.give_back([one], "skipped")
@@ -226,7 +279,7 @@ class Desk:
     def undo(self, rater_id: str) -> None:
         """Open the rater's last answer again. Raises Refused where there is none."""
         now = self.clock()
-        with self.ballots.writing() as tx:
+        with self.database.writing() as tx:
             if raters.rater(tx.db, rater_id, lock=True) is None:
                 raise Refused("unknown_rater", 401)
             one = tx.last_answered(rater_id)
@@ -254,7 +307,7 @@ class Desk:
         gain = self._gains() if self.settings.pairing == "active" else None
         for _ in range(TRIES):
             try:
-                with self.ballots.writing(durable=False) as tx:
+                with self.database.writing(durable=False) as tx:
                     rater = raters.rater(tx.db, rater_id, lock=True)
                     if rater is None:
                         raise Refused("unknown_rater", 401)
@@ -266,6 +319,7 @@ class Desk:
                     chosen = draft(tx, self._stock, rater_id, rater.issued, mine, gain)
                     if chosen is None:
                         return False
+                    chosen = replace(chosen, **self._hashes(chosen))
                     tokens = self._tokens(chosen.question)
                     if tx.hand_out(
                         rater_id, rater.issued, chosen, tokens, now=now, expires=self._expiry(now)
@@ -278,7 +332,7 @@ class Desk:
 
     def _gains(self) -> dict[int, float]:
         """Expected information of every pair, by pair id; refitted once there are 2% more votes."""
-        with self.ballots.reading() as tx:
+        with self.database.reading() as tx:
             rows = tx.pairs()
         total = sum(p.voted for p in rows)
         with self._lock:
@@ -294,13 +348,13 @@ class Desk:
         """
         if self.settings.stopping != "decided":
             return 0
-        with self.ballots.reading() as tx:
+        with self.database.reading() as tx:
             total = sum(p.voted for p in tx.pairs())
         if total <= self._decided_at * 1.02:
             return 0
         self._decided_at = total
-        found = decided_pairs(self.ballots, self.prompts)
-        with self.ballots.writing() as tx:
+        found = decided_pairs(self.database, self.prompts)
+        with self.database.writing() as tx:
             return tx.mark_decided(found)
 
 
@@ -318,16 +372,16 @@ def asked_of(pair: Row[Any]) -> int:
     return pair.voted if pair.decided else pair.wanted
 
 
-def decided_pairs(ballots: Ballots, prompts: Mapping[str, Prompt]) -> set[tuple[str, str, str]]:
+def decided_pairs(database: VoteDatabase, prompts: Mapping[str, Prompt]) -> set[tuple[str, str, str]]:
     """Question, first and second of every pair whose better contender is known (`bench.ratings.stopping`)."""
     from arena.db.export import collect
     from bench.ratings.stopping import stopping
     from bench.ratings.vote_table import code_battles
 
-    with ballots.reading() as tx:
+    with database.reading() as tx:
         asked = Counter(pair.question for pair in tx.pairs())
     counted: dict[str, list[Battle]] = {}
-    for row in collect(ballots, prompts)[0]:
+    for row in collect(database, prompts)[0]:
         if row.kind == "vote" and not row.excluded and row.outcome != "both_bad":
             counted.setdefault(row.question, []).append(row)
     return {
@@ -345,6 +399,11 @@ def image_of(one: Assignment, token: str) -> tuple[str, str, str]:
     contender, change = (
         (one.left, one.left_change) if token == one.left_token else (one.right, one.right_change)
     )
+    return shown_as(contender, one.prompt_id, change)
+
+
+def shown_as(contender: str, prompt_id: str, change: str) -> tuple[str, str, str]:
+    """Contender, prompt and change of the image in the place of (contender, prompt): a check may take another."""
     if change.startswith("prompt:"):
         return contender, change.removeprefix("prompt:"), ""
-    return contender, one.prompt_id, change
+    return contender, prompt_id, change

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arena.cli.arguments import DEFAULT_RESULTS, AsJson, Database, Results, open_ballots, say
+from arena.cli.arguments import DEFAULT_RESULTS, AsJson, Database, Results, open_database, say
 from bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -197,13 +197,13 @@ def _study_votes(
     from bench.records import to_json
     from bench.store.study_folder import write_bytes
 
-    opened, folder, ballots, _ = open_ballots(name, results, database)
+    opened, folder, votes_database, _ = open_database(name, results, database, reading=True)
     pairing = opened.file.arena.pairing
     if weights == "propensity" and pairing != "active":
         raise InputError(
             f"weights 'propensity' undo an active choice of pairs; study '{opened.name}' chose its pairs "
             f"'{pairing}', which is even by design: use weights 'votes'"
         )
-    rows, _ = collect(ballots, {p.id: p for p in opened.prompts})
+    rows, _ = collect(votes_database, {p.id: p for p in opened.prompts})
     write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
     return opened, code_battles(rows), folder.path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arena.cli.analyse import plan, rate_votes
-from arena.cli.arguments import DEFAULT_RESULTS, AsJson, Database, Results, StudyArgument, open_ballots, say
+from arena.cli.arguments import DEFAULT_RESULTS, AsJson, Database, Results, StudyArgument, open_database, say
 from bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ app.command("rate", rich_help_panel=ANALYSE)(rate_votes)
 def _desk(name: str, results: Path, database: str | None) -> tuple[Desk, bytes]:
     from arena.voting import Desk
 
-    study, folder, ballots, key = open_ballots(name, results, database)
-    desk = Desk(study, folder, ballots, time.time)
+    study, folder, votes_database, key = open_database(name, results, database)
+    desk = Desk(study, folder, votes_database, time.time)
     desk.prepare()
     return desk, key
 
@@ -123,8 +123,8 @@ def invite(
     """
     from arena.admission import create_invites
 
-    _, _, ballots, _ = open_ballots(study, results, database)
-    for code in create_invites(ballots, label=label, count=count, uses=uses):
+    _, _, votes_database, _ = open_database(study, results, database)
+    for code in create_invites(votes_database, label=label, count=count, uses=uses):
         print(code)
 
 
@@ -142,8 +142,8 @@ def status(
     from arena.db import raters as register
     from arena.voting import asked_of
 
-    _, _, ballots, _ = open_ballots(study, results, database)
-    with ballots.reading() as tx:
+    _, _, votes_database, _ = open_database(study, results, database, reading=True)
+    with votes_database.reading() as tx:
         rows, phase, states = tx.pairs(), tx.phase, tx.state_counts()
         raters = register.all_raters(tx.db)
     summary = {
@@ -186,8 +186,8 @@ def export_votes(
     from arena.db.export import exported
     from bench.store.study_folder import write_bytes
 
-    opened, _, ballots, _ = open_ballots(study, results, database)
-    data = exported(ballots, {p.id: p for p in opened.prompts}, kind)
+    opened, _, votes_database, _ = open_database(study, results, database, reading=True)
+    data = exported(votes_database, {p.id: p for p in opened.prompts}, kind)
     write_bytes(output, data)
     print(f"{output}: {len(data)} bytes")
 
@@ -206,7 +206,7 @@ def import_votes(
     from arena.db.export import import_log, read_log
 
     desk, key = _desk(study, results, database)
-    print(f"{import_log(desk.ballots, read_log(log, key))} rows replayed")
+    print(f"{import_log(desk.database, read_log(log, key))} rows replayed")
 
 
 @app.command(rich_help_panel=CARE)
@@ -223,8 +223,8 @@ def verify(
     """
     from arena.db.export import read_log, verify_database
 
-    _, _, ballots, key = open_ballots(study, results, database)
-    count = verify_database(ballots) if log is None else len(read_log(log, key))
+    _, _, votes_database, key = open_database(study, results, database, reading=True)
+    count = verify_database(votes_database) if log is None else len(read_log(log, key))
     say({"verified": count}, as_json)
 
 
@@ -265,8 +265,8 @@ def migrate(study: StudyArgument, results: Results = DEFAULT_RESULTS, database: 
 
     Example: arena migrate miniature --database postgresql://localhost/arena
     """
-    _, _, ballots, _ = open_ballots(study, results, database)
-    print(f"revision {ballots.migrate()}")
+    _, _, votes_database, _ = open_database(study, results, database)
+    print(f"revision {votes_database.migrate()}")
 
 
 @app.command(rich_help_panel=CARE)
@@ -285,12 +285,12 @@ def forget(
     """
     if (who is None) == (not everybody):
         raise InputError("say who: a participant or rater id, or --everybody")
-    _, _, ballots, _ = open_ballots(study, results, database)
+    _, _, votes_database, _ = open_database(study, results, database)
     from arena.db import raters as register
 
-    with ballots.writing() as tx:
+    with votes_database.writing() as tx:
         erased = register.forget(tx.db, who)
-    ballots.scrub()
+    votes_database.scrub()
     print(f"{erased} erased")
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from arena.db.assignments import Ballots
+    from arena.db.assignments import VoteDatabase
+    from bench.store.study_folder import StudyFolder
+    from bench.study.study import Study
 
 StudyArgument = Annotated[str, typer.Argument(help="Study folder, or a name under --results.")]
 Results = Annotated[Path, typer.Option(help="Where study folders are.")]
@@ -23,10 +25,23 @@ AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 DEFAULT_RESULTS = Path("results")
 
 
-def open_ballots(name: str, results: Path, database: str | None) -> tuple[Any, Any, Ballots, bytes]:
-    """Study, folder, ballots and the server's key of a study by its folder, or its name under `results`."""
+def open_database(
+    name: str, results: Path, database: str | None, *, reading: bool = False
+) -> tuple[Study, StudyFolder, VoteDatabase, bytes]:
+    """Open a study and its votes.
+
+    Parameters
+    ----------
+    name: the study's folder, or its name under `results`.
+    database: URL; None: `votes.sqlite` of the folder.
+    reading: leave a database of an earlier revision as it is; it can be read, and not written.
+
+    Returns
+    -------
+    Study, folder, database, and the server's key.
+    """
     from arena.admission import server_key
-    from arena.db.assignments import Ballots
+    from arena.db.assignments import VoteDatabase
     from arena.db.schema import sqlite_url
     from bench.store.study_folder import open_folder
     from bench.study.study import open_study
@@ -34,9 +49,10 @@ def open_ballots(name: str, results: Path, database: str | None) -> tuple[Any, A
     folder = open_folder(name, results)
     study = open_study(folder)
     key = server_key(folder.path)
-    ballots = Ballots(database or sqlite_url(folder.votes_file), key)
-    ballots.migrate()
-    return study, folder, ballots, key
+    votes_database = VoteDatabase(database or sqlite_url(folder.votes_file), key)
+    if not reading or votes_database.empty:
+        votes_database.migrate()
+    return study, folder, votes_database, key
 
 
 def say(value: dict[str, Any], as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """Assignments and votes in SQL; with `arena.db.raters` (who takes part) the only queries.
 
-A `Ballots` holds the engine and the server's key. Work happens in `writing()` (one short transaction) or
+A `VoteDatabase` holds the engine and the server's key. Work happens in `writing()` (one short transaction) or
 `reading()`. Locks are always taken in the order rater, assignment, chain, pair, cell, so that two servers
 on one PostgreSQL wait for each other and never deadlock. Votes are append-only and form a hash chain.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
@@ -18,78 +18,15 @@ from sqlalchemy.exc import IntegrityError
 
 from arena.db import queries, schema
 from arena.db import raters as register
+from arena.db.rows import Assignment, Comparison, Draft, HandedOut, Logged, Vote, field_names
 from arena.db.schema import assignments, cells, pairs, raters, settings, votes
-from arena.db.vote_log import CHAINED, GENESIS, UNDO, Logged, chain_hash
+from arena.db.vote_log import GENESIS, UNDO, chain_hash
 from bench.errors import InputError
 
 PHASES = ("open", "paused", "closed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """An assignment that has been chosen and not yet written."""
-
-    kind: str
-    question: str
-    prompt_id: str
-    replicate: int
-    left: str
-    right: str
-    probability: float
-    """Of the pair, given the question and all that was known."""
-    prompt_probability: float
-    """Of the prompt and replicate, given the pair."""
-    cell_id: int | None = None
-    pair_id: int | None = None
-    cell_taken: int = 0
-    """What the chooser saw; if another server was faster the draft is void."""
-    left_change: str = ""
-    right_change: str = ""
-    expected: str = ""
-    repeats: int | None = None
-
-    @property
-    def scene(self) -> str | None:
-        if self.kind != "vote":
-            return None
-        return scene(self.left, self.right, self.prompt_id, self.replicate)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
-    id: int
-    token: str
-    left_token: str
-    right_token: str
-    reference_token: str | None
-    rater_id: str
-    number: int
-    cell_id: int | None
-    kind: str
-    question: str
-    prompt_id: str
-    replicate: int
-    left: str
-    right: str
-    left_change: str
-    right_change: str
-    expected: str
-    repeats: int | None
-    scene: str | None
-    probability: float
-    prompt_probability: float
-    issued: float
-    expires: float
-    state: str
-    revision: int
-
-
-def scene(one: str, other: str, prompt_id: str, replicate: int) -> str:
-    """A pair of images whatever the sides; what a rater sees at most once."""
-    return "\n".join((*sorted((one, other)), prompt_id, str(replicate)))
-
-
-class Ballots:
+class VoteDatabase:
     """The tables of one study."""
 
     def __init__(self, url: str, key: bytes) -> None:
@@ -97,9 +34,26 @@ class Ballots:
         self.key = key
         # SQLite's own waiting is a poll with growing sleeps; within a process a lock is fair and quick.
         self._gate = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
+        self._old: bool | None = None
 
     def migrate(self) -> str:
-        return schema.migrate(self.engine)
+        revision = schema.migrate(self.engine)
+        self._old = False
+        return revision
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no tables yet."""
+        with self.engine.connect().execution_options(arena_reading=True) as connection:
+            return schema.revision(connection) is None
+
+    @property
+    def old(self) -> bool:
+        """Whether the tables are of an earlier revision; they can be read, and not written."""
+        if self._old is None:
+            with self.engine.connect().execution_options(arena_reading=True) as connection:
+                self._old = schema.revision(connection) != schema.head()
+        return self._old
 
     def scrub(self) -> None:
         """Make what was deleted unreadable in SQLite's files; PostgreSQL's own vacuum does so in its time."""
@@ -123,7 +77,7 @@ class Ballots:
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         with self.engine.connect().execution_options(arena_reading=True) as connection:
-            yield Transaction(connection, self.key)
+            yield Transaction(connection, self.key, self.old)
 
     def prepare(self, wanted: Mapping[tuple[str, str, str], tuple[int, Sequence[tuple[str, int]]]]) -> None:
         """Make the pool: (question, first, second) → votes wanted, prompts with replicates. May be repeated:
@@ -146,6 +100,8 @@ class Transaction:
 
     db: Connection
     key: bytes
+    old: bool = False
+    """Whether columns may be missing, because the database is of an earlier revision."""
 
     # Settings
 
@@ -187,6 +143,9 @@ class Transaction:
                 )
 
     def pairs(self) -> Sequence[Row[Any]]:
+        if self.old:
+            query = select(*schema.as_stored(self.db, pairs).values()).order_by(pairs.c.id)
+            return self.db.execute(query).all()
         return self.db.execute(queries.PAIRS).all()
 
     def mark_decided(self, found: Iterable[tuple[str, str, str]]) -> int:
@@ -239,7 +198,7 @@ class Transaction:
         expires: float,
     ) -> bool:
         """Write the draft, and take its slot. False (and nothing may be kept) where the slot is gone."""
-        chosen = {f.name: getattr(draft, f.name) for f in fields(Draft) if f.name in assignments.c}
+        chosen = {name: getattr(draft, name) for name in field_names(Comparison)}
         row = {
             **chosen,
             "token": tokens[0],
@@ -300,14 +259,22 @@ class Transaction:
 
     # Votes
 
-    def append_vote(self, one: Assignment, answer: str, *, seconds: float | None, now: float) -> int:
-        """The next link of the chain and the counters, for an assignment locked by this transaction."""
+    def append_vote(
+        self,
+        one: Assignment,
+        answer: str,
+        *,
+        seconds: float | None,
+        now: float,
+        display: Mapping[str, Any] | None = None,
+    ) -> int:
+        """The next link of the chain, for an assignment locked by this transaction; its number in the log."""
         rater = register.rater(self.db, one.rater_id)
         assert rater is not None
         head = self.db.scalar(queries.SETTING_LOCKED, {"p_key": "chain"})
         assert head is not None, "the pool was never prepared"
         number, previous = head.split(":")
-        own = {name: getattr(one, name) for name in CHAINED}
+        own = {name: getattr(one, name) for name in field_names(HandedOut)}
         row = Logged(
             seq=int(number) + 1,
             assignment_id=one.id,
@@ -318,17 +285,38 @@ class Transaction:
             group_label=rater.group_label,
             simulated=rater.simulated,
             hash="",
+            display=None if display is None else dict(display),
             **own,
         )
         digest = chain_hash(self.key, previous, row)
-        said = {c.name: getattr(row, c.name) for c in votes.c}
-        self.db.execute(queries.ADD_VOTE, {**said, "hash": digest})
+        columns = {name: getattr(row, name) for name in field_names(Vote)}
+        self.db.execute(queries.ADD_VOTE, {**columns, "hash": digest})
         self.set_setting("chain", f"{row.seq}:{digest}")
         return row.seq
 
-    def vote(self, one: Assignment, answer: str, *, seconds: float | None, now: float) -> int:
-        """Save an answer to an open assignment; the vote's number in the log."""
-        seq = self.append_vote(one, answer, seconds=seconds, now=now)
+    def vote(
+        self,
+        one: Assignment,
+        answer: str,
+        *,
+        seconds: float | None,
+        now: float,
+        display: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Save an answer to an open assignment.
+
+        Parameters
+        ----------
+        answer: one of the study's answers.
+        seconds: from the pair's appearance to the answer; None: not known.
+        now: seconds since 1970.
+        display: how the pair was shown, JSON.
+
+        Returns
+        -------
+        The vote's number in the log, from 1.
+        """
+        seq = self.append_vote(one, answer, seconds=seconds, now=now, display=display)
         self._mark(one, "voted", one.revision)
         self.count(one, answer, 1)
         return seq
@@ -381,9 +369,12 @@ class Transaction:
         joined = votes.join(assignments, votes.c.assignment_id == assignments.c.id).join(
             raters, assignments.c.rater_id == raters.c.id
         )
-        own = [votes.c[c.name] for c in votes.c]
+        of_vote, of_assignment = (schema.as_stored(self.db, table) for table in (votes, assignments))
         query = select(
-            *own, *[assignments.c[name] for name in CHAINED], raters.c.group_label, raters.c.simulated
+            *of_vote.values(),
+            *(of_assignment[name] for name in field_names(HandedOut)),
+            raters.c.group_label,
+            raters.c.simulated,
         )
         for row in self.db.execute(query.select_from(joined).order_by(votes.c.seq)).yield_per(5000):
             yield Logged(**row._mapping)

@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 
 from arena.db import raters as register
-from arena.db.assignments import Ballots
+from arena.db.assignments import VoteDatabase
+from arena.db.rows import HandedOut, Logged, Vote, field_names
 from arena.db.schema import assignments, cells, pairs, raters, votes
-from arena.db.vote_log import UNDO, Logged, battles, verify_chain
+from arena.db.vote_log import UNDO, battles, verify_chain
 from arena.quality import Trust, trust
 from bench.errors import InputError, unknown
 from bench.records import Battle, Prompt, from_dict, to_json
@@ -28,9 +29,9 @@ FORMATS = {"jsonl": "jsonl", "csv": "csv", "parquet": "parquet", "pairs": "pairs
 WINNER = {"left": "model_a", "right": "model_b", "tie": "tie", "both_bad": "tie (bothbad)"}
 
 
-def collect(ballots: Ballots, prompts: Mapping[str, Prompt]) -> tuple[list[Battle], list[Trust]]:
+def collect(database: VoteDatabase, prompts: Mapping[str, Prompt]) -> tuple[list[Battle], list[Trust]]:
     """Every standing answer, those of untrusted raters marked, and what is known of each rater."""
-    with ballots.reading() as tx:
+    with database.reading() as tx:
         rows = list(tx.log())
         unverified = register.unverified_checks(tx.db)
     about = trust(rows, unverified)
@@ -38,13 +39,13 @@ def collect(ballots: Ballots, prompts: Mapping[str, Prompt]) -> tuple[list[Battl
     return battles(rows, prompts, excluded), about
 
 
-def exported(ballots: Ballots, prompts: Mapping[str, Prompt], kind: str) -> bytes:
+def exported(database: VoteDatabase, prompts: Mapping[str, Prompt], kind: str) -> bytes:
     """The votes as a file's bytes. Raises InputError for an unknown format."""
     if kind not in FORMATS:
         raise unknown("format", kind, FORMATS)
     if kind == "log":
-        return export_log(ballots)
-    rows, _ = collect(ballots, prompts)
+        return export_log(database)
+    rows, _ = collect(database, prompts)
     if kind == "jsonl":
         return "".join(to_json(row) + "\n" for row in rows).encode()
     if kind == "parquet":
@@ -109,13 +110,13 @@ def _parquet(rows: Sequence[Battle]) -> bytes:
     return sink.getvalue()
 
 
-def export_log(ballots: Ballots) -> bytes:
+def export_log(database: VoteDatabase) -> bytes:
     """The chain, a row a line, and a signed last line, so that a cut-off end shows."""
-    with ballots.reading() as tx:
+    with database.reading() as tx:
         lines = [to_json(row) for row in tx.log()]
         head = tx.head
     lines.append(
-        json.dumps({"votes": len(lines), "head": head, "seal": _seal(ballots.key, len(lines), head)})
+        json.dumps({"votes": len(lines), "head": head, "seal": _seal(database.key, len(lines), head)})
     )
     return ("\n".join(lines) + "\n").encode()
 
@@ -124,10 +125,10 @@ def _seal(key: bytes, count: int, head: str) -> str:
     return hmac.new(key, f"end {count} {head}".encode(), hashlib.sha256).hexdigest()
 
 
-def verify_database(ballots: Ballots) -> int:
+def verify_database(database: VoteDatabase) -> int:
     """Votes in the chain. Raises InputError at the first row that was touched."""
-    with ballots.reading() as tx:
-        return verify_chain(ballots.key, tx.log(), tx.head)
+    with database.reading() as tx:
+        return verify_chain(database.key, tx.log(), tx.head)
 
 
 def read_log(path: Path, key: bytes) -> list[Logged]:
@@ -150,14 +151,14 @@ def read_log(path: Path, key: bytes) -> list[Logged]:
     raise InputError(f"{path}: the signed last line is missing: the log was cut off")
 
 
-def import_log(ballots: Ballots, rows: Sequence[Logged]) -> int:
+def import_log(database: VoteDatabase, rows: Sequence[Logged]) -> int:
     """Replay a verified log into tables that hold the pool of the same study and no vote yet.
 
     Raises InputError: there are votes already, or a pair is not in the pool.
     """
     import secrets
 
-    with ballots.writing() as tx:
+    with database.writing() as tx:
         if tx.db.scalar(select(func.count()).select_from(assignments)):
             raise InputError("this study has votes already: import into a fresh database (--database)")
         pool = {(c.id, c.prompt_id, c.replicate): c.pair_id for p in tx.pairs() for c in tx.cells(p.id)}
@@ -172,12 +173,12 @@ def import_log(ballots: Ballots, rows: Sequence[Logged]) -> int:
             if row.cell_id is not None and (row.cell_id, row.prompt_id, row.replicate) not in pool:
                 raise InputError(f"vote {row.seq} is of a pair that this study's images do not have")
             if row.assignment_id not in last:
-                own = {c.name: getattr(row, c.name) for c in assignments.c if hasattr(row, c.name)}
+                own = {name: getattr(row, name) for name in field_names(HandedOut)}
                 unused = {name: secrets.token_urlsafe(24) for name in ("token", "left_token", "right_token")}
                 own |= {"id": row.assignment_id, "state": "voted", "expires": row.created, **unused}
                 tx.db.execute(insert(assignments).values(**own))
             last[row.assignment_id] = row
-            tx.db.execute(insert(votes).values(**{c.name: getattr(row, c.name) for c in votes.c}))
+            tx.db.execute(insert(votes).values(**{name: getattr(row, name) for name in field_names(Vote)}))
         for row in last.values():
             one = tx.assignment(row.assignment_id)
             standing = row.answer != UNDO

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from arena.db import queries
-from arena.db.schema import assignments, invites, panels, raters
+from arena.db.schema import as_stored, assignments, invites, panels, raters
 
 
 def add_rater(db: Connection, rater_id: str, *, now: float, group: str = "", simulated: bool = False) -> None:
@@ -23,7 +23,8 @@ def rater(db: Connection, rater_id: str, *, lock: bool = False) -> Row[Any] | No
 
 
 def all_raters(db: Connection) -> Sequence[Row[Any]]:
-    return db.execute(select(raters).order_by(raters.c.created, raters.c.id)).all()
+    stored = as_stored(db, raters)
+    return db.execute(select(*stored.values()).order_by(raters.c.created, raters.c.id)).all()
 
 
 def unverified_checks(db: Connection) -> dict[str, int]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    JSON,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     Float,
@@ -21,11 +24,18 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    inspect,
+    literal,
+    null,
     text,
 )
 from sqlalchemy.exc import ArgumentError
 
+from arena.db.rows import Assignment, Vote, columns
 from bench.errors import InputError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 metadata = MetaData(
     naming_convention={
@@ -45,6 +55,14 @@ raters = Table(
     Column("issued", Integer, nullable=False, default=0),  # assignments so far
     Column("voted", Integer, nullable=False, default=0),
     Column("simulated", Boolean, nullable=False, default=False),
+    Column("consent_version", String(40)),  # of the text the rater agreed to; NULL before revision 0003
+    Column("consent_sha256", String(64)),
+    Column("session_hash", String(64)),  # of the one browser session that may vote; NULL before revision 0003
+    Column("declared", JSON(none_as_null=True)),  # answers to screening and demographic questions
+    Column("standing", String(20), nullable=False, default="", server_default=""),  # '': takes part
+    Column("standing_reason", String(200), nullable=False, default="", server_default=""),
+    Column("code", String(20), nullable=False, default="", server_default=""),  # completion code shown
+    Column("practice", String(10), nullable=False, default="", server_default=""),  # '', passed, failed
 )
 
 panels = Table(  # the only table that knows who somebody is; `arena forget` erases rows of it
@@ -56,6 +74,7 @@ panels = Table(  # the only table that knows who somebody is; `arena forget` era
     Column("panel_session", String(200), nullable=False, default=""),
     Column("salt", String(64), nullable=False),
     Column("rater_id", String(64), ForeignKey("raters.id"), nullable=False, index=True),
+    Column("verified", String(10), nullable=False, default="", server_default=""),  # '', signed, listed
 )
 
 invites = Table(
@@ -99,47 +118,38 @@ cells = Table(  # one pair on one prompt and replicate
 assignments = Table(
     "assignments",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("token", String(64), nullable=False, unique=True),
-    Column("left_token", String(64), nullable=False, unique=True),
-    Column("right_token", String(64), nullable=False, unique=True),
-    Column("reference_token", String(64), nullable=True, unique=True),
-    Column("rater_id", String(64), ForeignKey("raters.id"), nullable=False),
-    Column("number", Integer, nullable=False),  # 0-based, within the rater
-    Column("cell_id", Integer, ForeignKey("cells.id"), nullable=True),  # None: holds no slot
-    Column("kind", String(10), nullable=False),
-    Column("question", String(40), nullable=False),
-    Column("prompt_id", String(200), nullable=False),
-    Column("replicate", Integer, nullable=False),
-    Column("left", String(200), nullable=False),
-    Column("right", String(200), nullable=False),
-    Column("left_change", String(200), nullable=False, default=""),  # '', 'degraded' or 'prompt:<id>'
-    Column("right_change", String(200), nullable=False, default=""),
-    Column("expected", String(10), nullable=False, default=""),
-    Column("repeats", Integer, nullable=True),  # the assignment that is shown a second time
-    Column("scene", String(500), nullable=True),  # contenders, prompt, replicate; a rater sees one once
-    Column("probability", Float, nullable=False),
-    Column("prompt_probability", Float, nullable=False),
-    Column("issued", Float, nullable=False),
-    Column("expires", Float, nullable=False),
-    Column("state", String(10), nullable=False, default="open"),  # open, voted, expired, skipped
-    Column("revision", Integer, nullable=False, default=0),
+    *columns(Assignment),
     UniqueConstraint("rater_id", "number"),
     UniqueConstraint("rater_id", "scene"),  # NULL scenes (checks, repeats) never collide
     Index("ix_assignments_state_expires", "state", "expires"),
 )
 
-votes = Table(  # append only: an undo is a row too
-    "votes",
+votes = Table("votes", metadata, *columns(Vote), UniqueConstraint("assignment_id", "revision"))
+
+participant_lists = Table(  # qualification: who may take part, who may not
+    "participant_lists",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("provider", String(40), primary_key=True),
+    Column("participant", String(200), primary_key=True),
+    Column("listed", String(3), nullable=False),  # in, out
+)
+
+session_codes = Table(  # one-time codes that move a rater to another browser
+    "session_codes",
+    metadata,
+    Column("code_hash", String(64), primary_key=True),
+    Column("rater_id", String(64), ForeignKey("raters.id"), nullable=False),
+    Column("expires", Float, nullable=False),
+)
+
+reports = Table(  # what raters reported about an image
+    "reports",
+    metadata,
+    Column("id", Integer, primary_key=True),
     Column("assignment_id", Integer, ForeignKey("assignments.id"), nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("answer", String(10), nullable=False),
-    Column("seconds", Float, nullable=True),
+    Column("reason", String(40), nullable=False),
+    Column("comment", Text, nullable=False, default=""),
     Column("created", Float, nullable=False),
-    Column("hash", String(64), nullable=False),
-    UniqueConstraint("assignment_id", "revision"),
 )
 
 settings = Table(
@@ -212,18 +222,62 @@ def _sqlite(url: str) -> Engine:
     return engine
 
 
-def migrate(engine: Engine) -> str:
-    """Bring the tables to the newest revision; returns it. Two servers that start at once take turns."""
-    from alembic import command
+def _script_config() -> Config:
     from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
     config.set_main_option("path_separator", "os")
+    return config
+
+
+def migrate(engine: Engine, to: str = "head") -> str:
+    """Bring the tables to a revision, the newest unless named; returns it.
+
+    One transaction: killed half-way, it leaves the old revision. Two servers that start at once take turns.
+    Raises InputError: the database is of a newer version than this program.
+    """
+    from alembic import command
+    from alembic.util import CommandError
+
+    config = _script_config()
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(726523)"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        return MigrationContext.configure(connection).get_current_revision() or ""
+        try:
+            command.upgrade(config, to)
+        except CommandError as error:
+            raise InputError(
+                f"the database has revision {revision(connection)}, which this program does not know: "
+                f"it was written by a newer version; install that ({error})"
+            ) from None
+        return revision(connection) or ""
+
+
+def revision(connection: Connection) -> str | None:
+    """Of the tables; None where there are none yet."""
+    from alembic.runtime.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+@cache
+def head() -> str:
+    """The newest revision this program knows."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_script_config()).get_current_head() or ""
+
+
+def as_stored(connection: Connection, table: Table) -> dict[str, ColumnElement[Any]]:
+    """Columns of the table for a SELECT, by name; those that an older database lacks, as their default.
+
+    Reading (export, verify, rate) thus works without a migration.
+    """
+    there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+    return {c.name: c if c.name in there else _default(c).label(c.name) for c in table.columns}
+
+
+def _default(column: Column[Any]) -> ColumnElement[Any]:
+    return null() if column.default is None else literal(getattr(column.default, "arg", None), column.type)

@@ -9,70 +9,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 
+from arena.db.rows import Logged, hashed_content
 from bench.errors import InputError
 from bench.records import Battle, Prompt, canonical
 
 GENESIS = "0" * 64
 UNDO = "undo"
 
-CHAINED = [
-    "rater_id",
-    "number",
-    "cell_id",
-    "kind",
-    "question",
-    "prompt_id",
-    "replicate",
-    "left",
-    "right",
-    "left_change",
-    "right_change",
-    "expected",
-    "repeats",
-    "probability",
-    "prompt_probability",
-    "issued",
-]
-"""Columns of an assignment that a vote's hash covers, beside those of the vote itself."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logged:
-    """One line of the exported log: a vote (or an undo) with its assignment."""
-
-    seq: int
-    assignment_id: int
-    revision: int
-    answer: str
-    seconds: float | None
-    created: float
-    rater_id: str
-    number: int
-    cell_id: int | None
-    kind: str
-    question: str
-    prompt_id: str
-    replicate: int
-    left: str
-    right: str
-    left_change: str
-    right_change: str
-    expected: str
-    repeats: int | None
-    probability: float
-    prompt_probability: float
-    issued: float
-    group_label: str
-    simulated: bool
-    hash: str
-
 
 def chain_hash(key: bytes, previous: str, row: Logged) -> str:
-    """HMAC-SHA256 of the previous hash and everything the row says."""
-    said = {name: value for name, value in asdict(row).items() if name != "hash"}
-    return hmac.new(key, (previous + canonical(said)).encode(), hashlib.sha256).hexdigest()
+    """HMAC-SHA256 of the previous hash and the row's content."""
+    content = canonical(hashed_content(row))
+    return hmac.new(key, (previous + content).encode(), hashlib.sha256).hexdigest()
 
 
 def verify_chain(key: bytes, rows: Iterable[Logged], head: str | None = None) -> int:

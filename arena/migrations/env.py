@@ -7,7 +7,6 @@ from arena.db.schema import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    render_as_batch=True,
     transactional_ddl=False,  # the caller holds the transaction
 )
 context.run_migrations()

@@ -34,7 +34,7 @@ EVERY = 10
 
 
 def set_phase(desk: Desk, phase: str) -> str:
-    with desk.ballots.writing() as tx:
+    with desk.database.writing() as tx:
         tx.set_setting("phase", phase)
     return admin_views.progress(desk)
 

@@ -47,7 +47,7 @@ def _box(content: str) -> str:
 
 def progress(desk: Desk) -> str:
     """Phase, votes, raters, what was left out, what is simulated."""
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         rows, phase, states = tx.pairs(), tx.phase, tx.state_counts()
         people = raters.all_raters(tx.db)
     voted, wanted = sum(p.voted for p in rows), sum(map(asked_of, rows))
@@ -70,7 +70,7 @@ def progress(desk: Desk) -> str:
 
 def matrix(desk: Desk) -> str:
     """For each question, how often the row's contender beat the column's: share, wins, votes."""
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         rows = tx.pairs()
     parts = []
     for question in sorted({p.question for p in rows}):
@@ -168,5 +168,5 @@ def rater_rows(about: Sequence[Trust]) -> list[list[Any]]:
 
 def everything(desk: Desk) -> tuple[str, str, str, list[list[Any]]]:
     """Progress, matrix, leaderboard and raters; the log is read once."""
-    rows, about = collect(desk.ballots, desk.prompts)
+    rows, about = collect(desk.database, desk.prompts)
     return progress(desk), matrix(desk), leaderboard(desk, rows), rater_rows(about)

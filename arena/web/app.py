@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from arena import admission
 from arena.admission import Refused
 from arena.db import raters as register
-from arena.db.assignments import Assignment
+from arena.db.rows import Assignment
 from arena.voting import Desk, Hand
 from arena.web import rater_page
 from arena.web.security import Guard
@@ -81,6 +81,7 @@ def create_app(
     secure: bool = False,
 ) -> FastAPI:
     """The server of one study. `secure`: cookies only over HTTPS. No `admin_token`: no admin page."""
+    desk.serves_pages = True
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_alive, desk))
     is_admin = partial(_is_admin, key, admin_token)
     app.add_middleware(Guard, is_admin=is_admin)
@@ -120,7 +121,7 @@ def _mount_page(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/healthz")
     def health() -> PlainTextResponse:
-        with desk.ballots.reading() as tx:
+        with desk.database.reading() as tx:
             _ = tx.phase
         return PlainTextResponse("ok")
 
@@ -133,12 +134,12 @@ def _mount_entrance(app: FastAPI, desk: Desk, key: bytes, *, invited_only: bool,
         known = admission.unseal(key, request.cookies.get(COOKIE, ""))
         panel = admission.panel_of(given.parameters)
         if known is not None and panel is None:
-            with desk.ballots.reading() as tx:
+            with desk.database.reading() as tx:
                 known = known if register.rater(tx.db, known) is not None else None
         else:
             known = None
         rater = known or admission.admit(
-            desk.ballots, given.parameters, now=desk.clock(), invited_only=invited_only
+            desk.database, given.parameters, now=desk.clock(), invited_only=invited_only
         )
         response = JSONResponse({"state": _state(desk, desk.hand(rater))})
         response.set_cookie(
@@ -237,7 +238,7 @@ def rest_of_delay(spent: float) -> float:
 
 def _image(desk: Desk, rater_id: str, token: str) -> bytes | None:
     """Encoded image of a token; None for anything but an open assignment of this rater."""
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         one = tx.by_image_token(token)
     if one is None or one.rater_id != rater_id or one.state != "open" or one.expires < desk.clock():
         return None
@@ -346,7 +347,7 @@ def _mount_admin(
             raise Refused("unknown_rater", 401)
         if kind not in export.FORMATS:
             return PlainTextResponse("not found", 404)
-        data = export.exported(desk.ballots, desk.prompts, kind)
+        data = export.exported(desk.database, desk.prompts, kind)
         name = f"{desk.study.name}-votes.{export.FORMATS[kind]}"
         return Response(
             data,

@@ -35,7 +35,7 @@ HOSTILE = (
 def desk(tmp_path):
     made = make_desk(tmp_path / "s", Clock(), votes_per_pair=30)
     yield made
-    made.ballots.close()
+    made.database.close()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def client(desk):
 
 
 def tables_of(desk):
-    return set(inspect(desk.ballots.engine).get_table_names()) - {"alembic_version"}
+    return set(inspect(desk.database.engine).get_table_names()) - {"alembic_version"}
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -71,7 +71,7 @@ def test_hostile_text_in_every_field_is_text_or_refused(desk, client, text):
         assert text not in reply.text
     assert tables_of(desk) == set(schema.metadata.tables)
     assert log(desk) == []
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         assert [r.group_label for r in register.all_raters(tx.db)] == ["prolific"]
 
 
@@ -95,19 +95,19 @@ def test_an_expired_token_is_refused_and_another_pair_handed_out(desk, client):
 
 
 def test_a_formula_in_a_label_reaches_no_spreadsheet_cell(desk):
-    admission.create_invites(desk.ballots, label="=cmd|' /C calc'!A0", count=1, uses=1)
-    with desk.ballots.writing() as tx:
+    admission.create_invites(desk.database, label="=cmd|' /C calc'!A0", count=1, uses=1)
+    with desk.database.writing() as tx:
         register.add_rater(tx.db, "r", now=0.0, group="=cmd|' /C calc'!A0")
     vote_all(desk, "r", limit=2)
     for kind in ("csv", "pairs"):
-        text = export.exported(desk.ballots, desk.prompts, kind).decode()
+        text = export.exported(desk.database, desk.prompts, kind).decode()
         cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
         assert "'=cmd|' /C calc'!A0" in cells
         assert not [cell for cell in cells if cell[:1] in "=+@\t\r" and cell]
 
 
 def test_the_administrators_page_shows_names_as_text(desk):
-    with desk.ballots.writing() as tx:
+    with desk.database.writing() as tx:
         register.add_rater(tx.db, "r", now=0.0, group="<img src=x onerror=alert(1)>")
         tx.db.execute(
             schema.pairs.update().where(schema.pairs.c.id == 1).values(first="<script>alert(1)</script>")
@@ -121,7 +121,7 @@ def test_the_matrix_says_who_beat_whom_from_both_sides(desk):
     rater = arrive(desk)
     vote_all(desk, rater, "left", 9)
     html = admin_views.matrix(desk)
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         pair = next(p for p in tx.pairs() if p.voted)
     share = round(100 * pair.first_wins / pair.voted)
     assert f"{share}%<br>" in html

@@ -52,12 +52,12 @@ def desk(tmp_path):
             )  # fmt: skip
     folder.append(folder.generations_file, rows)
     study = open_study(folder)
-    votes = assignments.Ballots(schema.sqlite_url(folder.votes_file), KEY)
+    votes = assignments.VoteDatabase(schema.sqlite_url(folder.votes_file), KEY)
     votes.migrate()
     desk = Desk(study, folder, votes, Clock())
     desk.prepare()
     yield desk
-    desk.ballots.close()
+    desk.database.close()
 
 
 def paint(path, colour):

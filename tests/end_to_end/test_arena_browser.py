@@ -9,7 +9,7 @@ import pytest
 
 from arena.admission import server_key
 from arena.db import schema
-from arena.db.assignments import Ballots
+from arena.db.assignments import VoteDatabase
 from arena.db.vote_log import standing
 from tests.support.arena_server import BROWSER_FLAGS, CHROMIUM, Server
 from tests.support.arena_study import make_study
@@ -86,10 +86,10 @@ def number(page):
 def votes_of(arena, page):
     """Standing answers of the rater behind the page's cookie."""
     cookie = next(c["value"] for c in page.context.cookies() if c["name"] == "arena_rater")
-    ballots = Ballots(schema.sqlite_url(arena.folder / "votes.sqlite"), server_key(arena.folder))
-    with ballots.reading() as tx:
+    database = VoteDatabase(schema.sqlite_url(arena.folder / "votes.sqlite"), server_key(arena.folder))
+    with database.reading() as tx:
         rows = list(tx.log())
-    ballots.close()
+    database.close()
     mine = [row for row in standing(rows) if row.rater_id == cookie.split(".")[0]]
     assert set(Counter(row.assignment_id for row in mine).values()) <= {1}
     return [row.answer for row in mine]
@@ -188,14 +188,14 @@ def test_reload_and_back_show_the_same_pair(page, arena):
     begin(page)
     page.keyboard.press("ArrowLeft")
     settled(page, 2)
-    held = page.evaluate("state.ballots.map((ballot) => ballot.token)")
+    held = page.evaluate("state.database.map((ballot) => ballot.token)")
     page.reload()
     settled(page)
-    assert page.evaluate("state.ballots.map((ballot) => ballot.token)") == held
+    assert page.evaluate("state.database.map((ballot) => ballot.token)") == held
     page.goto("about:blank")
     page.go_back()
     settled(page)
-    assert page.evaluate("state.ballots.map((ballot) => ballot.token)") == held
+    assert page.evaluate("state.database.map((ballot) => ballot.token)") == held
     page.keyboard.press("ArrowRight")
     settled(page, 2)
     assert votes_of(arena, page) == ["left", "right"]

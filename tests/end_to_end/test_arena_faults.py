@@ -16,7 +16,7 @@ import pytest
 from arena import admission
 from arena.admission import server_key
 from arena.db import schema
-from arena.db.assignments import Ballots
+from arena.db.assignments import VoteDatabase
 from arena.db.vote_log import standing, verify_chain
 from arena.voting import Desk
 from arena.web.app import COOKIE
@@ -57,21 +57,21 @@ def audit(folder, database, told):
 
     told: token → answer of every vote that was acknowledged.
     """
-    ballots = Ballots(
+    database = VoteDatabase(
         database.url if database else schema.sqlite_url(folder.votes_file), server_key(folder.path)
     )
-    with ballots.reading() as tx:
+    with database.reading() as tx:
         rows = list(tx.log())
         assert rows, "no vote is there"
         stored = {tx.assignment(row.assignment_id).token: row.answer for row in standing(rows)}
         assert {token: stored.get(token) for token in told} == told
         assert max(Counter(row.assignment_id for row in rows).values()) == 1
-        assert verify_chain(ballots.key, rows, tx.head) == len(rows)
+        assert verify_chain(database.key, rows, tx.head) == len(rows)
         assert sum(p.voted for p in tx.pairs()) == len(rows)
         taken = sum(p.taken for p in tx.pairs())
         assert taken == sum(n for state, n in tx.state_counts().items() if state in ("open", "voted"))
         assert taken == sum(c.taken for p in tx.pairs() for c in tx.cells(p.id))
-    ballots.close()
+    database.close()
     return len(told), len(rows)
 
 
@@ -123,13 +123,13 @@ class Storm:
 
 def arrivals(folder, url, count):
     """Cookie and token of as many new raters, each with a pair in hand."""
-    ballots = Ballots(url, server_key(folder.path))
-    ballots.migrate()
-    desk = Desk(open_study(folder), folder, ballots, time.time)
+    database = VoteDatabase(url, server_key(folder.path))
+    database.migrate()
+    desk = Desk(open_study(folder), folder, database, time.time)
     desk.prepare()
-    people = [admission.admit(ballots, {}, now=time.time()) for _ in range(count)]
-    found = [(f"{COOKIE}={admission.seal(ballots.key, p)}", desk.hand(p).open[0].token) for p in people]
-    ballots.close()
+    people = [admission.admit(database, {}, now=time.time()) for _ in range(count)]
+    found = [(f"{COOKIE}={admission.seal(database.key, p)}", desk.hand(p).open[0].token) for p in people]
+    database.close()
     return found
 
 
@@ -187,8 +187,8 @@ def test_two_servers_on_one_postgres_never_hand_out_one_slot_twice(tmp_path, dat
     acknowledged = {token: answer for p in people for token, answer in p.acknowledged.items()}
     told, stored = audit(folder, database, acknowledged)
     assert told == stored == 8 * 3
-    ballots = Ballots(database.url, server_key(folder.path))
-    with ballots.reading() as tx:
+    database = VoteDatabase(database.url, server_key(folder.path))
+    with database.reading() as tx:
         assert {(p.taken, p.voted) for p in tx.pairs()} == {(8, 8)}
         assert {c.taken for p in tx.pairs() for c in tx.cells(p.id)} == {1}
-    ballots.close()
+    database.close()

@@ -16,7 +16,7 @@ import pytest
 
 import arena
 from arena.admission import server_key
-from arena.db.assignments import Ballots
+from arena.db.assignments import VoteDatabase
 from arena.db.vote_log import standing, verify_chain
 from tests.support.arena_server import POST, Rater, Server, free_port, postgres, postgres_programs
 from tests.support.arena_study import make_study
@@ -126,12 +126,12 @@ def test_raters_do_not_notice_when_one_server_is_killed(behind):
     for thread in threads:
         thread.join()
     told = {token: answer for person in people for token, answer in person.acknowledged.items()}
-    ballots = Ballots(database.url, server_key(one.folder))
-    with ballots.reading() as tx:
+    database = VoteDatabase(database.url, server_key(one.folder))
+    with database.reading() as tx:
         rows = list(tx.log())
-        assert verify_chain(ballots.key, rows, tx.head) == len(standing(rows))
+        assert verify_chain(database.key, rows, tx.head) == len(standing(rows))
         stored = {tx.assignment(row.assignment_id).token: row.answer for row in standing(rows)}
-    ballots.close()
+    database.close()
     assert {token: stored.get(token) for token in told} == told
     assert len(told) == 6 * 8
     assert [person.not_saved for person in people] == [0] * 6  # nginx sent what was under way to the other

@@ -125,7 +125,7 @@ def rows() -> list[dict[str, float]]:
 
     from arena import admission
     from arena.db import schema
-    from arena.db.assignments import Ballots
+    from arena.db.assignments import VoteDatabase
     from arena.voting import Desk
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -137,11 +137,11 @@ def rows() -> list[dict[str, float]]:
             attention_rate=0.0,
             repeat_rate=0.0,
         )
-        ballots = Ballots(schema.sqlite_url(folder.votes_file), bytes(32))
-        ballots.migrate()
-        desk = Desk(study, folder, ballots, time.time)
+        database = VoteDatabase(schema.sqlite_url(folder.votes_file), bytes(32))
+        database.migrate()
+        desk = Desk(study, folder, database, time.time)
         desk.prepare()
-        with ballots.writing() as tx:
+        with database.writing() as tx:
             made = [
                 {"id": f"r{i}", "created": 0.0, "group_label": "", "issued": 0, "voted": 0}
                 for i in range(10_000)
@@ -149,7 +149,7 @@ def rows() -> list[dict[str, float]]:
             tx.db.execute(insert(schema.raters), [{**r, "simulated": True} for r in made])
         there, table = 0, []
         for goal in (1_000, 10_000, 100_000, 1_000_000):
-            with ballots.writing() as tx:
+            with database.writing() as tx:
                 for first in range(there, goal, 50_000):
                     block = range(first, min(goal, first + 50_000))
                     tx.db.execute(insert(schema.assignments), [_filler(i) for i in block])
@@ -163,7 +163,7 @@ def rows() -> list[dict[str, float]]:
                     )  # fmt: skip
                 tx.set_setting("chain", f"{goal}:{'0' * 64}")
             took, worked = [], []
-            rater = admission.admit_simulated(ballots, seed=0, now=time.time())
+            rater = admission.admit_simulated(database, seed=0, now=time.time())
             for _ in range(300):
                 started, busy = time.perf_counter(), time.process_time()
                 one = desk.hand(rater).open[0]
@@ -180,7 +180,7 @@ def rows() -> list[dict[str, float]]:
             )
             row = {"votes": goal, "p50_ms": p50, "p95_ms": p95, "cpu_p50_ms": c50, "cpu_p95_ms": c95}
             table.append({name: round(float(value), 2) for name, value in row.items()})
-        ballots.close()
+        database.close()
         return table
 
 

@@ -2,7 +2,7 @@
 
 from arena import admission
 from arena.db import schema
-from arena.db.assignments import Ballots
+from arena.db.assignments import VoteDatabase
 from arena.voting import Desk
 from tests.support.arena_study import make_study
 
@@ -20,15 +20,15 @@ class Clock:
 def make_desk(path, clock=None, **arena):
     settings = {"votes_per_pair": 6, "attention_rate": 0.0, "repeat_rate": 0.0, **arena}
     study, folder = make_study(path, **settings)
-    ballots = Ballots(schema.sqlite_url(folder.votes_file), KEY)
-    ballots.migrate()
-    desk = Desk(study, folder, ballots, clock or Clock())
+    database = VoteDatabase(schema.sqlite_url(folder.votes_file), KEY)
+    database.migrate()
+    desk = Desk(study, folder, database, clock or Clock())
     desk.prepare()
     return desk
 
 
 def arrive(desk):
-    return admission.admit(desk.ballots, {}, now=desk.clock())
+    return admission.admit(desk.database, {}, now=desk.clock())
 
 
 def vote_all(desk, rater, answer="left", limit=10**6):
@@ -40,7 +40,7 @@ def vote_all(desk, rater, answer="left", limit=10**6):
 
 
 def log(desk):
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         return list(tx.log())
 
 

@@ -1,4 +1,8 @@
-"""Pairs about which no more is asked, because their better contender is known."""
+"""Pairs about which no more is asked, because their better contender is known.
+
+Columns are added in place. Alembic's batch mode would copy and drop the table, which SQLite refuses as soon as
+another table refers to a row of it.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,10 +14,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("pairs") as table:
-        table.add_column(sa.Column("decided", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("pairs", sa.Column("decided", sa.Boolean(), nullable=False, server_default=sa.false()))
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("pairs") as table:
-        table.drop_column("decided")
+    op.drop_column("pairs", "decided")

@@ -82,11 +82,11 @@ def test_a_changed_vote_stops_verify_and_names_it(study, tmp_path):
 
 def test_forgetting_erases_a_participant_and_keeps_the_votes(study):
     from arena import admission
-    from arena.cli.arguments import open_ballots
+    from arena.cli.arguments import open_database
 
-    _, _, ballots, _ = open_ballots(str(study), study.parent, None)
+    _, _, database, _ = open_database(str(study), study.parent, None)
     for person in ("anna", "bert"):
-        admission.admit(ballots, {"PROLIFIC_PID": person}, now=1.0)
+        admission.admit(database, {"PROLIFIC_PID": person}, now=1.0)
     written = b"".join(path.read_bytes() for path in study.glob("votes.sqlite*"))
     assert b"anna" in written
     assert b"bert" in written
@@ -97,7 +97,7 @@ def test_forgetting_erases_a_participant_and_keeps_the_votes(study):
     written = b"".join(path.read_bytes() for path in study.glob("votes.sqlite*"))
     assert b"anna" not in written
     assert b"bert" not in written
-    ballots.close()
+    database.close()
     assert json.loads(arena("status", study, "--json"))["raters"] == 2
     with pytest.raises(InputError, match="say who"):
         arena("forget", study)

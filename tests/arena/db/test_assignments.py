@@ -1,5 +1,6 @@
 """Votes in SQL: saved once, chained, returned to the pool; on SQLite here, on PostgreSQL end to end."""
 
+import hashlib
 import itertools
 import json
 import threading
@@ -13,9 +14,9 @@ from sqlalchemy import text, update
 
 from arena import simulate
 from arena.admission import Refused
-from arena.db import export, schema
+from arena.db import export, rows, schema
 from arena.db import raters as register
-from arena.db.assignments import Ballots
+from arena.db.assignments import VoteDatabase
 from arena.db.vote_log import standing, verify_chain
 from arena.voting import Desk
 from bench.errors import InputError
@@ -27,7 +28,7 @@ from tests.support.arena_study import NAMES
 def desk(tmp_path):
     made = make_desk(tmp_path / "s")
     yield made
-    made.ballots.close()
+    made.database.close()
 
 
 def test_migrations_end_where_the_tables_are(tmp_path):
@@ -109,7 +110,7 @@ def test_tokens_that_are_not_ones_own_are_refused(desk):
 def test_the_study_ends_with_exactly_the_votes_it_wants(desk):
     while vote_all(desk, arrive(desk)):
         pass
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         assert {(p.taken, p.voted) for p in tx.pairs()} == {(6, 6)}
         assert len(tx.pairs()) == 3 * 2
         # six votes over six prompts: balanced within the pair, one each
@@ -127,7 +128,7 @@ def test_a_rater_never_sees_a_pair_twice_and_holds_two_at_most(tmp_path):
         desk.vote(rater, one.token, "left", None)
     assert set(seen.values()) == {1}
     assert len(seen) == 3 * 6
-    desk.ballots.close()
+    desk.database.close()
 
 
 def test_sides_are_even_and_recorded(tmp_path):
@@ -138,13 +139,13 @@ def test_sides_are_even_and_recorded(tmp_path):
     shown = Counter(name for row in log(desk) for name in (row.left, row.right))
     for name in NAMES:
         assert abs(left[name] - shown[name] / 2) < 4 * (shown[name] / 4) ** 0.5
-    desk.ballots.close()
+    desk.database.close()
 
 
 def test_counters_resolve_the_sides(desk):
     rater = arrive(desk)
     vote_all(desk, rater, "left", 9)
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         for pair in tx.pairs():
             mine = [
                 r
@@ -164,11 +165,11 @@ def test_what_is_not_answered_returns_to_the_pool(tmp_path):
     with pytest.raises(Refused, match="expired"):
         desk.vote(rater, held[0].token, "left", None)
     desk.sweep(clock.now)
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         assert sum(p.taken for p in tx.pairs()) == 0
         assert tx.state_counts() == {"expired": 2}
     assert vote_all(desk, arrive(desk)) == 6  # somebody else gets all of them
-    desk.ballots.close()
+    desk.database.close()
 
 
 def test_undo_opens_the_vote_again_and_keeps_both_in_the_log(desk):
@@ -183,7 +184,7 @@ def test_undo_opens_the_vote_again_and_keeps_both_in_the_log(desk):
     desk.vote(rater, again.token, "right", 1.0)
     assert [row.answer for row in log(desk)] == ["left", "left", "undo", "right"]
     assert [row.answer for row in standing(log(desk))] == ["left", "right"]
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         assert register.rater(tx.db, rater).voted == sum(p.voted for p in tx.pairs()) == 2
     with pytest.raises(Refused, match="nothing_to_undo"):
         desk.undo(rater)
@@ -193,7 +194,7 @@ def test_two_servers_never_hand_out_one_slot_twice(tmp_path):
     # one question: then nobody can have seen a prompt whose slot is still free, and no slot need be doubled
     first = make_desk(tmp_path / "s", votes_per_pair=4, questions=("alignment",))
     second = Desk(
-        first.study, first.folder, Ballots(schema.sqlite_url(first.folder.votes_file), KEY), first.clock
+        first.study, first.folder, VoteDatabase(schema.sqlite_url(first.folder.votes_file), KEY), first.clock
     )
     second.prepare()
     people = [arrive(first) for _ in range(8)]
@@ -207,18 +208,18 @@ def test_two_servers_never_hand_out_one_slot_twice(tmp_path):
         thread.join()
     for _ in range(3):
         vote_all(first, arrive(first))
-    with first.ballots.reading() as tx:
+    with first.database.reading() as tx:
         assert {(p.taken, p.voted) for p in tx.pairs()} == {(4, 4)}
         assert max(c.taken for p in tx.pairs() for c in tx.cells(p.id)) == 1
         assert verify_chain(KEY, tx.log(), tx.head) == 4 * 3
-    first.ballots.close()
-    second.ballots.close()
+    first.database.close()
+    second.database.close()
 
 
 def test_every_link_of_the_chain_is_checked(desk):
     vote_all(desk, arrive(desk), limit=6)
     rows = log(desk)
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         head = tx.head
     assert verify_chain(KEY, rows, head) == 6
     broken = {
@@ -237,11 +238,11 @@ def test_every_link_of_the_chain_is_checked(desk):
 
 def test_a_vote_changed_in_the_database_is_found(desk):
     vote_all(desk, arrive(desk), limit=3)
-    assert export.verify_database(desk.ballots) == 3
-    with desk.ballots.engine.begin() as db:
+    assert export.verify_database(desk.database) == 3
+    with desk.database.engine.begin() as db:
         db.execute(update(schema.votes).where(schema.votes.c.seq == 2).values(answer="right"))
     with pytest.raises(InputError, match="vote 2"):
-        export.verify_database(desk.ballots)
+        export.verify_database(desk.database)
 
 
 def test_an_exported_log_replays_into_the_same_counters(tmp_path, desk):
@@ -250,11 +251,11 @@ def test_an_exported_log_replays_into_the_same_counters(tmp_path, desk):
     desk.undo(rater)
     vote_all(desk, rater, "tie", 3)
     path = tmp_path / "log.jsonl"
-    path.write_bytes(export.export_log(desk.ballots))
+    path.write_bytes(export.export_log(desk.database))
     rows = export.read_log(path, KEY)
     other = make_desk(tmp_path / "other")
-    export.import_log(other.ballots, rows)
-    with desk.ballots.reading() as a, other.ballots.reading() as b:
+    export.import_log(other.database, rows)
+    with desk.database.reading() as a, other.database.reading() as b:
         strip = [
             (p.question, p.first, p.second, p.voted, p.first_wins, p.second_wins, p.ties) for p in a.pairs()
         ]
@@ -263,10 +264,10 @@ def test_an_exported_log_replays_into_the_same_counters(tmp_path, desk):
         ]
         assert list(a.log()) == list(b.log())
         assert a.head == b.head
-    assert export.verify_database(other.ballots) == len(rows)
+    assert export.verify_database(other.database) == len(rows)
     assert vote_all(other, arrive(other), limit=2) == 2
     with pytest.raises(InputError, match="has votes already"):
-        export.import_log(other.ballots, rows)
+        export.import_log(other.database, rows)
     lines = path.read_text().splitlines(keepends=True)
     for damaged in (
         lines[:-2] + lines[-1:],
@@ -276,7 +277,7 @@ def test_an_exported_log_replays_into_the_same_counters(tmp_path, desk):
         path.write_text("".join(damaged))
         with pytest.raises(InputError):
             export.read_log(path, KEY)
-    other.ballots.close()
+    other.database.close()
 
 
 def test_exports_of_all_kinds_hold_the_same_votes(tmp_path, desk):
@@ -288,7 +289,7 @@ def test_exports_of_all_kinds_hold_the_same_votes(tmp_path, desk):
     from bench.ratings.votes_file import read_votes
 
     vote_all(desk, arrive(desk), "tie", 4)
-    out = {kind: export.exported(desk.ballots, desk.prompts, kind) for kind in export.FORMATS}
+    out = {kind: export.exported(desk.database, desk.prompts, kind) for kind in export.FORMATS}
     battles = [json.loads(line) for line in out["jsonl"].splitlines()]
     assert [b["outcome"] for b in battles] == ["tie"] * 4
     assert pq.read_table(io.BytesIO(out["parquet"])).to_pylist() == battles
@@ -298,7 +299,7 @@ def test_exports_of_all_kinds_hold_the_same_votes(tmp_path, desk):
     assert len(table) == 4
     assert set(table.contenders) <= set(NAMES)
     with pytest.raises(InputError, match="unknown format"):
-        export.exported(desk.ballots, desk.prompts, "xlsx")
+        export.exported(desk.database, desk.prompts, "xlsx")
 
 
 def test_a_formula_in_a_cell_is_text():
@@ -313,14 +314,14 @@ def test_a_full_disk_or_dead_database_saves_nothing_and_says_so(desk):
 
     rater = arrive(desk)
     token = desk.hand(rater).open[0].token
-    with desk.ballots.engine.begin() as db:
+    with desk.database.engine.begin() as db:
         db.execute(text("ALTER TABLE votes RENAME TO away"))
     with pytest.raises(OperationalError):
         desk.vote(rater, token, "left", None)
-    with desk.ballots.engine.begin() as db:
+    with desk.database.engine.begin() as db:
         db.execute(text("ALTER TABLE away RENAME TO votes"))
     assert desk.vote(rater, token, "left", None)
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         assert sum(p.voted for p in tx.pairs()) == 1
 
 
@@ -330,7 +331,7 @@ def test_simulated_votes_say_so_and_find_the_strongest(tmp_path):
         strengths={NAMES[0]: 2.0, NAMES[1]: 0.0, NAMES[2]: -2.0}, prompt_sd=0.2, rater_sd=0.2
     )
     simulate.simulate(desk, world, count=30, votes_each=15)
-    rows, about = export.collect(desk.ballots, desk.prompts)
+    rows, about = export.collect(desk.database, desk.prompts)
     assert all(row.simulated for row in rows)
     wins = Counter(
         r.left if r.outcome == "left" else r.right
@@ -340,7 +341,7 @@ def test_simulated_votes_say_so_and_find_the_strongest(tmp_path):
     assert [name for name, _ in wins.most_common()] == list(NAMES)
     assert {row.kind for row in rows} == {"vote", "check", "repeat"}
     assert sum(t.checks_passed for t in about) > 5 * sum(t.checks_failed for t in about)
-    desk.ballots.close()
+    desk.database.close()
 
 
 def test_the_same_seed_simulates_the_same_votes(tmp_path):
@@ -349,7 +350,7 @@ def test_the_same_seed_simulates_the_same_votes(tmp_path):
         desk = make_desk(tmp_path / name, votes_per_pair=10, attention_rate=0.2, repeat_rate=0.2)
         simulate.simulate(desk, simulate.World(seed=3), count=4, votes_each=9)
         logs.append([replace(row, hash="") for row in log(desk)])
-        desk.ballots.close()
+        desk.database.close()
     assert logs[0] == logs[1]
     assert len(logs[0]) == 36
 
@@ -369,22 +370,61 @@ def test_a_decided_pair_is_asked_about_no_more_and_the_others_are(tmp_path):
             best = next((side for side in ("left", "right") if getattr(one, side) == NAMES[0]), None)
             desk.vote(rater, one.token, best or ("left", "right")[rng.integers(2)], 1.0)
             held = desk.hand(rater).open
-        with desk.ballots.writing() as tx:
+        with desk.database.writing() as tx:
             tx.give_back(tx.open_assignments(rater), "expired")
         desk.tidy()
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         found = {(p.first, p.second): p for p in tx.pairs()}
     assert [p.decided for p in found.values()] == [NAMES[0] in pair for pair in found]
     for pair, row in found.items():
         assert row.voted < 60 if NAMES[0] in pair else row.voted == 150
     desk.prepare()  # a second start asks about it no more, either
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         assert sum(p.decided for p in tx.pairs()) == 2
     assert desk.progress() == 1
-    desk.ballots.close()
+    desk.database.close()
 
 
 def test_simulated_and_real_votes_do_not_mix(desk):
     vote_all(desk, arrive(desk), limit=1)
     with pytest.raises(InputError, match="real raters"):
         simulate.simulate(desk, simulate.World(), count=1, votes_each=1)
+
+
+def test_a_vote_is_bound_to_the_files_and_to_the_bytes_that_were_sent(tmp_path):
+    desk = make_desk(tmp_path / "s")
+    desk.serves_pages = True
+    rater = arrive(desk)
+    one = desk.hand(rater).open[0]
+    shown_as = {"viewport": [390, 844], "pixel_ratio": 3, "arrangement": "stacked", "picture_px": 358.5}
+    desk.vote(rater, one.token, "left", 1.0, shown_as)
+    (row,) = log(desk)
+    for side in ("left", "right"):
+        file = desk.folder.image(getattr(row, side), row.prompt_id, row.replicate)
+        assert getattr(row, f"{side}_sha256") == hashlib.sha256(file.read_bytes()).hexdigest()
+        sent = desk.picture(one, getattr(one, f"{side}_token"))
+        assert getattr(row, f"{side}_sent_sha256") == hashlib.sha256(sent).hexdigest()
+    assert row.display == shown_as
+    assert export.verify_database(desk.database) == 1
+    for column, value in {"left_sha256": "0" * 64, "left_sent_sha256": None}.items():
+        with desk.database.engine.begin() as db:
+            db.execute(update(schema.assignments).values({column: value}))
+        with pytest.raises(InputError, match="vote 1"):
+            export.verify_database(desk.database)
+        with desk.database.engine.begin() as db:
+            db.execute(update(schema.assignments).values({column: getattr(row, column)}))
+    desk.database.close()
+
+
+def test_one_definition_gives_the_tables_the_log_and_what_a_hash_covers(desk):
+    vote_all(desk, arrive(desk), limit=1)
+    (row,) = log(desk)
+    assert set(schema.assignments.c.keys()) == set(rows.field_names(rows.Assignment))
+    assert set(schema.votes.c.keys()) == set(rows.field_names(rows.Vote))
+    exported = json.loads(export.export_log(desk.database).splitlines()[0])
+    assert set(exported) == set(rows.field_names(rows.Logged))
+    empty = {name for name in rows.field_names(rows.Logged) if getattr(row, name) is None}
+    covered = set(rows.hashed_content(row))
+    # What released versions had is covered even where it is empty; what came later only where it is filled.
+    assert covered == set(exported) - {"hash"} - (empty & rows.later(rows.Logged))
+    assert {"display", "left_sent_sha256"} <= set(exported) - covered

@@ -42,7 +42,7 @@ STATE_KEYS = {
 def desk(tmp_path):
     made = make_desk(tmp_path / "s", Clock(), votes_per_pair=30, attention_rate=0.15, repeat_rate=0.15)
     yield made
-    made.ballots.close()
+    made.database.close()
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_images_are_alike_in_all_but_their_pixels_and_lossless(desk, client):
     lengths, headers, native = set(), set(), set()
     for _ in range(12):
         ballot = state["ballots"][0]
-        with desk.ballots.reading() as tx:
+        with desk.database.reading() as tx:
             one = tx.by_token(ballot["token"])
         for side in ("left", "right"):
             reply = client.get("/" + ballot[side])
@@ -275,7 +275,7 @@ def test_a_panel_link_returns_to_the_same_rater_and_ends_with_the_code(tmp_path)
         "DONE-1",
         "https://panel.example/x",
     )
-    desk.ballots.close()
+    desk.database.close()
 
 
 @pytest.mark.parametrize("reveal", ["never", "after-study"])
@@ -286,18 +286,18 @@ def test_names_are_shown_only_after_the_study_and_only_if_it_says_so(tmp_path, r
     body = {"token": state["ballots"][0]["token"], "answer": "left"}
     done = client.post("/api/vote", json=body, headers=POST).json()["state"]
     assert "revealed" not in done
-    with desk.ballots.writing() as tx:
+    with desk.database.writing() as tx:
         tx.set_setting("phase", "closed")
     closed = client.post("/api/state", json={}, headers=POST).json()["state"]
     assert closed.get("revealed") == (sorted(NAMES) if reveal == "after-study" else None)
-    desk.ballots.close()
+    desk.database.close()
 
 
 def test_a_paused_study_shows_nothing_and_a_closed_one_takes_nothing(desk, client):
     ballot = start(client)["ballots"][0]
     vote = {"token": ballot["token"], "answer": "left"}
     for phase in ("paused", "closed"):
-        with desk.ballots.writing() as tx:
+        with desk.database.writing() as tx:
             tx.set_setting("phase", phase)
         state = client.post("/api/state", json={}, headers=POST).json()["state"]
         assert (state["stage"], state["ballots"]) == (phase, [])
@@ -310,11 +310,11 @@ def test_a_database_that_is_away_reads_not_saved_and_then_works(desk, client):
 
     ballot = start(client)["ballots"][0]
     vote = {"token": ballot["token"], "answer": "left"}
-    with desk.ballots.engine.begin() as db:
+    with desk.database.engine.begin() as db:
         db.execute(text("ALTER TABLE votes RENAME TO away"))
     reply = client.post("/api/vote", json=vote, headers=POST)
     assert (reply.status_code, reply.json()) == (503, {"error": "not_saved"})
-    with desk.ballots.engine.begin() as db:
+    with desk.database.engine.begin() as db:
         db.execute(text("ALTER TABLE away RENAME TO votes"))
     assert client.post("/api/vote", json=vote, headers=POST).json()["saved"]
     assert len(log(desk)) == 1
@@ -322,7 +322,7 @@ def test_a_database_that_is_away_reads_not_saved_and_then_works(desk, client):
 
 def test_a_missing_image_can_be_skipped_and_its_slot_returns(desk, client):
     ballot = start(client)["ballots"][0]
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         one = tx.by_token(ballot["token"])
         before = sum(p.taken for p in tx.pairs())
     desk.folder.image(one.left, one.prompt_id, 0).unlink()  # not rendered yet
@@ -334,7 +334,7 @@ def test_a_missing_image_can_be_skipped_and_its_slot_returns(desk, client):
         client.post("/api/vote", json={"token": ballot["token"], "answer": "left"}, headers=POST).status_code
         == 410
     )
-    with desk.ballots.reading() as tx:
+    with desk.database.reading() as tx:
         assert tx.state_counts()["skipped"] == 1
         assert sum(p.taken for p in tx.pairs()) <= before + 1
 
