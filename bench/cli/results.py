@@ -1,4 +1,4 @@
-"""Commands on studies that have run: report, export, compare, diff."""
+"""Commands on study folders: view, report, export, compare, diff."""
 
 from __future__ import annotations
 
@@ -34,6 +34,28 @@ def report(
     with progress() as told:
         path = report_stage(open_folder(study, results), columns, told)
     print(path)
+
+
+@app.command(rich_help_panel="Look")
+def view(
+    study: StudyFolderName,
+    results: Results = HERE,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets others see the images.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7862,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Browse the images of a study: filter, sort by metric or votes, compare two with a slider, zoom.
+
+    Works on finished, imported and unfinished studies, also while a sweep runs: new images appear by themselves.
+
+    Example: [bold]bench view miniature[/bold]
+    """
+    from bench.gallery.server import serve
+    from bench.store.study_folder import open_folder
+
+    serve(open_folder(study, results), host=host, port=port, browser=browser)
 
 
 @app.command("export", rich_help_panel="Bring and check")
