@@ -1,16 +1,14 @@
-"""What the arena's tests share: ids that are the same at every run, and votes tables made by hand."""
+"""What the arena's tests share: ids that are the same at every run."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from bench.ratings.vote_table import VoteTable, code_battles
-from bench.records import OUTCOMES, Battle
 from tests.support.arena_server import postgres, postgres_programs
 from tests.support.databases import fresh_database
 
@@ -44,22 +42,3 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         return
     with fresh_database(request.getfixturevalue("postgres_url")) as url:
         yield url
-
-
-@pytest.fixture
-def votes() -> Callable[..., VoteTable]:
-    """(left, right, outcome code[, rater[, prompt]]) rows → table."""
-
-    def make(rows: Sequence[tuple]) -> VoteTable:
-        return code_battles(
-            Battle(
-                left=row[0],
-                right=row[1],
-                outcome=OUTCOMES[row[2]],
-                rater=str(row[3]) if len(row) > 3 else "",
-                prompt_id=str(row[4]) if len(row) > 4 else "",
-            )
-            for row in rows
-        )
-
-    return make
