@@ -95,6 +95,8 @@ _ROWS = (
      "arXiv:1904.06991"),
     ("chong2020effectively", "Effectively Unbiased FID and Inception Score and Where to Find Them",
      "Chong, Min Jin and Forsyth, David", 2020, "arXiv:1911.07023"),
+    ("friedman2023vendi", "The Vendi Score: A Diversity Evaluation Metric for Machine Learning",
+     "Friedman, Dan and Dieng, Adji Bousso", 2023, "arXiv:2210.02410"),
     ("naeem2020reliable", "Reliable Fidelity and Diversity Metrics for Generative Models",
      "Naeem, Muhammad Ferjad and Oh, Seong Joon and Uh, Youngjung and Choi, Yunjey and Yoo, Jaejun", 2020,
      "arXiv:2002.09797"),

@@ -167,7 +167,56 @@ class Score:
     """Images that should have been there and were not, or could not be read."""
     truncated: int = 0
     """Captions longer than the metric's text tower."""
+    bias: float | None = None
+    """Of a Fréchet distance: what a generator that equals the reference would score at this N; >= 0."""
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One contender's score minus another's, on the same prompts; a row of `differences` in scores.json."""
+
+    metric: str
+    fingerprint: str
+    """That of the metric's Score rows."""
+    a: str
+    """Contender."""
+    b: str
+    """Contender whose score is subtracted."""
+    estimate: float
+    """a minus b, in the metric's own unit and direction."""
+    low: float
+    """95% interval that holds for all pairs of the metric together, lower end."""
+    high: float
+    p: float
+    """Two-sided p-value that holds for all pairs together, 0 to 1."""
+    n: int
+    """Images of each contender."""
+    prompts: int
+    """Prompts that the difference was paired by: the unit of the interval."""
+    correction: str
+    """How the interval holds for all pairs: `largest |t| of 6 pairs`."""
+
+    @property
+    def real(self) -> bool:
+        """The joint interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptEffect:
+    """What one prompt adds to one contender's score: the score's variance is that of its effects over their
+    number, and two scores on the same prompts differ by the difference of effects. A line of
+    `prompt-effects.jsonl`.
+    """
+
+    metric: str
+    fingerprint: str
+    """That of the metric's Score rows."""
+    contender: str
+    prompt_id: str
+    effect: float
+    """In the metric's unit; over all prompts they sum to 0, or nearly so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

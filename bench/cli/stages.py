@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -175,9 +176,10 @@ def score(
 
     [bold]bench metrics[/bold] says what each metric can and cannot tell.
     """
-    from bench.cli.score_rows import score_rows
+    from bench.cli.score_rows import difference_rows, score_rows
     from bench.run import opened, score_stage
     from bench.scoring.mlperf import verdict_rows
+    from bench.store.documents import Scores, read_scores
     from bench.study.study import read
     from bench.sweep.settings import resolve_device
 
@@ -185,12 +187,15 @@ def score(
     with opened(found, results) as folder, progress() as told:
         where = resolve_device(found, device)
         scores = score_stage(found, folder, where, allow_missing, told, protocol=protocol)
-        document = folder.read_json("scores.json") or {}
+        document = read_scores(folder) or Scores()
     if as_json:
-        print(json.dumps(document, ensure_ascii=False))
+        print(json.dumps(asdict(document), ensure_ascii=False))
     elif scores:
         print_rows(score_rows(document), False)
-    for warning in document["warnings"]:
+        if real := difference_rows(document):
+            print("\ndifferences whose joint interval leaves out 0, paired by prompt:")
+            print_rows(real, False)
+    for warning in document.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     verdicts = verdict_rows(scores, found)
     if verdicts and not as_json:

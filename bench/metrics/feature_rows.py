@@ -78,6 +78,13 @@ def enough(n: int, wanted: int) -> None:
         raise InputError(f"{n} images are too few for this metric: it needs at least {wanted}")
 
 
+def enough_groups(groups: Array, wanted: int) -> None:
+    """Raises InputError: images of fewer prompts than a metric needs."""
+    found = len(np.unique(groups))
+    if found < wanted:
+        raise InputError(f"images of {found} prompts are too few for this metric: it needs at least {wanted}")
+
+
 def same_width(x: Rows, y: Rows) -> None:
     """Raises InputError: features of two extractors."""
     if x.shape[1] != y.shape[1]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.errors import InputError
-from bench.metrics.feature_rows import BLOCK, Array, Rows, blocks, enough, finite
+from bench.metrics.feature_rows import BLOCK, Array, Rows, enough, finite
 
 LEAST = 20
-"""Images an extrapolation to infinite N takes."""
+"""Images that an extrapolation to infinite N takes at least."""
 SINGULAR = 1e-10
-"""Of the greatest variance: below that share a direction counts as none."""
+"""Share of the greatest variance below which a direction counts as having none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,115 +161,151 @@ def root_factor(covariance: Array) -> Array:
         return np.sqrt(np.clip(values, 0, None))[:, None] * vectors.T
 
 
-def influence(features: Rows, own: Moments, reference: Moments) -> Array:
-    """(n,) first-order effect of each image on the Fréchet distance: its mean over a resample, added to the
-    distance, is the resample's distance. One pass over the rows, where a bootstrap takes hundreds.
+def leave_out(features: Rows, reference: Moments, groups: Array) -> Array:
+    """(G,) Fréchet distances of what remains when the images of each prompt are left out; exact, in one pass.
 
-    With T the map that carries N(0, S) to N(0, R), the derivative by the covariance S is 1 - T; with
-    S = L L.T and L.T R L = U diag(s) U.T it is T = L^-T U diag(sqrt s) U.T L^-1.
-    features: the rows `own` was taken from, more of them than dimensions.
+    With B = R^1/2 (n-1) S R^1/2, leaving rows z_g out takes Y.T Y from B, where Y = C^1/2 z_g R^1/2 and
+    C = 1 + 1/(n - k). The change of the trace of B's root is, by sqrt(b) = 1/pi int b/(b+t) dt/sqrt(t),
+    1/pi int sqrt(t) tr[(1 - Y (B+t)^-1 Y.T)^-1 Y (B+t)^-2 Y.T] dt, of which only matrices of a prompt's own
+    size are inverted.
+
+    Parameters
+    ----------
+    features: (n, d), n >= 3.
+    groups: (n,) 0 to G - 1, the prompt of each image; G >= 2.
     """
-    assert own.covariance is not None
-    lower, inverted = _split(own.covariance)
-    rooted = reference.root() @ lower
-    values, vectors = np.linalg.eigh(rooted.T @ rooted)
-    quarter = np.clip(values, 0, None) ** 0.25
-    carry = inverted(vectors * quarter).T
-    shift = 2 * (own.mean - reference.mean)
-    found = np.empty(len(features))
-    for part, rows in blocks(features):
-        rows = rows - own.mean
-        found[part] = rows @ shift + np.square(rows).sum(1) - np.square(rows @ carry.T).sum(1)
-    return found - found.mean()
+    n = len(features)
+    enough(n, 3)
+    own = moments(features)
+    root = reference.root()
+    if n <= len(root):
+        centred = finite(np.asarray(features[:], dtype=np.float64)) - own.mean
+        products = centred @ root.T
+        values, vectors = np.linalg.eigh(products @ products.T)
+        kept = values > SINGULAR * values.max()
+        values = values[kept]
+        carry = root.T @ (products.T @ (vectors[:, kept] / np.sqrt(values)))
+    else:
+        inner = root @ own.full() @ root.T * (n - 1)
+        values, vectors = np.linalg.eigh(inner)
+        kept = values > SINGULAR * values.max()
+        values = values[kept]
+        carry = root.T @ vectors[:, kept]
+    total, trace = np.sqrt(values).sum(), own.trace * (n - 1)
+    found = np.empty(int(groups.max()) + 1)
+    for numbers, members in _by_size(groups):
+        size = members.shape[1]
+        rest = n - size
+        enough(rest, 2)
+        rows = np.asarray(features[members.ravel()], dtype=np.float64) - own.mean
+        spread = np.linalg.cholesky(np.eye(size) + 1 / rest).T
+        placed = np.einsum("ab,gbr->gar", spread, (rows @ carry).reshape(*members.shape, -1))
+        rows = rows.reshape(*members.shape, -1)
+        sums = rows.sum(1)
+        mean = own.mean - sums / rest - reference.mean
+        left = trace - np.square(rows).sum((1, 2)) - np.square(sums).sum(1) / rest
+        roots = total - _lost_roots(values, placed)
+        found[numbers] = np.square(mean).sum(1) + left / (rest - 1) - 2 * roots / np.sqrt(rest - 1)
+    return found + reference.trace
 
 
-def _split(covariance: Array) -> tuple[Array, Callable[[Array], Array]]:
-    """L (d, k) with L @ L.T the covariance, and x -> L^-T x.
+def _by_size(groups: Array) -> Iterator[tuple[Array, Array]]:
+    """Numbers of groups of one size, (g,), and their members, (g, size), in blocks of up to BLOCK members."""
+    order, counts = np.argsort(groups, kind="stable"), np.bincount(groups)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    for size in np.unique(counts[counts > 0]).tolist():
+        numbers, most = np.flatnonzero(counts == size), max(1, BLOCK // size)
+        for start in range(0, len(numbers), most):
+            part = numbers[start : start + most]
+            yield part, order[starts[part][:, None] + np.arange(size)]
 
-    Cholesky's, or where the covariance is singular (a feature that never fires, copies of few pictures) one of
-    its own range, which no image leaves.
+
+def _lost_roots(values: Array, placed: Array) -> Array:
+    """(g,) what tr sqrt(B) loses when Y.T Y is taken from B, for each Y (size, r) in B's eigenvectors.
+
+    values: (r,) eigenvalues of B, above 0. placed: (g, size, r). Trapezoid over log t, whose error falls as
+    exp(-2 pi^2 / step); both tails are added in closed form.
     """
-    import scipy.linalg
-
-    with contextlib.suppress(np.linalg.LinAlgError):
-        lower = np.linalg.cholesky(covariance)
-        if np.square(np.diag(lower).min()) > SINGULAR * np.diag(covariance).max():
-            return lower, lambda x: scipy.linalg.solve_triangular(lower, x, lower=True, trans=1)
-    values, vectors = np.linalg.eigh(covariance)
-    kept = values > SINGULAR * values.max()
-    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
-    return vectors * roots, lambda x: (vectors / roots) @ x
-
-
-class WeightedFrechet:
-    """Fréchet distances of reweighted images to one reference, for bootstraps and extrapolation.
-
-    The products of all images with the reference's factor are taken once; a reweighting then costs one SVD
-    of an (images, min(reference, d)) matrix, or, for n > d, one weighted covariance and its eigenvalues.
-    """
-
-    def __init__(self, features: Rows, reference: Moments) -> None:
-        rows = finite(np.asarray(features, dtype=np.float64))
-        enough(len(rows), 2)
-        if rows.shape[1] != reference.mean.size:
-            raise InputError(
-                f"features of {rows.shape[1]} and {reference.mean.size} dimensions cannot be compared"
-            )
-        self.centre = rows.mean(0)
-        self.rows = rows - self.centre
-        self.reference = reference
-        self.factor = reference.root()
-        self.products = self.rows @ self.factor.T if len(rows) <= rows.shape[1] else None
-        self.squares = np.square(self.rows).sum(1)
-
-    def distance(self, weights: Array) -> float:
-        """weights: (n,) counts, e.g. how often a bootstrap drew each image."""
-        n = float(weights.sum())
-        keep = weights > 0
-        w = weights[keep].astype(np.float64)
-        mean = w @ self.rows[keep] / n
-        shift = np.square(self.centre + mean - self.reference.mean).sum()
-        trace = (w @ self.squares[keep] - n * np.square(mean).sum()) / (n - 1)
-        scale = np.sqrt(w / (n - 1))[:, None]
-        if self.products is not None:
-            products = self.products[keep]
-            cross = np.linalg.svd((products - w @ products / n) * scale, compute_uv=False).sum()
-        else:
-            inner = (self.rows[keep] - mean) * scale @ self.factor.T
-            cross = _root_sum(np.linalg.eigvalsh(inner.T @ inner))
-        return max(0.0, float(shift + trace + self.reference.trace - 2 * cross))
-
-    def infinity(self, weights: Array, seed: int) -> float:
-        """As `extrapolated`, of reweighted images."""
-        drawn = np.repeat(np.arange(len(weights)), weights)
-
-        def distance(chosen: Array) -> float:
-            return self.distance(np.bincount(chosen, minlength=len(weights)))
-
-        return float(_intercept(drawn, distance, seed))
+    first, last = np.log(values.min()) - 14, np.log(values.max()) + 14
+    points = np.linspace(first, last, int(last - first) + 2)
+    step = points[1] - points[0]
+    inverse = placed / values
+    # What no other image carries: leaving it out lowers the rank of B, and 1 - Y B^-1 Y.T is 0 there.
+    left, sides = np.linalg.eigh(np.eye(placed.shape[1]) - _inner(inverse, placed))
+    left = np.where(left > 1e-9, left, 0.0)
+    rest = np.einsum("gab,gb,gcb->gac", sides, left, sides)
+    lost = 2 * (left == 0).sum(1) * np.sqrt(np.exp(first)) / np.pi
+    lost += 2 * np.square(placed).sum((1, 2)) / np.sqrt(np.exp(last)) / np.pi
+    for number, t in enumerate(np.exp(points).tolist()):
+        shifted = placed / (values + t)
+        schur = rest + t * _inner(inverse, shifted)
+        share = np.trace(np.linalg.solve(schur, _inner(shifted, shifted)), axis1=1, axis2=2)
+        half = 0.5 if number in (0, len(points) - 1) else 1.0
+        lost += half * step * t**1.5 * share / np.pi
+    return lost
 
 
-def extrapolated(features: Rows, reference: Moments, seed: int) -> float:
+def _inner(a: Array, b: Array) -> Array:
+    """(g, size, r) and the same to (g, size, size)."""
+    return np.matmul(a, b.transpose(0, 2, 1))
+
+
+def extrapolated(features: Rows, reference: Moments, seed: int) -> tuple[float, Array]:
     """FID∞: the intercept of the least-squares line of the distance over 1/N, at 15 sizes N/10 to N.
 
+    Returns it with the (n,) share that each image has in it: to first order its effect on the distance of
+    all images, times this share, is its effect on FID∞. The shares sum to 1.
     Streams. Source: Chong and Forsyth 2020, arXiv 1911.07023, section 4.
     """
-
-    def distance(chosen: Array) -> float:
-        return frechet_distance(moments(features, np.sort(chosen)), reference)
-
-    return _intercept(np.arange(len(features)), distance, seed)
-
-
-def extrapolated_influence(effects: Array, weights: Array, seed: int) -> float:
-    """What a resample adds to FID∞, to first order: the same line through means of `influence`."""
-    drawn = np.repeat(np.arange(len(weights)), weights)
-    return _intercept(drawn, lambda chosen: float(effects[chosen].mean()), seed)
+    n = len(features)
+    enough(n, LEAST)
+    random, sizes = np.random.default_rng(seed), subset_sizes(n)
+    weights, value, shares = intercept_weights(sizes), 0.0, np.zeros(n)
+    for size, weight in zip(sizes.tolist(), weights.tolist(), strict=True):
+        chosen = random.permutation(n)[:size]
+        value += weight * frechet_distance(moments(features, np.sort(chosen)), reference)
+        shares[chosen] += weight / size
+    return value, shares
 
 
-def _intercept(drawn: Array, distance: Callable[[Array], float], seed: int, points: int = 15) -> float:
-    enough(len(drawn), LEAST)
-    random = np.random.default_rng(seed)
-    sizes = np.unique(np.linspace(max(10, len(drawn) // 10), len(drawn), points).astype(int))
-    distances = [distance(random.permutation(drawn)[:size]) for size in sizes]
-    return float(np.polyfit(1 / sizes, distances, 1)[1])
+def subset_sizes(n: int, points: int = 15) -> Array:
+    """Sizes of the subsets that FID∞ is extrapolated from, at most `points`, the last one n."""
+    return np.unique(np.linspace(max(10, n // 10), n, points).astype(int))
+
+
+def intercept_weights(sizes: Array) -> Array:
+    """What the intercept of a least-squares line over 1/size takes from the value at each size; sums to 1."""
+    return np.linalg.pinv(np.column_stack([np.ones(len(sizes)), 1 / sizes]))[0]
+
+
+def gaussian_floor(reference: Moments, sizes: Sequence[int], seed: int = 0) -> Array:
+    """Fréchet distance to the reference of that many draws from a Gaussian with the reference's own moments.
+
+    What a generator that equals the reference would score at each N: the bias of N alone. One stream of draws
+    serves all sizes.
+
+    Parameters
+    ----------
+    sizes: ascending, each at least 2.
+    """
+    if reference.factor is not None:
+        variances = np.square(np.linalg.svd(reference.factor, compute_uv=False))
+    else:
+        variances = np.linalg.eigvalsh(reference.full())
+    scale = np.sqrt(variances[variances > SINGULAR * variances.max()])
+    random, found = np.random.default_rng(seed), []
+    total, kept = MomentsAccumulator(len(scale)), np.empty((0, len(scale)))
+    for size in sizes:
+        while total.n < size:
+            rows = random.standard_normal((min(BLOCK, size - total.n), len(scale))) * scale
+            total.add(rows)
+            if total.n <= len(scale):
+                kept = np.concatenate([kept, rows])
+        mean, spread = np.square(total.mean).sum(), np.trace(total.scatter) / (size - 1)
+        if size <= len(scale):
+            products = (kept - total.mean) * scale
+            values = np.linalg.eigvalsh(products @ products.T)
+        else:
+            values = np.linalg.eigvalsh(scale[:, None] * total.scatter * scale)
+        found.append(mean + spread + np.square(scale).sum() - 2 * _root_sum(values / (size - 1)))
+    return np.array(found)

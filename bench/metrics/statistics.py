@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 import bench.metrics.frechet as frechet
+import bench.metrics.intervals as intervals
 import bench.metrics.kernels as kernels
 import bench.metrics.similarity as similarity
+from bench.errors import InputError
 from bench.metrics.feature_rows import Array, Rows
-from bench.metrics.intervals import bootstrap_mean, bootstrap_means, bootstrap_normal, resamples
 from bench.metrics.neighbours import neighbours
 
-EXACT = 2000
-"""Images up to which a kernel's bootstrap reweights all (n, n) values; above, the first-order effects."""
+EXACT = 10_000
+"""Images up to which a kernel distance's jackknife takes all pairs; above, first-order effects of a sample."""
+JACKKNIFE = "Student's t over {} prompts, jackknife leaving one out"
+INFINITY_FROM = 10
+"""Images a dimension below which FID∞ is not tried: it is wrong there whatever the spectrum."""
+INFINITY_BIAS = 1 / 3
+"""Standard errors that FID∞ of draws from the reference's own Gaussian may miss 0 by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,182 +32,236 @@ class Inputs:
     images: Rows
     """(n, d)"""
     prompts: Array
-    """(n,) index of each image's prompt: the clusters of the bootstrap."""
+    """(n,) 0 to G - 1, the number of each image's prompt: the unit of the interval."""
     texts: Rows | None = None
     """(n, d)"""
     sources: Rows | None = None
-    """(n, d) of the picture each image was made from."""
+    """(n, d) of the image each image was generated from."""
     source_texts: Rows | None = None
-    """(n, d) of what that picture shows."""
+    """(n, d) of what that image shows."""
     reference: Rows | None = None
     """(m, d); None with published statistics."""
     moments: frechet.Moments | None = None
     """Of the reference."""
+    floor: Callable[[Sequence[int]], Array] | None = None
+    """Numbers of images to the Fréchet distance of as many Gaussian draws from the reference; None: not known."""
+    share: bool = False
+    """Every image's value lies between 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     value: float | None
+    """None: it could not be computed, and `note` says why."""
     low: float | None = None
+    """95% interval; None: none could be computed."""
     high: float | None = None
     interval: str = "none"
+    """How the interval was computed."""
     note: str = ""
+    bias: float | None = None
+    """Of a Fréchet distance: what a generator that equals the reference would score at this N; >= 0."""
     values: Array | None = None
-    """(n,) what the metric gives each image alone; None for a number of the whole set."""
+    """(n,) the metric's value of each image alone; None for a number of the whole set."""
+    effects: Array | None = None
+    """(G,) effect of each prompt on the value; the differences of contenders are computed from them."""
 
 
-def _mean(values: Array, prompts: Array, of_images: bool = True) -> Estimate:
-    kept = values if of_images else None
-    ends, value = bootstrap_mean(values, prompts), float(np.mean(values))
-    if ends is None:
-        return Estimate(value=value, note="one prompt: no interval", values=kept)
-    how = "bootstrap over prompts (1000)"
-    return Estimate(value=value, low=ends[0], high=ends[1], interval=how, values=kept)
+def _estimate(value: float, effects: Array, compute: Callable[[], intervals.Interval]) -> Estimate:
+    """The value with an interval where there are prompts enough for one."""
+    if not np.isfinite(value) or not np.isfinite(effects).all():
+        raise InputError(
+            "a metric's value is not finite: the images, the extractor's weights or the scores hold NaN"
+        )
+    if len(effects) < 2:
+        return Estimate(value=value, note="one prompt: no interval")
+    ends = compute()
+    few = f"fewer than {intervals.FEW_PROMPTS} prompts: the interval assumes that their scores are not skewed"
+    return Estimate(
+        value=value,
+        low=ends.low,
+        high=ends.high,
+        interval=ends.method,
+        effects=effects,
+        note=few if len(effects) < intervals.FEW_PROMPTS else "",
+    )
+
+
+def mean_estimate(values: Array, prompts: Array, *, share: bool = False, of_images: bool = True) -> Estimate:
+    """Mean of (n,) values with the prompt as the unit.
+
+    Parameters
+    ----------
+    prompts: (n,) number of each value's prompt.
+    share: the values lie between 0 and 1, and Wilson's interval is used.
+    of_images: value i is that of image i, and is kept.
+    """
+    value, effects = float(np.mean(values)), intervals.mean_effects(values, prompts)
+    compute = intervals.share_interval if share else intervals.mean_interval
+    found = _estimate(value, effects, lambda: compute(value, effects))
+    return replace(found, values=values) if of_images else found
+
+
+def _left_out(value: float, left_out: Callable[[], Array], inputs: Inputs, share: bool = False) -> Estimate:
+    """A number of the whole set with the interval of its jackknife; none with fewer than three prompts."""
+    if int(inputs.prompts.max()) < 2:
+        return Estimate(value=value, note="fewer than three prompts: no interval")
+    return _from_effects(value, intervals.jackknife_effects(left_out()), share)
+
+
+def _from_effects(value: float, effects: Array, share: bool = False) -> Estimate:
+    if share:
+        return _estimate(value, effects, lambda: intervals.share_interval(value, effects))
+    return _estimate(value, effects, lambda: intervals.student_interval(value, effects, JACKKNIFE))
 
 
 def _cosine(inputs: Inputs, clip: bool = True) -> Estimate:
     assert inputs.texts is not None
-    return _mean(similarity.cosine_scores(inputs.images, inputs.texts, clip=clip), inputs.prompts)
+    return mean_estimate(similarity.cosine_scores(inputs.images, inputs.texts, clip=clip), inputs.prompts)
 
 
 def _dot(inputs: Inputs) -> Estimate:
     """A logit (PickScore) or a share of attributes (miniature)."""
     assert inputs.texts is not None
-    return _mean(similarity.products(inputs.images, inputs.texts), inputs.prompts)
+    values = similarity.products(inputs.images, inputs.texts)
+    return mean_estimate(values, inputs.prompts, share=inputs.share)
 
 
 def _value(inputs: Inputs) -> Estimate:
-    return _mean(inputs.images[:][:, 0].astype(np.float64), inputs.prompts)
+    values = inputs.images[:][:, 0].astype(np.float64)
+    return mean_estimate(values, inputs.prompts, share=inputs.share)
 
 
 def _source_cosine(inputs: Inputs) -> Estimate:
     assert inputs.sources is not None
-    return _mean(similarity.cosines(inputs.images, inputs.sources), inputs.prompts)
+    return mean_estimate(similarity.cosines(inputs.images, inputs.sources), inputs.prompts)
 
 
 def _direction(inputs: Inputs) -> Estimate:
-    texts, sources, words = inputs.texts, inputs.sources, inputs.source_texts
+    texts, sources, source_texts = inputs.texts, inputs.sources, inputs.source_texts
     assert texts is not None
     assert sources is not None
-    assert words is not None
-    return _mean(similarity.directions(inputs.images, sources, texts, words), inputs.prompts)
+    assert source_texts is not None
+    return mean_estimate(similarity.directions(inputs.images, sources, texts, source_texts), inputs.prompts)
 
 
 def _attributes(inputs: Inputs, changed: bool) -> Estimate:
     assert inputs.texts is not None
     assert inputs.source_texts is not None
     values = similarity.attribute_shares(inputs.images, inputs.texts, inputs.source_texts, changed=changed)
-    return _mean(values, inputs.prompts)
-
-
-def _spread(value: float, inputs: Inputs, replicates: int, compute: Callable[[], Array]) -> Estimate:
-    """The value with 1.96 standard deviations of its resampled values."""
-    if len(np.unique(inputs.prompts)) < 2:
-        return Estimate(value=value, note="one prompt: no interval")
-    low, high = bootstrap_normal(value, compute())
-    how = f"1.96 bootstrap standard errors over prompts ({replicates})"
-    return Estimate(value=value, low=low, high=high, interval=how)
-
-
-def _first_order(value: float, effects: Array, inputs: Inputs) -> Estimate:
-    """As `_spread`, from each image's first-order effect on the value."""
-    found = _spread(value, inputs, 1000, lambda: bootstrap_means(effects, inputs.prompts))
-    if found.low is None:
-        return found
-    how = "1.96 bootstrap standard errors over prompts (1000), first order"
-    return Estimate(value=found.value, low=found.low, high=found.high, interval=how)
-
-
-def _streams(inputs: Inputs) -> bool:
-    """Whether a Fréchet distance has images enough for first-order effects; exact resamples cost too much."""
-    return len(inputs.images) > 2 * inputs.images.shape[1]
-
-
-def _replicates(inputs: Inputs) -> int:
-    """An SVD of 2,000 images takes seconds, one of 50 a millisecond."""
-    return 200 if len(inputs.images) <= 500 else 30
+    return mean_estimate(values, inputs.prompts, share=True)
 
 
 def _frechet(inputs: Inputs) -> Estimate:
-    assert inputs.moments is not None
-    own = frechet.moments(inputs.images)
-    value = frechet.frechet_distance(own, inputs.moments)
-    if _streams(inputs):
-        return _first_order(value, frechet.influence(inputs.images, own, inputs.moments), inputs)
-    space, times = frechet.WeightedFrechet(inputs.images, inputs.moments), _replicates(inputs)
-    return _spread(
-        value,
-        inputs,
-        times,
-        lambda: np.array([space.distance(row) for row in resamples(inputs.prompts, times, 0)]),
-    )
+    reference, n = inputs.moments, len(inputs.images)
+    assert reference is not None
+    value = frechet.frechet_distance(frechet.moments(inputs.images), reference)
+    found = _left_out(value, lambda: frechet.leave_out(inputs.images, reference, inputs.prompts), inputs)
+    if inputs.floor is None:
+        return found
+    floor = float(inputs.floor([n])[0])
+    note = f"bias: a generator that equals the reference would score {floor:.4g} at N = {n:,}"
+    return replace(found, bias=floor, note="; ".join(text for text in (found.note, note) if text))
 
 
 def _frechet_infinity(inputs: Inputs) -> Estimate:
-    assert inputs.moments is not None
-    if len(inputs.images) < frechet.LEAST:
-        return Estimate(value=None, note=f"fewer than {frechet.LEAST} images: nothing to extrapolate from")
-    if _streams(inputs):
-        value = frechet.extrapolated(inputs.images, inputs.moments, 0)
-        effects = frechet.influence(inputs.images, frechet.moments(inputs.images), inputs.moments)
-        again, times = functools.partial(frechet.extrapolated_influence, effects), 200
-    else:
-        space, times = frechet.WeightedFrechet(inputs.images, inputs.moments), 30
-        value, again = space.infinity(np.ones(len(inputs.images), dtype=int), 0), space.infinity
-    return _spread(
-        value,
-        inputs,
-        times,
-        lambda: np.array([again(row, i) for i, row in enumerate(resamples(inputs.prompts, times, 0))]),
+    """FID∞, where its straight line holds; elsewhere None with the reason.
+
+    Whether it holds depends on N, d and the spectrum of the features. Draws from a Gaussian with the
+    reference's moments have distance 0 at infinite N: what FID∞ gives for them is its error.
+    """
+    reference, (n, d) = inputs.moments, inputs.images.shape
+    assert reference is not None
+    outside = "outside the domain of an extrapolation: kid has no bias at small N"
+    if n < max(frechet.LEAST, INFINITY_FROM * d):
+        return Estimate(value=None, note=f"{n:,} images are fewer than {INFINITY_FROM} x {d}, {outside}")
+    value, shares = frechet.extrapolated(inputs.images, reference, 0)
+    alone = intervals.jackknife_effects(frechet.leave_out(inputs.images, reference, np.arange(n)))
+    count = int(inputs.prompts.max()) + 1
+    effects = np.bincount(inputs.prompts, alone * shares) * count
+    found = (
+        _from_effects(value, effects) if count > 1 else Estimate(value=value, note="one prompt: no interval")
     )
+    if inputs.floor is None or found.high is None or found.low is None:
+        return found
+    sizes = frechet.subset_sizes(n)
+    missed = float(frechet.intercept_weights(sizes) @ inputs.floor(sizes.tolist()))
+    error = intervals.standard_error(effects)
+    if abs(missed) > INFINITY_BIAS * error:
+        return Estimate(
+            value=None,
+            note=f"it would miss 0 by {missed:.3g} for a generator that equals the reference (standard error "
+            f"{error:.3g}): {outside}",
+        )
+    return found
 
 
-def _kernel_spread(
-    value: float, inputs: Inputs, weighted: Callable[..., Array], kernel: kernels.Kernel, scale: float
+def _kernel_interval(
+    value: float, inputs: Inputs, kernel: kernels.Kernel, *, scale: float, unbiased: bool, error: float = 0.0
 ) -> Estimate:
-    assert inputs.reference is not None
-    if len(inputs.images) > EXACT:
-        effects = scale * kernels.influence(inputs.images, inputs.reference, kernel)
-        return _first_order(value, effects, inputs)
-    # The first 5,000 of the reference are enough for an interval.
-    x, y = inputs.images[:], inputs.reference[:5000]
-    return _spread(
-        value, inputs, 500, lambda: weighted(x, y, np.stack(list(resamples(inputs.prompts, 500, 0))))
-    )
+    """error: standard error that a choice of subsets adds to the value."""
+    x, y, prompts = inputs.images, inputs.reference, inputs.prompts
+    assert y is not None
+    if len(x) <= EXACT:
+        found = _left_out(
+            value, lambda: scale * kernels.leave_out(x, y, prompts, kernel, unbiased=unbiased), inputs
+        )
+    else:
+        found = _from_effects(value, scale * kernels.influence(x, y, prompts, kernel))
+    if not error or found.effects is None:
+        return found
+    own = intervals.standard_error(found.effects)
+    widened = _from_effects(value, found.effects * float(np.hypot(own, error) / own))
+    return replace(widened, interval=f"{widened.interval}, and the choice of subsets")
 
 
 def _kernel(inputs: Inputs) -> Estimate:
+    if int(inputs.prompts.max()) < 1:
+        return Estimate(value=None, note="one prompt: no two independent images to compare")
     assert inputs.reference is not None
-    value = kernels.kernel_distance(inputs.images, inputs.reference)
-    return _kernel_spread(value, inputs, kernels.weighted_mmd, kernels.polynomial_kernel, 1)
+    value, error = kernels.kernel_distance(inputs.images, inputs.reference, inputs.prompts)
+    return _kernel_interval(value, inputs, kernels.polynomial_kernel, scale=1, unbiased=True, error=error)
 
 
 def _cmmd(inputs: Inputs) -> Estimate:
     assert inputs.reference is not None
     value = kernels.cmmd(inputs.images, inputs.reference)
-    return _kernel_spread(value, inputs, kernels.weighted_cmmd, kernels.gaussian_kernel, 1000)
+    return _kernel_interval(value, inputs, kernels.gaussian_kernel, scale=1000, unbiased=False)
 
 
 def _neighbours(inputs: Inputs, term: str) -> Estimate:
     assert inputs.reference is not None
-    values = getattr(neighbours(inputs.images, inputs.reference), term)
+    found = neighbours(inputs.images, inputs.reference, inputs.prompts)
+    values = getattr(found, term)
     if term in ("precision", "density"):
-        return _mean(values, inputs.prompts)
-    ends = bootstrap_mean(values, np.arange(len(values)))
-    assert ends is not None
-    how = "bootstrap over reference images (1000)"
-    return Estimate(value=float(values.mean()), low=ends[0], high=ends[1], interval=how)
+        return mean_estimate(values, inputs.prompts, share=term == "precision")
+    left_out = getattr(found, f"{term}_left_out")
+    return _left_out(float(values.mean()), lambda: left_out, inputs, share=True)
 
 
-def _diversity(inputs: Inputs) -> Estimate:
-    values, groups = similarity.diversity(inputs.images, inputs.prompts)
+def _within_prompts(inputs: Inputs, compute: Callable[[Rows, Array], tuple[Array, Array]]) -> Estimate:
+    """Mean over prompts of a number that the images of one prompt have together."""
+    values, groups = compute(inputs.images, inputs.prompts)
     if not len(values):
         return Estimate(value=None, note="one image a prompt: set images_per_prompt to 2 or more")
-    return _mean(values, groups, of_images=False)
+    return mean_estimate(values, groups, of_images=False)
+
+
+def _pair_mean(inputs: Inputs) -> Estimate:
+    """Mean over prompts of the mean over a prompt's pairs of images; row i is pair i, of prompt `prompts[i]`."""
+    if not len(inputs.images):
+        return Estimate(value=None, note="one image a prompt: set images_per_prompt to 2 or more")
+    _, members = np.unique(inputs.prompts, return_inverse=True)
+    values = np.bincount(members, inputs.images[:][:, 0]) / np.bincount(members)
+    return mean_estimate(values, np.arange(len(values)), of_images=False)
 
 
 def _near_duplicates(inputs: Inputs) -> Estimate:
-    return _mean(similarity.near_duplicates(inputs.images, inputs.prompts), inputs.prompts)
+    if int(inputs.prompts.max()) < 1:
+        return Estimate(value=None, note="one prompt: no other prompt's image to resemble")
+    values, left_out = similarity.near_duplicates(inputs.images, inputs.prompts)
+    found = _left_out(float(values.mean()), lambda: left_out, inputs, share=True)
+    return replace(found, values=values)
 
 
 STATISTICS: dict[str, Callable[[Inputs], Estimate]] = {
@@ -221,6 +281,8 @@ STATISTICS: dict[str, Callable[[Inputs], Estimate]] = {
     "recall": functools.partial(_neighbours, term="recall"),
     "density": functools.partial(_neighbours, term="density"),
     "coverage": functools.partial(_neighbours, term="coverage"),
-    "diversity": _diversity,
+    "diversity": functools.partial(_within_prompts, compute=similarity.diversity),
+    "vendi": functools.partial(_within_prompts, compute=similarity.vendi),
+    "pair_mean": _pair_mean,
     "near_duplicates": _near_duplicates,
 }

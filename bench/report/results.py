@@ -13,6 +13,7 @@ from typing import Any
 from bench.errors import InputError, unknown
 from bench.records import (
     Battle,
+    Difference,
     Failure,
     FeltPicture,
     Generation,
@@ -21,11 +22,11 @@ from bench.records import (
     Prompt,
     Score,
     Timing,
-    from_dict,
     iterate_rows,
     read_rows,
 )
 from bench.report.preferences import Preference, read_preferences
+from bench.store.documents import Scores, read_scores
 from bench.store.study_folder import Key, StudyFolder
 
 
@@ -88,6 +89,8 @@ class Results:
     felt: tuple[FeltPicture, ...]
     felt_protocol: Mapping[str, Any]
     scores: tuple[Score, ...]
+    differences: tuple[Difference, ...]
+    """Of contenders by one metric, paired by prompt, joint over the pairs of the metric."""
     image_scores: tuple[ImageScore, ...]
     people: tuple[PeopleAgreement, ...]
     """How far each metric agrees with the votes."""
@@ -149,10 +152,9 @@ def read_results(folder: StudyFolder) -> Results:
         if report.get(key) is not None and report[key] not in contenders:
             raise unknown(f"contender in [report] {key}", report[key], contenders)
     latency = folder.read_json("latency.json") or {}
-    scores = folder.read_json("scores.json") or {}
+    scores = read_scores(folder) or Scores()
     ratings = folder.read_json("ratings.json") or {}
     felt = folder.read_json("interactive.json") or {}
-    where = str(folder.path / "scores.json")
     made = {
         key: row
         for key, row in folder.generations().items()
@@ -182,10 +184,11 @@ def read_results(folder: StudyFolder) -> Results:
         matrix_rate=(latency.get("protocol") or {}).get("matrix_tflops"),
         felt=tuple(folder.felt_pictures()),
         felt_protocol=felt.get("protocol") or {},
-        scores=tuple(from_dict(Score, row, where) for row in scores.get("rows", [])),
+        scores=scores.rows,
+        differences=scores.differences,
         image_scores=tuple(read_rows(folder.image_scores_file, ImageScore)),
-        people=tuple(from_dict(PeopleAgreement, row, where) for row in scores.get("agreement") or []),
-        warnings=tuple(str(text) for text in scores.get("warnings", [])),
+        people=scores.agreement,
+        warnings=scores.warnings,
         preferences=read_preferences(ratings, str(folder.path / "ratings.json")),
         duels=_duels(folder),
         votes_method=ratings.get("method") or {},

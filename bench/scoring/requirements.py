@@ -22,7 +22,7 @@ FEW = 10
 
 
 def plan(study: Study, protocol: str | None = None) -> dict[str, Metric]:
-    """The study's metrics, and a protocol's, in the order they are shown; FID of few images with FID∞ beside it.
+    """The study's metrics, and a protocol's, in the order they are shown; FID of few images with KID beside it.
 
     protocol: None: the study's own. Raises InputError: an unknown one, or the study is not what it asks for.
     """
@@ -33,9 +33,16 @@ def plan(study: Study, protocol: str | None = None) -> dict[str, Metric]:
         mlperf.check(study)
         names |= dict.fromkeys(mlperf.NAMES)
     images = len(study.prompts) * study.file.images_per_prompt
-    few = images < FEW * EXTRACTORS[METRICS["fid"].extractor].width
-    beside = [[name, "fid_infinity"] if name == "fid" and few else [name] for name in names]
+    few = images < FEW * EXTRACTORS[METRICS["fid"].extractor].width and not _statistics_only(study)
+    beside = [[name, "kid"] if name == "fid" and few else [name] for name in names]
     return {name: METRICS[name] for name in itertools.chain(*beside)}
+
+
+def _statistics_only(study: Study) -> bool:
+    """The reference is a mean and covariance without images, so that KID cannot be had."""
+    named = study.file.metrics.reference or ""
+    published = references.PUBLISHED.get(named)
+    return Path(published.file if published else named).suffix == ".npz"
 
 
 def extractor_of(metric: Metric, study: Study) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import bench.metrics.features as features
+import bench.metrics.frechet as frechet
+import bench.metrics.intervals as intervals
 import bench.metrics.networks.loading as networks
 import bench.metrics.references as references
 import bench.scoring.mlperf as mlperf
@@ -19,44 +21,63 @@ import bench.scoring.requirements as needs
 from bench.errors import InputError
 from bench.metrics.feature_rows import Array, Rows
 from bench.metrics.frechet import Moments
-from bench.metrics.registry import METRICS, Metric
+from bench.metrics.registry import Metric
 from bench.metrics.statistics import STATISTICS, Estimate, Inputs
 from bench.metrics.weights import Located, locate
-from bench.records import Battle, ImageScore, PeopleAgreement, Score, iterate_rows, settings_hash
+from bench.records import (
+    Battle,
+    Difference,
+    ImageScore,
+    PeopleAgreement,
+    PromptEffect,
+    Score,
+    iterate_rows,
+    settings_hash,
+)
 from bench.records import Reference as KeptReference
 from bench.scoring.metric_agreement import Judged, agreements
 from bench.scoring.scorable_images import Found, Key, census, common_keys, counted
+from bench.store.documents import Scores, write_scores
 from bench.store.study_folder import StudyFolder, write_rows
 from bench.study.study import Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """One row, and what it is made of."""
+    """One row, and what it was computed from."""
 
     row: Score
     values: Array | None
     """(n,) of the images in the order of the job's keys; None for a number of the whole set."""
+    effects: Array | None
+    """(G,) of the prompts in the order of the job's keys; None without an interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What every metric of one scoring stands on."""
+    """What every metric of one scoring run shares."""
 
     folder: StudyFolder
     study: Study
     found: Mapping[str, Found]
     faults: Mapping[str, Counter[str]]
     keys: Sequence[Key]
+    """Prompt and replicate of each image, in the order of every array."""
+    metrics: Mapping[str, Metric]
     references: Mapping[str, references.Reference]
     """By metric."""
     device: str
     progress: features.Progress | None
 
     @property
+    def prompt_ids(self) -> list[str]:
+        """(G,) in the order of the keys."""
+        return list(dict.fromkeys(prompt_id for prompt_id, _ in self.keys))
+
+    @property
     def prompts(self) -> Array:
         """(n,) number of each image's prompt."""
-        numbers = {prompt_id: i for i, prompt_id in enumerate(dict.fromkeys(p for p, _ in self.keys))}
+        numbers = {prompt_id: i for i, prompt_id in enumerate(self.prompt_ids)}
         return np.array([numbers[prompt_id] for prompt_id, _ in self.keys])
 
 
@@ -69,37 +90,86 @@ def score(
     protocol: str | None = None,
     progress: features.Progress | None = None,
 ) -> list[Score]:
-    """Every metric of the study for every contender; also written to `scores.json`, with what each image got
-    in `image-scores.jsonl` and, where `arena rate` has left votes, how far each metric agrees with them.
+    """Every metric of the study for every contender, and their differences paired by prompt.
 
+    Writes `scores.json`; what each image got to `image-scores.jsonl`, and what each prompt adds to each score
+    to `prompt-effects.jsonl`. Where `arena rate` has left votes, how far each metric agrees with them.
     Images are scored at the study's display size, all contenders on the same prompts and the same N.
+
+    Parameters
+    ----------
+    allow_missing: score only the images that all contenders have, instead of refusing.
     protocol: adds a protocol's metrics; None: the study's own, if it names one.
+
     Raises InputError before anything is computed: an unknown metric, weights or a reference not here,
-    images that are missing, black or damaged (unless `allow_missing`: then only what all contenders have).
+    images that are missing, black or damaged.
     """
     plan = needs.plan(study, protocol)
     located = needs.located(plan, study)
     found, faults = census(folder, study)
     keys = common_keys(study, found, faults, allow_missing) if plan else []
     job = Job(
-        folder=folder, study=study, found=found, faults=faults, keys=keys,
-        references=_references(plan, study, found, keys), device=device, progress=progress,
-    )  # fmt: skip
+        folder=folder,
+        study=study,
+        found=found,
+        faults=faults,
+        keys=keys,
+        metrics=plan,
+        references=_references(plan, study, found, keys),
+        device=device,
+        progress=progress,
+    )
     scored: list[Scored] = []
     for extractor, place in located.items():
-        mine = {name: m for name, m in plan.items() if needs.extractor_of(m, study) == extractor}
-        scored += _one_extractor(mine, place, job)
+        own = {name: m for name, m in plan.items() if needs.extractor_of(m, study) == extractor}
+        scored += _one_extractor(own, place, job)
     order = {name: i for i, name in enumerate(plan)}
     scored.sort(key=lambda one: order[one.row.metric])
-    rows = [one.row for one in scored]
-    write_rows(folder.image_scores_file, _image_scores(scored, keys))
-    document = {
-        "rows": [asdict(row) for row in rows],
-        "warnings": _warnings(rows, faults, len(keys), located),
-    }
-    people = _people(scored, job)
-    folder.write_json("scores.json", document | {"agreement": [asdict(row) for row in people]})
-    return rows
+    _write(scored, job, _warnings([one.row for one in scored], job, located))
+    return [one.row for one in scored]
+
+
+def _write(scored: Sequence[Scored], job: Job, warnings: Sequence[str]) -> None:
+    """scores.json last: what it speaks of is there."""
+    write_rows(job.folder.image_scores_file, _image_scores(scored, job.keys))
+    write_rows(job.folder.prompt_effects_file, _prompt_effects(scored, job.prompt_ids))
+    document = Scores(
+        rows=tuple(one.row for one in scored),
+        differences=tuple(differences(scored)),
+        agreement=tuple(_people(scored, job)),
+        warnings=tuple(warnings),
+    )
+    write_scores(job.folder, document)
+
+
+def differences(scored: Sequence[Scored]) -> list[Difference]:
+    """Every pair of contenders by every metric, paired by prompt, joint over the pairs of a metric."""
+    found = []
+    for name in dict.fromkeys(one.row.metric for one in scored):
+        rows = [one for one in scored if one.row.metric == name and one.effects is not None]
+        if len(rows) < 2:
+            continue
+        values = [one.row.value for one in rows if one.row.value is not None]
+        effects = [one.effects for one in rows if one.effects is not None]
+        count = len(rows) * (len(rows) - 1) // 2
+        for pair in intervals.paired_differences(values, effects):
+            row = rows[pair.first].row
+            found.append(
+                Difference(
+                    metric=name,
+                    fingerprint=row.fingerprint,
+                    a=row.contender,
+                    b=rows[pair.second].row.contender,
+                    estimate=pair.estimate,
+                    low=pair.low,
+                    high=pair.high,
+                    p=pair.p,
+                    n=row.n,
+                    prompts=len(effects[0]),
+                    correction="one pair" if count == 1 else f"largest |t| of {count} pairs",
+                )
+            )
+    return found
 
 
 def reference_statistics(
@@ -121,14 +191,14 @@ def _references(
 ) -> dict[str, references.Reference]:
     """What each metric of kind `reference` compares with."""
     known: dict[str, references.Reference] = {}
-    wanting = [name for name, metric in plan.items() if metric.kind == "reference"]
-    for name in wanting:
+    wanting = {name: metric for name, metric in plan.items() if metric.kind == "reference"}
+    for name, metric in wanting.items():
         named = needs.reference_name(name, study)
         if named in found:
             known[name] = references.from_files(named, [found[named][key] for key in keys])
         else:
             known[name] = references.resolve(named, study.base)
-        if known[name].statistics and not METRICS[name].statistic.startswith("frechet"):
+        if known[name].statistics and not metric.statistic.startswith("frechet"):
             raise InputError(
                 f"metric '{name}' needs reference images; {known[name].name} holds only their mean and covariance"
             )
@@ -150,6 +220,8 @@ def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> li
         if not joint:
             sources = _features(begun, located, network, job)
             source_texts = texts and features.text_features(words, located, network, job.folder.features)[0]
+    against = {name: _against(name, located, network, job) for name in plan}
+    floors = {name: _floor(moments) for name, (_, moments) in against.items()}
     scored = []
     for contender, images in job.found.items():
         files = [images[key] for key in job.keys]
@@ -162,13 +234,28 @@ def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> li
         else:
             rows = _features(files, located, network, job)
         for name, metric in plan.items():
-            reference, moments = _against(name, located, network, job)
+            reference, moments = against[name]
             inputs = Inputs(
-                images=rows, prompts=job.prompts, texts=texts, sources=sources, source_texts=source_texts,
-                reference=reference, moments=moments,
-            )  # fmt: skip
+                images=rows,
+                prompts=job.prompts,
+                texts=texts,
+                sources=sources,
+                source_texts=source_texts,
+                reference=reference,
+                moments=moments,
+                floor=floors[name],
+                share=metric.share,
+            )
             scored.append(_scored(name, metric, contender, inputs, located, job, int(cut.sum())))
     return scored
+
+
+def _floor(moments: Moments | None) -> Callable[[Sequence[int]], Array] | None:
+    """Numbers of images to the bias of a Fréchet distance to a reference; computed once for all contenders."""
+    if moments is None:
+        return None
+    computed = functools.cache(lambda sizes: frechet.gaussian_floor(moments, sizes))
+    return lambda sizes: computed(tuple(sizes))
 
 
 def _reads_text(plan: Mapping[str, Metric]) -> bool:
@@ -214,7 +301,7 @@ def _against(
     size = job.study.file.display_size if reference.name in job.found else None
     cache = reference.cache or job.folder.features
     rows = features.image_features(reference.files, located, network, cache, size=size, progress=job.progress)
-    if METRICS[name].statistic.startswith("frechet"):
+    if job.metrics[name].statistic.startswith("frechet"):
         settings = {**located.protocol(), "display_size": size}
         return rows, references.statistics_of(reference, rows, settings, cache)
     return rows, None
@@ -244,9 +331,10 @@ def _scored(
         fingerprint=settings_hash(protocol),
         missing=job.faults[contender].total(),
         truncated=cut if metric.kind == "prompt" else 0,
+        bias=estimate.bias,
         note="; ".join(note for note in notes if note),
     )
-    return Scored(row=row, values=estimate.values)
+    return Scored(row=row, values=estimate.values, effects=estimate.effects)
 
 
 def _protocol(name: str, metric: Metric, located: Located, job: Job) -> dict[str, Any]:
@@ -280,6 +368,21 @@ def _image_scores(scored: Sequence[Scored], keys: Sequence[Key]) -> Iterator[Ima
             )
 
 
+def _prompt_effects(scored: Sequence[Scored], prompt_ids: Sequence[str]) -> Iterator[PromptEffect]:
+    """Metrics over a part of the prompts (diversity with uneven images) have none."""
+    for one in scored:
+        if one.effects is None or len(one.effects) != len(prompt_ids):
+            continue
+        for prompt_id, effect in zip(prompt_ids, one.effects.tolist(), strict=True):
+            yield PromptEffect(
+                metric=one.row.metric,
+                fingerprint=one.row.fingerprint,
+                contender=one.row.contender,
+                prompt_id=prompt_id,
+                effect=effect,
+            )
+
+
 def _people(scored: Sequence[Scored], job: Job) -> list[PeopleAgreement]:
     """How far each metric agrees with the votes; nothing where `arena rate` has left none."""
     battles = list(iterate_rows(job.folder.battles_file, Battle))
@@ -305,20 +408,24 @@ def _people(scored: Sequence[Scored], job: Job) -> list[PeopleAgreement]:
     return found
 
 
-def _warnings(
-    rows: list[Score], faults: Mapping[str, Counter[str]], n: int, located: Mapping[str, Located]
-) -> list[str]:
-    found = [f"{name}: {counted(count)}" for name, count in faults.items() if count.total() and rows]
+def _warnings(rows: Sequence[Score], job: Job, located: Mapping[str, Located]) -> list[str]:
+    found = [f"{name}: {counted(count)}" for name, count in job.faults.items() if count.total() and rows]
+    n = len(job.keys)
     if found:
         found.append(f"scored on the {n} images that every contender has")
+    if rows and len(job.prompt_ids) < intervals.FEW_PROMPTS:
+        found.append(
+            f"{len(job.prompt_ids)} prompts are few: intervals of skewed scores are too short below "
+            f"{intervals.FEW_PROMPTS}"
+        )
     widths = {place.name: place.extractor.width for place in located.values()}
     for name in dict.fromkeys(row.metric for row in rows):
         first = next(row for row in rows if row.metric == name)
         d = widths[first.protocol["extractor"]]
-        if METRICS[name].statistic == "frechet" and n < needs.FEW * d:
+        if job.metrics[name].statistic == "frechet" and n < needs.FEW * d:
             found.append(
                 f"{name}: {n} images are fewer than {needs.FEW} x {d}, the features' dimension: biased upwards, "
-                "only contenders of this study may be compared; fid_infinity and kid lean on N less"
+                "only contenders of this study may be compared; kid has no such bias"
             )
         if first.truncated:
             found.append(f"{name}: {first.truncated} captions were longer than the text tower and cut")

@@ -72,6 +72,11 @@ class StudyFolder:
         return self.path / "image-scores.jsonl"
 
     @property
+    def prompt_effects_file(self) -> Path:
+        """What each prompt adds to each score: the differences of contenders are computed from it."""
+        return self.path / "prompt-effects.jsonl"
+
+    @property
     def report(self) -> Path:
         return self.path / "report"
 

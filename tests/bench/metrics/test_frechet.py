@@ -9,7 +9,6 @@ import scipy.linalg
 import bench.metrics.frechet as frechet
 from bench.errors import InputError
 from bench.metrics.frechet import Moments
-from bench.metrics.intervals import bootstrap_means, resamples
 
 
 def gaussian(mean: float, variance: float, d: int = 8) -> Moments:
@@ -61,71 +60,74 @@ def test_streamed_moments_equal_numpy_for_any_blocks() -> None:
     np.testing.assert_allclose(found.covariance, np.cov(x, rowvar=False), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("n", [15, 90])
-def test_weights_are_repetitions(n: int) -> None:
-    x, y = rows(n, 30, 1), rows(100, 30, 2)
-    reference = frechet.moments(y)
-    weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n))
-    repeated = np.repeat(x, weights, axis=0)
-    expected = scipy_frechet(repeated, y)
-    assert frechet.WeightedFrechet(x, reference).distance(weights) == pytest.approx(expected, rel=1e-4)
+def refitted(x: np.ndarray, reference: Moments, groups: np.ndarray) -> list[float]:
+    """The definition of a jackknife: every distance computed anew."""
+    return [
+        frechet.frechet_distance(frechet.moments(x[groups != g]), reference) for g in range(groups.max() + 1)
+    ]
 
 
-def test_infinite_distance_removes_most_of_the_bias_of_a_small_set() -> None:
-    random = np.random.default_rng(4)
-    reference = Moments(mean=np.zeros(10), covariance=np.eye(10), factor=None, n=0)
-    everything = np.ones(400, dtype=int)
-    spaces = [frechet.WeightedFrechet(random.standard_normal((400, 10)), reference) for _ in range(40)]
-    plain = np.mean([space.distance(everything) for space in spaces])
-    assert abs(np.mean([space.infinity(everything, seed=i) for i, space in enumerate(spaces)])) < plain / 3
+@pytest.mark.parametrize(
+    ("n", "d", "images", "m"),
+    [(40, 8, 1, 50), (40, 8, 4, 50), (43, 20, 4, 10), (40, 60, 1, 200), (40, 60, 4, 200), (40, 41, 2, 30)],
+)
+def test_leaving_a_prompt_out_equals_computing_anew(n: int, d: int, images: int, m: int) -> None:
+    """More images than dimensions and fewer, a reference of fewer images than dimensions, uneven prompts."""
+    x, reference = rows(n, d, 1) + 0.1, frechet.moments(rows(m, d, 2, 1.3))
+    groups = np.arange(n) // images
+    expected = refitted(x, reference, groups)
+    found = frechet.leave_out(x, reference, groups)
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.std(expected), rtol=0)
 
 
-def test_first_order_effects_give_the_spread_of_an_exact_bootstrap() -> None:
-    """Standard error over prompts of three images each: exact reweighting against one pass of effects."""
-    random = np.random.default_rng(5)
-    groups = np.repeat(np.arange(200), 3)
-    x = rows(600, 6, 1) + 0.4 * random.standard_normal((200, 6))[groups]
-    reference = frechet.moments(rows(800, 6, 2, 1.3) + 0.5)
-    space = frechet.WeightedFrechet(x, reference)
-    exact = np.std([space.distance(w) for w in resamples(groups, 300, seed=0)])
-    effects = frechet.influence(x, frechet.moments(x), reference)
-    first_order = np.std(bootstrap_means(effects, groups, replicates=1000))
-    assert first_order == pytest.approx(exact, rel=0.12)
-
-
-@pytest.mark.parametrize("fault", ["a feature that never fires", "copies of eight pictures"])
-def test_a_collapsed_set_has_an_interval_too(fault: str) -> None:
-    """Its covariance is singular: there is no inverse to take."""
-    x, reference = rows(400, 10, 1), frechet.moments(rows(500, 10, 2, 1.3) + 0.5)
-    if fault.startswith("copies"):
-        x = np.tile(x[:8], (50, 1))
+@pytest.mark.parametrize("fault", ["a feature that never fires", "a feature of one image", "copies"])
+def test_leaving_out_holds_where_the_covariance_is_singular(fault: str) -> None:
+    x, reference = rows(60, 6, 1), frechet.moments(rows(90, 6, 2, 1.3) + 0.5)
+    if fault == "copies":
+        x = np.tile(x[:8], (8, 1))
     else:
         x[:, 3] = 0
+        x[7, 3] = fault == "a feature of one image"
     groups = np.arange(len(x))
-    space = frechet.WeightedFrechet(x, reference)
-    exact = np.std([space.distance(w) for w in resamples(groups, 300, seed=0)])
-    effects = frechet.influence(x, frechet.moments(x), reference)
-    assert np.std(bootstrap_means(effects, groups, replicates=1000)) == pytest.approx(exact, rel=0.15)
+    expected = refitted(x, reference, groups)
+    found = frechet.leave_out(x, reference, groups)
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.std(expected), rtol=0)
 
 
-def test_the_effect_of_an_image_is_what_weighing_it_more_adds() -> None:
-    x, reference = rows(50, 4, 1), frechet.moments(rows(60, 4, 2) + 0.2)
-    own = frechet.moments(x)
-    effects = frechet.influence(x, own, reference)
-    space, step = frechet.WeightedFrechet(x, reference), 1e-5
-    for i in (0, 17, 49):
-        weights = np.ones(50)
-        weights[i] += step * 50
-        # ddof and the weights' sum move the distance too, for every image alike.
-        alike = space.distance(np.full(50, 1 + step))
-        added = (space.distance(weights) - alike) / step
-        assert added == pytest.approx(effects[i], rel=0.05, abs=0.02)
-
-
-def test_extrapolation_streams_to_the_same_intercept_as_in_memory() -> None:
+def test_extrapolation_is_the_intercept_of_a_line_over_the_reciprocal_size() -> None:
     x, reference = rows(300, 5, 3), frechet.moments(rows(400, 5, 4) + 0.1)
-    whole = frechet.WeightedFrechet(x, reference).infinity(np.ones(300, int), seed=3)
-    assert frechet.extrapolated(x, reference, seed=3) == pytest.approx(whole, rel=1e-8)
+    random, sizes = np.random.default_rng(7), np.linspace(30, 300, 15).astype(int)
+    distances = [scipy_frechet(x[random.permutation(300)[:s]], rows(400, 5, 4) + 0.1) for s in sizes]
+    value, shares = frechet.extrapolated(x, reference, seed=7)
+    assert value == pytest.approx(np.polyfit(1 / sizes, distances, 1)[1], rel=1e-6)
+    assert shares.sum() == pytest.approx(1)
+    assert shares.shape == (300,)
+
+
+@pytest.mark.parametrize(("n", "d"), [(50, 16), (640, 64), (30, 64)])
+def test_the_floor_is_what_draws_from_the_reference_score(n: int, d: int) -> None:
+    variances = np.arange(1.0, d + 1) ** -1
+    turn = np.linalg.qr(rows(d, d, 3))[0]
+    reference = Moments(mean=np.zeros(d), covariance=turn * variances @ turn.T, factor=None, n=0)
+    random = np.random.default_rng(2)
+    drawn = [
+        frechet.frechet_distance(
+            frechet.moments(random.standard_normal((n, d)) * np.sqrt(variances) @ turn.T), reference
+        )
+        for _ in range(40)
+    ]
+    floors = [frechet.gaussian_floor(reference, [n // 2, n], seed=seed)[1] for seed in range(40)]
+    assert np.mean(floors) == pytest.approx(np.mean(drawn), rel=0.04)
+
+
+def test_the_floor_of_many_images_is_the_first_term_of_its_series() -> None:
+    """1/(2N) [sum of l_i l_j / (l_i + l_j) + half the trace] + trace / N, from the second derivative."""
+    variances, n = np.arange(1.0, 9) ** -1, 4000
+    reference = Moments(mean=np.zeros(8), covariance=np.diag(variances), factor=None, n=0)
+    a = variances[:, None]
+    series = ((a * variances / (a + variances)).sum() / 2 + variances.sum() * 1.25) / n
+    floors = [frechet.gaussian_floor(reference, [n], seed=seed)[0] for seed in range(60)]
+    assert np.mean(floors) == pytest.approx(series, rel=0.06)
 
 
 def test_impossible_features_are_refused() -> None:

@@ -37,6 +37,21 @@ def test_neighbours_equal_the_definitions_point_by_point() -> None:
     np.testing.assert_array_equal(found.coverage, coverage)
 
 
+@pytest.mark.parametrize("images", [1, 3])
+def test_leaving_a_prompt_out_equals_computing_anew(images: int) -> None:
+    """Balls of the images that stay grow where a neighbour is left out."""
+    for seed in range(4):
+        x, y = rows(30, 2, 10 + seed), rows(25, 2, 20 + seed) + 0.4
+        groups = np.arange(30) // images
+        found = neighbours.neighbours(x, y, groups, block=7)
+        for name in ("recall", "coverage"):
+            anew = [
+                getattr(neighbours.neighbours(x[groups != g], y), name).mean()
+                for g in range(groups.max() + 1)
+            ]
+            np.testing.assert_allclose(getattr(found, f"{name}_left_out"), anew, atol=1e-12)
+
+
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(InputError, match="at least 6"):
         neighbours.neighbours(np.ones((3, 3)), np.ones((9, 3)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bench.metrics.similarity as similarity
+from bench.errors import InputError
 
 
 def test_cosine_score_is_one_hundred_for_parallel_and_zero_for_opposite() -> None:
@@ -23,7 +24,40 @@ def test_diversity_is_zero_for_copies_and_one_for_right_angles() -> None:
 
 def test_duplicates_count_only_across_prompts() -> None:
     x = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
-    np.testing.assert_array_equal(similarity.near_duplicates(x, np.array([0, 0, 1, 2])), [0, 0, 1, 1])
+    values, _ = similarity.near_duplicates(x, np.array([0, 0, 1, 2]))
+    np.testing.assert_array_equal(values, [0, 0, 1, 1])
+
+
+def test_the_share_of_duplicates_without_a_prompt_equals_computing_anew() -> None:
+    random = np.random.default_rng(0)
+    x, groups = random.integers(0, 2, (24, 4)) + 0.01, np.repeat(np.arange(8), 3)
+    _, left_out = similarity.near_duplicates(x, groups, block=5)
+    anew = [
+        similarity.near_duplicates(x[groups != g], np.repeat(np.arange(7), 3))[0].mean() for g in range(8)
+    ]
+    np.testing.assert_allclose(left_out, anew)
+
+
+def test_vendi_counts_the_different_images_of_a_prompt() -> None:
+    """Copies count once, right angles each; in between the exponential of the entropy, by hand."""
+    x = np.array([[1.0, 0], [1, 0], [1, 0], [0, 1], [1, 0], [1, 1]])
+    values, groups = similarity.vendi(x, np.array([0, 0, 1, 1, 2, 2]))
+    shares = np.array([1 + np.sqrt(0.5), 1 - np.sqrt(0.5)]) / 2
+    np.testing.assert_allclose(values, [1, 2, np.exp(-(shares * np.log(shares)).sum())], atol=1e-9)
+    np.testing.assert_array_equal(groups, [0, 1, 2])
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    bad, good = np.array([[1.0, np.nan], [1, 1]]), np.ones((2, 2))
+    for call in (
+        lambda: similarity.cosines(bad, good),
+        lambda: similarity.products(good, bad),
+        lambda: similarity.directions(bad, good, good, good),
+        lambda: similarity.diversity(bad, np.zeros(2, int)),
+        lambda: similarity.vendi(bad, np.zeros(2, int)),
+    ):
+        with pytest.raises(InputError, match="not finite"):
+            call()
 
 
 def test_direction_is_one_where_pictures_change_as_words_do() -> None:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from scipy.stats import ttest_rel
 
 import bench.metrics.references as references
 import bench.study.study as study_module
-from bench.cli.score_rows import score_rows
+from bench.cli.score_rows import difference_rows, score_rows
 from bench.doctor import examine
 from bench.errors import InputError
 from bench.latency import Protocol
@@ -22,9 +23,10 @@ from bench.metrics.extractors import EXTRACTORS
 from bench.metrics.weights import locate
 from bench.records import (
     Battle,
+    Difference,
     Generation,
     ImageScore,
-    PeopleAgreement,
+    PromptEffect,
     Reference,
     Score,
     from_dict,
@@ -33,6 +35,7 @@ from bench.records import (
 from bench.run import Told, run
 from bench.scoring.requirements import plan, wanting
 from bench.scoring.score import reference_statistics, score
+from bench.store.documents import Scores, read_scores
 from bench.store.study_folder import StudyFolder, sha256, write_rows
 from bench.study.study import Study
 from bench.sweep.settings import Options
@@ -111,9 +114,13 @@ def test_rows_carry_n_interval_protocol_and_random_weights(tmp_path: Path) -> No
     assert any("10 x 32" in text for text in document["warnings"])
 
 
-def test_few_images_bring_the_extrapolated_distance_beside_fid(tmp_path: Path) -> None:
+def test_few_images_bring_the_kernel_distance_beside_fid(tmp_path: Path) -> None:
+    """Not FID∞, which does not hold there; nor against published statistics, where KID cannot be had."""
     _, study = make(tmp_path, 'names = ["fid", "clip_score"]\nreference = "tiny-sdxl@50"')
-    assert list(plan(study)) == ["fid", "fid_infinity", "clip_score"]
+    assert list(plan(study)) == ["fid", "kid", "clip_score"]
+    metrics = study.file.metrics.model_copy(update={"reference": "val.npz"})
+    published = dataclasses.replace(study, file=study.file.model_copy(update={"metrics": metrics}))
+    assert list(plan(published)) == ["fid", "clip_score"]
     many = dataclasses.replace(study, prompts=study.prompts[:1] * 20480)
     assert list(plan(many)) == ["fid", "clip_score"]
 
@@ -296,16 +303,69 @@ def test_votes_bring_agreement_and_what_each_image_got(tmp_path: Path) -> None:
         hits += 0.5 * (1 + np.sign(own - other))  # both below 0 count as 0: alike
     write_rows(folder.battles_file, battles)
     rows = score(folder, study)
-    document = json.loads((folder.path / "scores.json").read_text())
-    people = [from_dict(PeopleAgreement, row, "x") for row in document["agreement"]]
-    first = people[0]
+    scores = read_scores(folder)
+    assert scores is not None
+    first = scores.agreement[0]
     assert (first.metric, first.question, first.n) == ("clip_score", "quality", 6)
     assert first.fingerprint == rows[0].fingerprint
     assert first.accuracy == pytest.approx(hits / 6)
-    assert score_rows(document)[0]["people"].startswith(f"{100 * hits / 6:.0f}%")
+    assert score_rows(scores)[0]["people"].startswith(f"{100 * hits / 6:.0f}%")
     ranked = dataclasses.replace(first, kendall=2 / 3, kendall_low=-0.5, kendall_high=1.0)
-    document["agreement"][0] = dataclasses.asdict(ranked)
-    assert score_rows(document)[0]["people"].endswith("of 6 votes, τ 0.67 (-0.50 to 1.00)")
+    scores = dataclasses.replace(scores, agreement=(ranked, *scores.agreement[1:]))
+    assert score_rows(scores)[0]["people"].endswith("of 6 votes, τ 0.67 (-0.50 to 1.00)")
+
+
+def test_differences_are_paired_by_prompt_and_read_back(tmp_path: Path) -> None:
+    folder, study = make(
+        tmp_path, 'names = ["clip_score", "fd_clip"]\nreference = "tiny-sdxl@50"', replicates=2
+    )
+    score(folder, study)
+    scores = read_scores(folder)
+    assert scores is not None
+    (row,) = scores.differences  # a distance from one of two contenders leaves nothing to compare
+    images = read_rows(folder.image_scores_file, ImageScore)
+    means = {
+        name: np.array(
+            [
+                np.mean([i.value for i in images if (i.contender, i.prompt_id) == (name, p.id)])
+                for p in study.prompts
+            ]
+        )
+        for name in NAMES
+    }
+    paired = ttest_rel(means[row.a], means[row.b])
+    ends = paired.confidence_interval(0.95)
+    assert (row.metric, row.a, row.b, row.n, row.prompts) == ("clip_score", *NAMES, 12, 6)
+    np.testing.assert_allclose([row.low, row.high], [ends.low, ends.high], rtol=1e-2)
+    assert row.estimate == pytest.approx((means[row.a] - means[row.b]).mean())
+    effects = read_rows(folder.prompt_effects_file, PromptEffect)
+    own = [line.effect for line in effects if (line.metric, line.contender) == ("clip_score", NAMES[0])]
+    np.testing.assert_allclose(own, means[NAMES[0]] - means[NAMES[0]].mean(), atol=1e-9)
+
+
+def test_real_differences_name_the_better_contender_first() -> None:
+    def row(metric: str, low: float, high: float) -> Difference:
+        return Difference(
+            metric=metric, fingerprint="x", a="one", b="two", estimate=(low + high) / 2, low=low, high=high,
+            p=0.01, n=9, prompts=9, correction="one pair",
+        )  # fmt: skip
+
+    def score_of(metric: str, up: bool) -> Score:
+        return Score(
+            metric=metric, contender="one", value=1.0, low=0.0, high=2.0, n=9, interval="", protocol={},
+            higher_is_better=up, fingerprint="x",
+        )  # fmt: skip
+
+    scores = Scores(
+        rows=(score_of("up", True), score_of("down", False)),
+        differences=(row("up", 1, 3), row("down", 1, 3), row("up", -3, -1), row("up", -1, 3)),
+    )
+    found = [(r["metric"], r["better"], r["worse"], r["95%, joint"]) for r in difference_rows(scores)]
+    assert found == [
+        ("up ↑", "one", "two", "1 to 3"),
+        ("down ↓", "two", "one", "1 to 3"),
+        ("up ↑", "two", "one", "1 to 3"),
+    ]
 
 
 def test_a_protocol_is_known_and_takes_its_own_prompts_alone(tmp_path: Path) -> None:
