@@ -12,13 +12,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -28,8 +27,12 @@ from arena.db import raters as register
 from arena.db.rows import Assignment
 from arena.voting import Desk, Hand
 from arena.web import rater_page
+from arena.web.ballot import Question
+from arena.web.inputs import Nothing, Skip, Start, Vote
+from arena.web.languages import languages
 from arena.web.security import Guard
 from bench.errors import InputError
+from bench.study.file import Arena
 
 log = logging.getLogger("arena")
 
@@ -39,37 +42,6 @@ TIDY = 15
 """Seconds between looks at what expired and what is decided."""
 DELAY = 0.1
 """Seconds: an image is answered at the next multiple, so that the time says nothing about its file."""
-
-Short = Annotated[str, Field(max_length=400)]
-
-
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-def _given(consent: bool) -> bool:
-    if not consent:
-        raise ValueError("nobody takes part without consent")
-    return consent
-
-
-class Start(_Input):
-    consent: Annotated[bool, AfterValidator(_given)]
-    parameters: Annotated[dict[Short, Short], Field(max_length=20)] = {}
-
-
-class Vote(_Input):
-    token: Annotated[str, Field(max_length=64)]
-    answer: Annotated[str, Field(max_length=20)]
-    seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] | None = None
-
-
-class Skip(_Input):
-    token: Annotated[str, Field(max_length=64)]
-
-
-class Nothing(_Input):
-    pass
 
 
 def create_app(
@@ -86,12 +58,20 @@ def create_app(
     is_admin = partial(_is_admin, key, admin_token)
     app.add_middleware(Guard, is_admin=is_admin)
     _errors(app, desk)
-    _mount_page(app, desk)
+    _mount_health(app, desk)
     _mount_entrance(app, desk, key, invited_only=invited_only, secure=secure)
     _mount_voting(app, desk, key)
     _mount_pictures(app, desk, key)
     if admin_token is not None:
         _mount_admin(app, desk, key, admin_token, secure, is_admin)
+    settings = desk.settings
+    rater_page.mount(  # last: what no route above answers is the page's
+        app,
+        questions_of(settings),
+        language=settings.language,
+        native=desk.study.file.display_size,
+        smallest=256,
+    )
     return app
 
 
@@ -102,22 +82,23 @@ def _rater_of(request: Request, key: bytes) -> str:
     return found
 
 
-def _mount_page(app: FastAPI, desk: Desk) -> None:
-    """The rater's page with its script and style sheet, and the address a proxy asks whether all is well."""
-    own = desk.study.file.arena.language
-    rater_page.strings(own)  # a wrong language is an error at the start, not at the first visit
-    pages = {code: rater_page.render(desk.study, code) for code in rater_page.languages()}
-    static = {"arena.js": "text/javascript; charset=utf-8", "arena.css": "text/css; charset=utf-8"}
+def questions_of(settings: Arena) -> list[Question]:
+    """The study's questions as the page asks them."""
+    allowed = {"tie": settings.ties, "both_bad": settings.both_bad}
+    answers = tuple(a for a in ("left", "tie", "both_bad", "right") if allowed.get(a, True))
+    return [
+        Question(
+            name=name,
+            text={code: table[f"question_{name}"] for code, table in languages().items()},
+            answers=answers,
+            shows_prompt=name != "quality",
+        )
+        for name in settings.questions
+    ]
 
-    @app.get("/")
-    def home(lang: str = "") -> HTMLResponse:
-        return HTMLResponse(pages.get(lang) or pages[own])
 
-    @app.get("/static/{name}")
-    def asset(name: str) -> Response:
-        if name not in static:
-            return PlainTextResponse("not found", 404)
-        return Response((rater_page.STATIC / name).read_bytes(), media_type=static[name])
+def _mount_health(app: FastAPI, desk: Desk) -> None:
+    """The address that a proxy asks whether the server works."""
 
     @app.get("/healthz")
     def health() -> PlainTextResponse:

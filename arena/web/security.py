@@ -20,6 +20,12 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' blob: data:; font-src 'self' data:; connect-src 'self'; base-uri 'self'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+"""For pages: Gradio starts from a script in the page, and compiles templates. Nothing may come from elsewhere."""
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -71,7 +77,9 @@ class Guard:
                     message = {**message, "status": 413}
                 kept = [(k, v) for k, v in message["headers"] if k.lower() not in (b"server",)]
                 names = {k.lower() for k, _ in kept}
-                extra = HEADERS if admin else {**HEADERS, "Content-Security-Policy": POLICY}
+                page = any(k.lower() == b"content-type" and v.startswith(b"text/html") for k, v in kept)
+                policy = PAGE_POLICY if page else POLICY
+                extra = HEADERS if admin else {**HEADERS, "Content-Security-Policy": policy}
                 kept += [
                     (k.lower().encode(), v.encode())
                     for k, v in extra.items()

@@ -37,11 +37,11 @@ WATCH = """() => {
   }, true);
   new MutationObserver(async () => {
     const begun = pressed;
-    await Promise.all(["left", "right"].map((id) => document.querySelector(`#${id} img`).decode()));
+    await Promise.all(["left", "right"].map((id) => document.querySelector(`[data-part=${id}] img`).decode()));
     painted((now) => took.push(now - begun));
   }).observe(document.body, { attributes: true, attributeFilter: ["data-ballot"] });
   new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) if (entry.name.endsWith("/api/vote")) saved.push(entry.duration);
+    for (const entry of list.getEntries()) if (entry.name.includes("/api/vote")) saved.push(entry.duration);
   }).observe({ type: "resource" });
 }"""
 WAIT = """(number) => new Promise((done) => {

@@ -159,10 +159,10 @@ def rater_pages(browser: Any, url: str, out: Path, label: str, settings: dict[st
     page.wait_for_timeout(400)
     keep("vote")
     if settings.get("has_touch"):
-        page.tap("#zoom")
+        page.tap("[data-part=zoom]")
     else:
         page.keyboard.press("z")
-        page.hover("#left", position={"x": 90, "y": 300})
+        page.keyboard.press("ArrowLeft")
     keep("zoom")
     page.keyboard.press("Escape")
     for number in (2, 3, 4):

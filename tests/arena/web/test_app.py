@@ -2,7 +2,6 @@
 
 import io
 import json
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -11,9 +10,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from arena import admission
-from arena.web import rater_page
 from arena.web.app import create_app
-from bench.errors import InputError
 from tests.support.arena_desk import KEY, POST, Clock, log, make_desk, start
 from tests.support.arena_study import NAMES
 
@@ -68,7 +65,7 @@ def chunks(webp):
 
 def whole_session(client):
     """Every reply of a session from the first page to the last, with its question."""
-    replies = [client.get("/"), client.get("/static/arena.js"), client.get("/static/arena.css")]
+    replies = [client.get("/")]
     replies.append(client.post("/api/start", json={"consent": True}, headers=POST))
     state = replies[-1].json()["state"]
     number = 0
@@ -337,38 +334,3 @@ def test_a_missing_image_can_be_skipped_and_its_slot_returns(desk, client):
     with desk.database.reading() as tx:
         assert tx.state_counts()["skipped"] == 1
         assert sum(p.taken for p in tx.pairs()) <= before + 1
-
-
-def test_every_language_has_every_string():
-    tables = rater_page.languages()
-    assert {"en", "de"} <= set(tables)
-    for table in tables.values():
-        assert set(table) == set(tables["en"])
-        assert all(table.values())
-        for key, string in tables["en"].items():
-            assert string.count("{") == table[key].count("{"), key
-    with pytest.raises(InputError, match="unknown language"):
-        rater_page.strings("fr")
-
-
-@pytest.mark.parametrize("question", ["alignment", "quality", "faithfulness"])
-@pytest.mark.parametrize("language", ["en", "de"])
-def test_the_welcome_speaks_of_the_one_question_that_is_asked(question, language):
-    study = SimpleNamespace(
-        file=SimpleNamespace(
-            arena=SimpleNamespace(questions=(question,), ties=True, both_bad=False, language="en")
-        )
-    )
-    html = rater_page.render(study, language).split('<section id="welcome"')[1].split("</section>")[0]
-    assert "Sometimes" not in html
-    assert "Manchmal" not in html
-    assert html.count("<svg") == (3 if question == "faithfulness" else 2)
-    assert ('class="prompt"' in html) == (question != "quality")
-
-
-def test_strings_cannot_end_the_script_they_stand_in(desk, monkeypatch):
-    broken = {**rater_page.languages()["en"], "title": "</script><script>alert(1)</script>"}
-    monkeypatch.setattr(rater_page, "languages", lambda: {"en": broken})
-    html = rater_page.render(desk.study, "en")
-    assert "<script>alert" not in html
-    assert "alert(1)" in html

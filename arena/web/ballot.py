@@ -1,0 +1,185 @@
+"""The ballot: one question, two pictures, the answers, as one `gr.HTML` component.
+
+The component talks to the routes of `arena.web.app` by itself; Gradio brings it to the browser and no more. To put
+it into a page of your own, mount that page on the server of `create_app` and pass the way to the routes::
+
+    with gr.Blocks() as page:
+        ballot(questions_of(study), base="../", native=512)
+    gr.mount_gradio_app(app, page, path="/mine")
+
+It votes for whoever holds the rater's cookie, and fires the event `stage` (`welcome`, `vote`, `rest`, `end`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arena.web.languages import texts
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+FOLDER = Path(__file__).parent.parent / "static" / "ballot"
+SCRIPTS = ("calls.js", "layout.js", "zoom.js", "dialogs.js", "main.js")
+"""In the order in which they are joined; they share one scope."""
+OWN_PARAMETERS = ("lang", "__theme")
+"""Parameters of the page's address that are no business of the server's."""
+KEYS = {"left": "←", "right": "→", "tie": "↓", "both_bad": "0"}
+SCALE = (3, 2, 1, 0, -1, -2, -3)
+"""The seven points, from "left much better" to "right much better"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the page needs to ask one question."""
+
+    name: str
+    """As votes name it."""
+    text: Mapping[str, str] = field(hash=False)
+    """Language code → the question; `en` stands in for a language that is absent."""
+    answers: tuple[str, ...] = ("left", "tie", "right")
+    """Answers offered, in the order of their buttons."""
+    scale: bool = False
+    """Seven points from left to right in place of `answers`."""
+    comment: bool = False
+    """Whether a line for a comment is offered."""
+    shows_prompt: bool = True
+    """Whether the prompt is shown."""
+
+
+def question_text(question: Question, language: str) -> str:
+    return question.text.get(language) or question.text.get("en") or next(iter(question.text.values()))
+
+
+def _choices(question: Question, t: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The buttons of a question: answer, its key, and its words beside and stacked."""
+    if not question.scale:
+        stacked = {"left": t["top"], "right": t["bottom"]}
+        return [
+            {"answer": a, "key": KEYS[a], "beside": t[a], "stacked": stacked.get(a, t[a])}
+            for a in question.answers
+        ]
+    return [_scale_choice(number, point, t) for number, point in enumerate(SCALE, 1)]
+
+
+def _scale_choice(number: int, point: int, t: Mapping[str, str]) -> dict[str, Any]:
+    if point == 0:
+        return {"answer": "tie", "scale": 0, "key": str(number), "beside": t["tie"], "stacked": t["tie"]}
+    answer, stacked = ("left", "top") if point > 0 else ("right", "bottom")
+    words = t[f"scale_{abs(point)}"]
+    return {
+        "answer": answer,
+        "scale": point,
+        "key": str(number),
+        "beside": words.format(side=t[answer]),
+        "stacked": words.format(side=t[stacked]),
+    }
+
+
+@cache
+def build() -> str:
+    """12 hex digits of everything that decides how a pair looks; stored with each vote."""
+    digest = hashlib.sha256()
+    for file in sorted(FOLDER.iterdir()):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def script() -> str:
+    return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+
+
+def how_to(questions: Sequence[Question], t: Mapping[str, str], language: str) -> tuple[list[str], str]:
+    """The instructions, a sentence a question, and the sentence about keys."""
+    kind = "how" if len(questions) > 1 else "only"
+    lines = [
+        t.get(f"{kind}_{q.name}") or t["how_own"].format(question=question_text(q, language))
+        for q in questions
+    ]
+    others = {a for q in questions if not q.scale for a in q.answers} & {"tie", "both_bad"}
+    return lines, t["how_keys"].replace("{others}", "".join(t[f"key_{a}"] for a in KEYS if a in others))
+
+
+def template(questions: Sequence[Question], language: str) -> str:
+    """The component's HTML. Gradio runs it through two template languages, so neither may find its signs in it."""
+    import jinja2
+
+    t = texts(language)
+    how, keys = how_to(questions, t, language)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    source = (FOLDER / "template.html").read_text(encoding="utf-8")
+    html = environment.from_string(source).render(
+        t=t,
+        language=language,
+        how=how,
+        keys=keys,
+        wordless=not any(q.shows_prompt for q in questions),
+    )
+    return html.translate({ord(sign): f"&#{ord(sign)};" for sign in "`${}\\"})
+
+
+def ballot(
+    questions: Sequence[Question],
+    *,
+    language: str = "en",
+    base: str = "",
+    native: int = 512,
+    smallest: int = 256,
+    cross_site: bool = False,
+    elem_id: str = "ballot",
+) -> gr.HTML:
+    """The component, for use inside a `gr.Blocks`.
+
+    Parameters
+    ----------
+    questions
+        Those of the study; an assignment names one of them.
+    language
+        Code of a file in `arena/languages`.
+    base
+        Way from the page to the server's routes: empty, or `../` where the page lies a level below.
+    native
+        Side of the pictures as they are sent, pixels; they are shown at most that large, in CSS pixels.
+    smallest
+        CSS pixels below which no answer is taken.
+    cross_site
+        Whether the page is shown inside a page of another site.
+    elem_id
+        Id of the component in the page.
+    """
+    import gradio as gr
+
+    t = texts(language)
+    return gr.HTML(
+        value="",
+        html_template=template(questions, language),
+        css_template=(FOLDER / "style.css").read_text(encoding="utf-8").translate({ord("`"): None}),
+        js_on_load=script(),
+        apply_default_css=False,
+        elem_id=elem_id,
+        text=dict(t),
+        settings={
+            "base": base,
+            "build": build(),
+            "credentials": "include" if cross_site else "same-origin",
+            "language": language,
+            "native": native,
+            "smallest": min(smallest, 4096),
+            "largest": max(native, smallest),
+            "own_parameters": [*OWN_PARAMETERS],
+            "questions": {
+                q.name: {
+                    "text": question_text(q, language),
+                    "answers": _choices(q, t),
+                    "comment": q.comment,
+                }
+                for q in questions
+            },
+        },
+    )

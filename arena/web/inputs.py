@@ -1,0 +1,73 @@
+"""What the rater's page may send: bodies of its calls, checked here and trusted from here on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Short = Annotated[str, Field(max_length=400)]
+Pixels = Annotated[int, Field(ge=0, le=100_000)]
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _given(consent: bool) -> bool:
+    if not consent:
+        raise ValueError("nobody takes part without consent")
+    return consent
+
+
+class Start(_Input):
+    consent: Annotated[bool, AfterValidator(_given)]
+    parameters: Annotated[dict[Short, Short], Field(max_length=20)] = {}
+
+
+class Display(_Input):
+    """How a pair was shown, as the page measured it; stored with the vote."""
+
+    viewport: Annotated[tuple[Pixels, Pixels], Field(strict=False)]
+    """Width and height, CSS pixels."""
+    pixel_ratio: Annotated[float, Field(gt=0, le=64, allow_inf_nan=False)]
+    """Pixels of the screen per CSS pixel."""
+    side: Pixels
+    """Of each of the two pictures, CSS pixels."""
+    orientation: Literal["landscape", "portrait"]
+    arrangement: Literal["beside", "stacked"]
+    """`stacked`: what votes call left is above what they call right."""
+    language: Annotated[str, Field(max_length=20)]
+    """Of the page."""
+    prompt_language: Annotated[str, Field(max_length=20)] = ""
+    """Of the prompt, where the prompt set says one."""
+    build: Annotated[str, Field(pattern="^[0-9a-f]{0,12}$")]
+    """Of the page (`arena.web.ballot.build`)."""
+    zoomed: bool = False
+    """Whether the rater zoomed into the pictures."""
+    original_opened: bool = False
+    """Whether the rater opened the original of an edit."""
+
+
+class Vote(_Input):
+    token: Annotated[str, Field(max_length=64)]
+    answer: Annotated[str, Field(max_length=20)]
+    seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] | None = None
+    display: Display | None = None
+    scale: Annotated[int, Field(ge=-3, le=3)] | None = None
+    """Seven-point questions: 3 is "left much better", -3 "right much better"."""
+    comment: Annotated[str, Field(max_length=500)] = ""
+
+
+class Report(_Input):
+    token: Annotated[str, Field(max_length=64)]
+    side: Literal["left", "right", "both"]
+    reason: Literal["offensive", "broken", "not_an_image"]
+
+
+class Skip(_Input):
+    token: Annotated[str, Field(max_length=64)]
+
+
+class Nothing(_Input):
+    pass

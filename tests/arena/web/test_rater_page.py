@@ -1,0 +1,126 @@
+"""The rater's page as Gradio sends it: every language whole, nothing of Gradio's API, no word of the study."""
+
+import json
+import re
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from arena.web import ballot, rater_page
+from arena.web.languages import languages, texts
+from bench.errors import InputError
+
+QUESTIONS = ("alignment", "quality", "faithfulness")
+
+
+def question(name, **more):
+    return ballot.Question(
+        name=name, text={code: table[f"question_{name}"] for code, table in languages().items()}, **more
+    )
+
+
+@pytest.fixture(scope="module")
+def client():
+    app = FastAPI()
+    rater_page.mount(
+        app, [question("alignment"), question("quality")], language="de", native=512, smallest=256
+    )
+    return TestClient(app)
+
+
+def config(html):
+    """What Gradio's page says to its script."""
+    return json.loads(re.search(r"window\.gradio_config = (.*?);</script>", html, re.DOTALL).group(1))
+
+
+def test_every_language_has_every_text():
+    tables = languages()
+    assert set(tables) == {"ar", "de", "en", "es", "zh"}
+    for table in tables.values():
+        assert set(table) == set(tables["en"])
+        assert all(table.values())
+        for key, words in tables["en"].items():
+            assert sorted(re.findall(r"{\w+}", words)) == sorted(re.findall(r"{\w+}", table[key])), key
+    assert {code for code, table in tables.items() if table["direction"] == "rtl"} == {"ar"}
+    with pytest.raises(InputError, match="unknown language"):
+        texts("fr")
+
+
+@pytest.mark.parametrize(("path", "language"), [("/", "de"), ("/en", "en"), ("/ar", "ar"), ("/zh", "zh")])
+def test_a_page_is_in_its_language_before_any_script_runs(client, path, language):
+    reply = client.get(path)
+    html = reply.text
+    t = languages()[language]
+    assert f'lang="{language}"' in html
+    assert f'dir="{t["direction"]}"' in html
+    assert f"<title>{t['title']}</title>" in html
+    assert t["page_loading"] in html
+    (component,) = [c for c in config(html)["components"] if c["props"].get("elem_id") == "ballot"]
+    assert component["props"]["props"]["settings"]["questions"]["quality"]["text"] == t["question_quality"]
+
+
+def test_no_component_has_a_handler_on_the_server(client):
+    found = config(client.get("/").text)
+    assert found["dependencies"]
+    assert not any(d["backend_fn"] for d in found["dependencies"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/config", "/gradio_api/info", "/gradio_api/queue/status", "/gradio_api/heartbeat/x", "/monitoring", "/info",
+        "/gradio_api/file=/etc/passwd", "/file=/etc/passwd", "/theme.css/", "/static/../../routes.py", "/login_check",
+        "/static/js/..%2f..%2fmanifest.json", "/fr", "/zh/", "/gradio_api/startup-events",
+        "/manifest.json", "/robots.txt",
+    ],
+)  # fmt: skip
+def test_of_gradio_only_the_page_is_reached(client, path):
+    assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/run/predict"]
+)
+def test_nothing_is_posted_to_gradio(client, path):
+    assert client.post(path, json={"data": [], "fn_index": 0}).status_code == 404
+
+
+def test_what_never_changes_is_kept_and_the_page_is_not(client):
+    html = client.get("/").text
+    asset = re.search(r'src="\./(assets/[\w.-]+)"', html).group(1)
+    assert "immutable" in client.get("/" + asset).headers["cache-control"]
+    assert "cache-control" not in client.get("/").headers  # the server's own rule adds no-store
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_welcome_speaks_of_the_one_question_that_is_asked(name, language):
+    html = rater_page._render("welcome.html", [question(name)], language)
+    assert "Sometimes" not in html
+    assert "Manchmal" not in html
+    assert html.count("<svg") == (3 if name == "faithfulness" else 2)
+    assert ('class="prompt"' in html) == (name != "quality")
+
+
+def test_words_cannot_become_markup_or_a_template(monkeypatch):
+    vicious = {
+        **languages()["en"],
+        "report_title": "</h2><script>`${alert(1)}{{x}}\\",
+        "title": "</title><b>",
+    }
+    monkeypatch.setattr(ballot, "texts", lambda language: vicious)
+    monkeypatch.setattr(rater_page, "texts", lambda language: vicious)
+    html = ballot.template([question("alignment")], "en")
+    assert not set("`${}\\") & set(html)
+    assert "<script" not in html
+    assert "<title></title>" not in rater_page.localised('<meta charset="utf-8" />', "en")
+
+
+def test_seven_points_are_ordered_from_left_to_right():
+    choices = ballot._choices(question("quality", scale=True), languages()["en"])
+    assert [c["scale"] for c in choices] == [3, 2, 1, 0, -1, -2, -3]
+    assert [c["answer"] for c in choices] == ["left"] * 3 + ["tie"] + ["right"] * 3
+    assert [c["key"] for c in choices] == list("1234567")
+    assert choices[0]["beside"] == "Left much better"
+    assert choices[-1]["stacked"] == "Bottom much better"
