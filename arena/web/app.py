@@ -148,7 +148,8 @@ def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
     def vote(given: Vote, request: Request) -> Any:
         rater = _rater_of(request, key)
         try:
-            desk.vote(rater, given.token, given.answer, given.seconds)
+            shown = given.display.model_dump(mode="json") if given.display else None
+            desk.vote(rater, given.token, given.answer, given.seconds, shown)
         except Refused as error:
             if error.status not in (404, 409, 410):
                 raise

@@ -11,6 +11,7 @@ from arena.admission import server_key
 from arena.db import schema
 from arena.db.assignments import VoteDatabase
 from arena.db.vote_log import standing
+from arena.web.ballot import build
 from tests.support.arena_server import BROWSER_FLAGS, CHROMIUM, Server
 from tests.support.arena_study import make_study
 
@@ -90,8 +91,8 @@ def number(page):
     return int(page.evaluate("document.body.dataset.ballot"))
 
 
-def votes_of(arena, page):
-    """Standing answers of the rater behind the page's cookie."""
+def rows_of(arena, page):
+    """Standing votes of the rater behind the page's cookie."""
     cookie = next(c["value"] for c in page.context.cookies() if c["name"] == "arena_rater")
     database = VoteDatabase(schema.sqlite_url(arena.folder / "votes.sqlite"), server_key(arena.folder))
     with database.reading() as tx:
@@ -99,7 +100,11 @@ def votes_of(arena, page):
     database.close()
     mine = [row for row in standing(rows) if row.rater_id == cookie.split(".")[0]]
     assert set(Counter(row.assignment_id for row in mine).values()) <= {1}
-    return [row.answer for row in mine]
+    return mine
+
+
+def votes_of(arena, page):
+    return [row.answer for row in rows_of(arena, page)]
 
 
 def test_a_session_with_keys_alone(page, arena):
@@ -175,6 +180,30 @@ def answer(page):
         page.mouse.wheel(0, 90)
         page.wait_for_timeout(60)
     page.click("[data-part=answers] [data-answer=left]")
+
+
+def test_each_vote_says_how_its_pair_was_shown(browser, arena):
+    seen = []
+    for name in ("desktop", "phone"):
+        for page in opened(browser, arena, **SCREENS[name][0]):
+            begin(page)
+            page.keyboard.press("z")
+            page.keyboard.press("Escape")
+            page.keyboard.press("ArrowRight")
+            settled(page, 2)
+            seen += [row.display for row in rows_of(arena, page)]
+    desktop, phone = seen
+    assert desktop["viewport"] == [1280, 800]
+    assert desktop["pixel_ratio"] == 1
+    assert desktop["orientation"] == "landscape"
+    assert desktop["arrangement"] == "beside"
+    assert desktop["language"] == "en"
+    assert desktop["zoomed"] is True
+    assert phone["viewport"] == [390, 844]
+    assert phone["orientation"] == "portrait"
+    assert phone["arrangement"] == "stacked"
+    assert desktop["side"] == phone["side"] == 256
+    assert desktop["build"] == phone["build"] == build()
 
 
 def test_no_answer_counts_before_both_pictures_were_seen_whole(browser, arena):
