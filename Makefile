@@ -7,7 +7,7 @@ EXTRAS := .[postgres,ray,s3,test]
 export OMP_NUM_THREADS ?= 1
 JOBS   ?= 2
 
-.PHONY: demo test check clean
+.PHONY: demo test check mutants clean
 demo: $(VENV)/.ready
 	$(BIN)/bench run miniature
 
@@ -19,6 +19,11 @@ check: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/pytest -q tests/test_layout.py
+
+# An evening: breaks the modules that carry promises in many places and counts what their tests catch; results/mutants.md.
+mutants: $(VENV)/.ready
+	PATH="$$PATH:$(CURDIR)/$(BIN)" uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[mutants]'
+	$(BIN)/python tests/mutants.py
 
 # uv where it is, else fetched with pip into the new environment; Python 3.11 or 3.12.
 $(VENV)/.ready: pyproject.toml constraints.txt
