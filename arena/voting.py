@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import secrets
 import threading
 from collections import Counter
@@ -157,10 +156,9 @@ class Desk:
 
     def prepare(self) -> None:
         """Make the pool of pairs from the images there are. Raises InputError where there is no pair."""
-        names = sorted(c.name for c in self.study.contenders)
         pool = {}
         scenes = sorted({(prompt, replicate) for _, prompt, replicate in self.made})
-        for first, second in itertools.combinations(names, 2):
+        for first, second in sorted(tuple(sorted(pair)) for pair in self.study.comparisons):
             common = [s for s in scenes if (first, *s) in self.made and (second, *s) in self.made]
             self.left_out += len(scenes) - len(common)
             if not common:

@@ -58,6 +58,9 @@ class Arena(_Section):
     questions: tuple[Literal["alignment", "quality", "faithfulness"], ...] = ("alignment", "quality")
     ties: bool = True
     both_bad: bool = False
+    compare: Literal["all", "chosen"] | tuple[tuple[str, str], ...] = "all"
+    """The comparisons that the study is about: `all` pairs, each contender with the `chosen` one of [report] (the
+    first if absent), or a list of pairs. Votes are spent on these, and joint intervals are over these."""
     votes_per_pair: Annotated[int, Field(ge=1)] = 50
     """Votes wanted for each pair of contenders and each question."""
     stopping: Literal["votes", "decided"] = "votes"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +49,24 @@ class Study:
     @property
     def name(self) -> str:
         return self.file.name
+
+    @property
+    def chosen(self) -> str:
+        """The contender that the others are measured against: [report] chosen, else the first."""
+        return self.file.report.chosen or self.file.contenders[0]
+
+    @property
+    def comparisons(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of contenders that the study is about, each in the order of the study's contenders."""
+        order = {name: i for i, name in enumerate(self.file.contenders)}
+        compare = self.file.arena.compare
+        if compare == "all":
+            return tuple(itertools.combinations(self.file.contenders, 2))
+        if compare == "chosen":
+            pairs = [(self.chosen, name) for name in self.file.contenders if name != self.chosen]
+        else:
+            pairs = list(compare)
+        return tuple(tuple(sorted(pair, key=order.__getitem__)) for pair in pairs)  # pyright: ignore[reportReturnType]
 
     def contender(self, name: str) -> Contender:
         for contender in self.contenders:
@@ -120,6 +139,7 @@ def _resolve(file: StudyFile, text: str, base: Path, *, where: Path, chosen: tup
             raise _located(
                 where, text, str(unknown(f"contender in [report] {label}", name, file.contenders)), name
             )
+    _check_comparisons(where, text, file)
     used = {c.model: known[c.model] for c in contenders}
     if file.task == "image-to-image":
         chosen = tuple(p if p.strength is not None else replace(p, strength=file.strength) for p in chosen)
@@ -152,6 +172,26 @@ def _no_twice(where: Path, text: str, names: Iterable[str]) -> None:
         if name in seen:
             raise _located(where, text, f"contender '{name}' stands twice: name it once", name)
         seen.add(name)
+
+
+def _check_comparisons(where: Path, text: str, file: StudyFile) -> None:
+    """Every named comparison is of two of the study's contenders, and stands once."""
+    if isinstance(file.arena.compare, str):
+        return
+    seen: set[frozenset[str]] = set()
+    for first, second in file.arena.compare:
+        for name in (first, second):
+            if name not in file.contenders:
+                problem = unknown("contender in [arena] compare", name, file.contenders)
+                raise _located(where, text, str(problem), name)
+        if first == second or frozenset((first, second)) in seen:
+            why = "is of one contender" if first == second else "stands twice"
+            raise _located(
+                where, text, f"[arena] compare: {first} with {second} {why}: name each pair once", "compare"
+            )
+        seen.add(frozenset((first, second)))
+    if not seen:
+        raise _located(where, text, '[arena] compare is empty: name a pair, or write "all"', "compare")
 
 
 def _check_task(

@@ -70,6 +70,13 @@ def test_a_good_study_is_what_its_file_says(write):
             '[metrics]\nprotocol = "mlperf"\n[arena]',
             r"study.toml:9: unknown value of 'metrics.protocol' 'mlperf': did you mean 'mlperf-sdxl'",
         ),
+        ("[arena]", '[arena]\ncompare = "chosn"', r"study.toml:9: .*arena.compare"),
+        (
+            "[arena]",
+            '[arena]\ncompare = [["tiny-turbo@1", "tiny-turbo@1"]]',
+            r"study.toml:9: .*of one contender",
+        ),
+        ("[arena]", "[arena]\ncompare = []", r"study.toml:9: .*compare is empty"),
     ],
 )
 def test_each_fault_is_one_line_with_its_cure(write, old, new, told):
@@ -120,3 +127,32 @@ def test_every_shipped_study_reads(monkeypatch):
 def test_image_to_image_needs_references(write):
     with pytest.raises(InputError, match="names no reference image"):
         read(write(GOOD.replace('name = "mine"', 'name = "mine"\ntask = "image-to-image"')))
+
+
+@pytest.mark.parametrize(
+    ("compare", "pairs"),
+    [
+        ('"all"', ["ab", "ac", "bc"]),
+        ('"chosen"', ["ab", "bc"]),
+        ('[["c", "a"]]', ["ac"]),
+    ],
+)
+def test_the_comparisons_of_a_study_are_those_it_names(tmp_path, compare, pairs):
+    (tmp_path / "p.tsv").write_text("text\na dog\n")
+    models = "".join(f'[models.{name}]\nkind = "imported"\nsize = 64\n' for name in "abc")
+    (tmp_path / "s.toml").write_text(
+        'name = "s"\ncontenders = ["a", "b", "c"]\ndisplay_size = 64\n[prompts]\nfile = "p.tsv"\n'
+        f'[arena]\ncompare = {compare}\n[report]\nchosen = "b"\n{models}'
+    )
+    assert ["".join(pair) for pair in read(tmp_path / "s.toml").comparisons] == pairs
+
+
+def test_a_comparison_with_a_stranger_is_refused_by_name(tmp_path):
+    (tmp_path / "p.tsv").write_text("text\na dog\n")
+    models = "".join(f'[models.{name}]\nkind = "imported"\nsize = 64\n' for name in "ab")
+    (tmp_path / "s.toml").write_text(
+        'name = "s"\ncontenders = ["a", "b"]\ndisplay_size = 64\n[prompts]\nfile = "p.tsv"\n'
+        f'[arena]\ncompare = [["a", "d"]]\n{models}'
+    )
+    with pytest.raises(InputError, match=r"unknown contender in .arena. compare 'd'"):
+        read(tmp_path / "s.toml")
