@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.device import default_dtype, memory_there
 from bench.errors import InputError
+from bench.models.availability import Availability
 from bench.models.registry import Model
 from bench.models.weight_size import weight_bytes
 from bench.store.references import read_reference
@@ -30,12 +31,12 @@ class Finding:
     cure: str = ""
 
 
-def examine(study: Study, results: Path, *, cached: Callable[[Model], bool]) -> list[Finding]:
+def examine(study: Study, results: Path, *, check: Callable[[Model], Availability]) -> list[Finding]:
     """Every finding, the good ones too."""
     return [
         _device(study),
         *_memory(study),
-        *(_weights(model, cached) for model in study.models.values() if model.kind != "imported"),
+        *(_weights(model, check) for model in study.models.values() if model.kind != "imported"),
         Finding(what="prompts", state="ok", told=f"{len(study.prompts)} prompts, hash verified"),
         *([_references(study)] if study.references and study.edits else []),
         *_metrics(study),
@@ -77,7 +78,9 @@ def _memory(study: Study) -> list[Finding]:
         return []
     on_gpu = torch.cuda.is_available() and study.file.generate.device != "cpu"
     wanted = study.file.generate.dtype
-    sizes = {m.name: weight_bytes(m, wanted or (m.dtype if on_gpu else "float32")) for m in drawn}
+    sizes = {
+        m.name: weight_bytes(m, wanted or default_dtype(m.dtype, "cuda" if on_gpu else "cpu")) for m in drawn
+    }
     known = {name: size for name, size in sizes.items() if size is not None}
     missing = [name for name in sizes if name not in known]
     more = f"; not known before their weights are here: {', '.join(missing)}" if missing else ""
@@ -85,11 +88,7 @@ def _memory(study: Study) -> list[Finding]:
         return [
             Finding(what="memory", state="warning", told=more.removeprefix("; "), cure="bench fetch STUDY")
         ]
-    there = (
-        min(torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count()))
-        if on_gpu
-        else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    )
+    there = memory_there("cuda" if on_gpu else "cpu")
     return [_fit(known, there, "GPU" if on_gpu else "machine", more)]
 
 
@@ -111,15 +110,14 @@ def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
-def _weights(model: Model, cached: Callable[[Model], bool]) -> Finding:
-    if cached(model):
-        told = "random weights, made on the spot" if model.weights == "random" else "weights are here"
-        return Finding(what=model.name, state="ok", told=told)
+def _weights(model: Model, check: Callable[[Model], Availability]) -> Finding:
+    """What was checked of a model's files, or what is wrong with them; of a gated one, how to get in."""
+    found = check(model)
+    if found.here:
+        return Finding(what=model.name, state="ok", told=found.message)
+    cure = f"{found.gated}, then bench fetch STUDY" if found.gated else "bench fetch STUDY"
     return Finding(
-        what=model.name,
-        state="error",
-        told=f"weights of {model.repository} are not here",
-        cure="bench fetch STUDY",
+        what=model.name, state="error", told=found.message.removesuffix(": `bench fetch`"), cure=cure
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from bench.device import device_name, matrix_rate, now, threads
+from bench.device import default_dtype, device_name, matrix_rate, now, threads
 from bench.errors import InputError
 from bench.models.registry import Model
 from bench.records import Contender, Timing, settings_hash
@@ -79,7 +79,7 @@ def measure(
         if model.kind == "imported":
             continue
         dtype = options.dtype or study.file.generate.dtype
-        dtypes[name] = dtype or (model.dtype if device.startswith("cuda") else "float32")
+        dtypes[name] = dtype or default_dtype(model.dtype, device)
         pipeline = load(model, device=device, dtype=dtype, optimize=options.optimize, weights=weights)
         try:
             for contender in (c for c in study.contenders if c.model == name):

@@ -82,7 +82,7 @@ def fetch(study: StudyName) -> None:
     Example: [bold]bench fetch turbo-preference[/bold] on a machine with a network that shares the cache.
     """
     from bench.metrics.weights import tree_sha256
-    from bench.models.weights import fetch as fetch_weights
+    from bench.models.availability import fetch as fetch_weights
     from bench.scoring.requirements import fetch as fetch_scoring
     from bench.study.study import prompt_set_of, read
 

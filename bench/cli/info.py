@@ -20,10 +20,10 @@ def doctor(study: StudyName, results: Results = HERE, as_json: Json = False) -> 
     from dataclasses import asdict
 
     from bench.doctor import examine
-    from bench.models.weights import is_cached
+    from bench.models.availability import check
     from bench.study.study import read
 
-    findings = examine(read(study), results, cached=is_cached)
+    findings = examine(read(study), results, check=check)
     print_rows([asdict(f) for f in findings], as_json)
     raise typer.Exit(2 if any(f.state == "error" for f in findings) else 0)
 
@@ -31,8 +31,8 @@ def doctor(study: StudyName, results: Results = HERE, as_json: Json = False) -> 
 @app.command(rich_help_panel="Look")
 def models(as_json: Json = False) -> None:
     """Every model, with licence, source and whether its weights are here."""
+    from bench.models.availability import is_here
     from bench.models.registry import MODELS
-    from bench.models.weights import is_cached
 
     rows = [
         {
@@ -40,7 +40,8 @@ def models(as_json: Json = False) -> None:
             "steps": ", ".join(map(str, m.steps)) or "imported",
             "guidance": m.guidance,
             "size": m.size,
-            "here": "" if m.kind == "imported" else "yes" if is_cached(m) else "no",
+            "here": "" if m.kind == "imported" else "yes" if is_here(m) else "no",
+            "gated": "yes" if m.gated else "",
             "commercial use": {True: "yes", False: "no", None: "see licence"}[m.commercial],
             "licence": m.licence,
             "source": m.source,

@@ -46,11 +46,12 @@ def live(
     Example: [bold]bench live mini-turbo@1 mini-sdxl@4[/bold]. With a study, its first two contenders.
     [bold]bench live miniature --measure 5[/bold] types for every contender of it; the report shows the times.
     """
+    from bench.device import choose_device
     from bench.live import app as page
-    from bench.live.studio import device_of, open_studio
+    from bench.live.studio import open_studio
 
     study, contenders, models = _meant(names or ["mini-turbo@1"])
-    where = device_of(device)
+    where = choose_device(device)
     if measure is None:
         studio = open_studio(
             contenders[:2], models, device=where, dtype=dtype, optimize=optimize, weights=weights

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from bench.device import device_name, threads
+from bench.device import default_dtype, device_name, threads
 from bench.errors import InputError
 from bench.live.app import create_app
 from bench.live.studio import Studio, open_studio
@@ -76,7 +76,7 @@ def measure(
         "window": WINDOW,
         "device": device_name(device),
         "browser": f"Chromium {version}, headless, {VIEWPORT['width']} × {VIEWPORT['height']}",
-        "dtype": {n: dtype or _dtype(models[n.partition("@")[0]], device) for n in names},
+        "dtype": {n: dtype or default_dtype(models[n.partition("@")[0]].dtype, device) for n in names},
         "optimize": optimize,
         "weights": {
             n: "random" if weights == "random" else models[n.partition("@")[0]].weights for n in names
@@ -197,7 +197,3 @@ def browser() -> Iterator[Any]:
 def _at(values: Sequence[float], share: float) -> float:
     """The smallest value that at least that share does not exceed."""
     return values[max(0, -int(-share * len(values) // 1) - 1)]
-
-
-def _dtype(model: Model, device: str) -> str:
-    return model.dtype if device.startswith("cuda") else "float32"

@@ -110,15 +110,6 @@ class Studio:
         self._thread.shutdown()
 
 
-def device_of(asked: str) -> str:
-    """`auto` is the GPU where there is one."""
-    if asked != "auto":
-        return asked
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def open_studio(
     names: Sequence[str],
     models: Mapping[str, Model],

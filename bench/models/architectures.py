@@ -88,8 +88,9 @@ def meta_parts(model: Model) -> dict[str, Any]:
             f"model '{model.name}': its architecture is not written in the suite; random weights and "
             f"counted work are to be had for: {', '.join(ARCHITECTURES)}"
         )
-    swapped = model.unet and not model.unet.file and own_folder(model.unet.repository)
-    unet = swapped / model.unet.subfolder if swapped and model.unet else folder / "unet"
+    other = model.denoiser
+    swapped = other and not other.file and own_folder(other.repository)
+    unet = swapped / other.subfolder if swapped and other else folder / "unet"
     with torch.device("meta"):
         return _from_configs(folder, unet)
 

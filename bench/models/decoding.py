@@ -23,6 +23,17 @@ class Latents:
     """Side of the picture it will be, pixels."""
 
 
+class NotFiniteError(ArithmeticError):
+    """The decoder gave values that are not finite for some images of a batch: there are no pixels of these."""
+
+    def __init__(self, rows: Sequence[int], pixels: np.ndarray) -> None:
+        super().__init__("the decoder's values are not finite (an overflow): try another dtype")
+        self.rows = tuple(rows)
+        """Of the batch, 0-based."""
+        self.pixels = pixels
+        """uint8 (n, h, w, 3) of the whole batch; only the other rows mean anything."""
+
+
 class Decoder:
     """The decoding part of a loaded pipeline; of a cascade, its last stage's."""
 
@@ -31,6 +42,8 @@ class Decoder:
         self.family = family
         self.device = device
         self.last_of_cascade = bool(stages)
+        self._network = "vae" if stages else family.vae
+        """Name of the part that decodes; empty: the pipeline works on pixels."""
         self.upcasts = 0
         """Batches that had to be decoded again in float32 (`--optimize exact` with float16)."""
         self.stream: Any = None
@@ -42,20 +55,24 @@ class Decoder:
     def start(self, latents: Latents) -> Callable[[], np.ndarray]:
         """Starts decoding. What comes back waits for the pixels, uint8 (n, h, w, 3), from any thread: on a GPU
         the next batch can be launched first, and is computed beside it.
+
+        Raises NotFiniteError, when it is waited for: images whose values overflowed have no pixels.
         """
         import torch
 
         vae = self._upcast()
         checked = vae is not None and vae.dtype == torch.float16 and getattr(vae, "half_is_safe", False)
-        with torch.inference_mode(), self._beside(latents.tensor):
-            pixels = self._decoded(self.pipe, latents)
-            finite = _fetched(torch.isfinite(pixels).all()) if checked else None
-            picture = _fetched(_bytes(pixels))
+        with torch.inference_mode(), self.beside(latents.tensor):
+            decoded = self._decoded(self.pipe, latents)
+            finite = fetched(finite_rows(decoded))
+            pixels = fetched(to_bytes(decoded))
 
         def wait() -> np.ndarray:
-            if finite is None or finite():
-                return picture()
-            return self._again(latents)
+            if finite().all():
+                return pixels()
+            if checked:
+                return self._again(latents)
+            raise NotFiniteError(np.flatnonzero(~finite()).tolist(), pixels())
 
         return wait
 
@@ -78,11 +95,9 @@ class Decoder:
         """The network that decodes, in float32 where diffusers has it so: it overflows in float16."""
         import torch
 
-        if self.last_of_cascade:
-            vae, wanted = getattr(self.pipe, "vae", None), True
-        else:
-            vae, wanted = self.family.vae and getattr(self.pipe, self.family.vae), self.family.upcast
-        if not vae:
+        vae: Any = getattr(self.pipe, self._network, None) if self._network else None
+        wanted = self.last_of_cascade or self.family.upcast
+        if vae is None:
             return None
         half = vae.dtype == torch.float16 and vae.config.get("force_upcast")
         if wanted and half and not getattr(vae, "half_is_safe", False):
@@ -96,12 +111,17 @@ class Decoder:
         with self._lock, torch.inference_mode():
             self.upcasts += 1
             if self._full is None:
+                name = self._network
                 self._full = copy.copy(self.pipe)
-                self._full.vae = copy.deepcopy(self.pipe.vae).float()
-            return _fetched(_bytes(self._decoded(self._full, latents)))()
+                setattr(self._full, name, copy.deepcopy(getattr(self.pipe, name)).float())
+            decoded = self._decoded(self._full, latents)
+            finite, pixels = finite_rows(decoded).cpu().numpy(), fetched(to_bytes(decoded))()
+        if not finite.all():
+            raise NotFiniteError(np.flatnonzero(~finite).tolist(), pixels)
+        return pixels
 
     @contextlib.contextmanager
-    def _beside(self, tensor: Any) -> Iterator[None]:
+    def beside(self, tensor: Any) -> Iterator[None]:
         """On a GPU, in a stream of its own: while the host waits for a step of the next batch, as schedulers
         make it, the GPU has this to do.
         """
@@ -115,10 +135,18 @@ class Decoder:
         self.stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self.stream):
             yield
-        tensor.record_stream(self.stream)
+        if tensor is not None:
+            tensor.record_stream(self.stream)
 
 
-def _bytes(pixels: Any) -> Any:
+def finite_rows(pixels: Any) -> Any:
+    """(n, …) → bool (n): whether all values of an image are finite."""
+    import torch
+
+    return torch.isfinite(pixels).flatten(1).all(1)
+
+
+def to_bytes(pixels: Any) -> Any:
     """(n, 3, h, w) in [-1, 1] → uint8 (n, h, w, 3)."""
     import torch
 
@@ -126,7 +154,7 @@ def _bytes(pixels: Any) -> Any:
     return pixels.permute(0, 2, 3, 1).contiguous()
 
 
-def _fetched(tensor: Any) -> Callable[[], np.ndarray]:
+def fetched(tensor: Any) -> Callable[[], np.ndarray]:
     """Starts the copy to the host; what comes back waits for it, from any thread."""
     import torch
 

@@ -6,10 +6,19 @@ here at the top: the table is also read by the study file's checks.
 
 from __future__ import annotations
 
+import difflib
+import hashlib
+import importlib.metadata
+import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from bench.errors import InputError
+from bench.models.model import Model
 
 Tensors = dict[str, Any]
 """Call argument → tensor (one row a prompt), or a list of tensors of different length."""
@@ -42,6 +51,8 @@ class Family:
     """Embedding → call argument that carries the empty prompt; empty: no true guidance."""
     noise: str = "spatial"
     """`spatial` (c, h, w), `packed` 2×2 patches, or `pipeline`: drawn inside from the generators."""
+    float32_latents: bool = False
+    """The class keeps its latents in float32 whatever the dtype of the denoiser: so must the first noise be."""
     decode: Callable[[Any, Any, int], Any]
     """(pipeline, latents, size) → pixels (n, 3, h, w) in [-1, 1]."""
     callback: str = "callback_on_step_end"
@@ -55,11 +66,11 @@ class Family:
     extra: Callable[[int], dict[str, Any]] = _nothing
     """Steps → further call arguments."""
     upcast: bool = False
-    """Its decoder overflows in float16; diffusers decodes in float32."""
+    """Its decoder overflows in float16; diffusers decodes in float32 where the configuration says `force_upcast`."""
     library: str = ""
     """Class in diffusers, where it is not the entry's name."""
     drop: Sequence[str] = ()
-    """Parts never loaded: filters and watermarks would change or hide pictures."""
+    """Parts never loaded: filters and watermarks would change or hide images."""
 
 
 def _clip_xl(pipe: Any, texts: list[str], options: Mapping[str, Any]) -> Tensors:
@@ -167,7 +178,7 @@ def _tokens(pipe: Any, latents: Any, size: int) -> Any:
     side = size // pipe.vae_scale_factor
     shape = (latents.shape[0], side, side, pipe.vqvae.config.latent_channels)
     pixels = pipe.vqvae.decode(latents, force_not_quantize=True, shape=shape).sample
-    return pixels.clip(0, 1) * 2 - 1
+    return pixels * 2 - 1
 
 
 def _pixels(pipe: Any, latents: Any, size: int) -> Any:
@@ -219,6 +230,7 @@ FAMILIES: dict[str, Family] = {
         noise="pipeline",
         decode=_tokens,
         callback="callback",
+        upcast=True,
     ),
     "FluxPipeline": Family(
         edit="FluxImg2ImgPipeline",
@@ -244,19 +256,106 @@ FAMILIES: dict[str, Family] = {
         negative={},
         decode=_kl,
         extra=_sana_steps,
+        float32_latents=True,
     ),
     "ZImagePipeline": Family(
-        edit="ZImageImg2ImgPipeline", denoiser="transformer", encode=_z_image, negative=_PLAIN, decode=_kl
+        edit="ZImageImg2ImgPipeline",
+        denoiser="transformer",
+        encode=_z_image,
+        negative=_PLAIN,
+        decode=_kl,
+        float32_latents=True,
     ),
 }
 
 
-def library_class(pipeline: str) -> Any:
-    """The diffusers class of a pipeline name."""
+STAGED_OPTIONS = {
+    "max_sequence_length", "negative_prompt", "guidance_rescale", "eta", "clean_caption",
+    "micro_conditioning_aesthetic_score", "temperature", "original_size", "target_size", "crops_coords_top_left",
+}  # fmt: skip
+"""Arguments of a call that mean the same where the prompt is encoded apart. Others (`clip_skip`, `prompt_2`, …)
+would be ignored without a word there: a model that has one is of the general family."""
+
+
+def staged_family(model: Model) -> Family | None:
+    """The family of a model that is called in stages; None: it is called whole (`bench.models.general`)."""
+    if model.custom_pipeline:
+        return None
+    options = {*model.options, *(key for recipe in model.recipes.values() for key in recipe.options)}
+    if model.guidance is None or options - STAGED_OPTIONS:
+        return None
+    return FAMILIES.get(model.pipeline)
+
+
+def library_class(model: Model) -> Any:
+    """The pipeline class of a model: of diffusers, or of the user's own file.
+
+    Raises InputError where there is none of that name.
+    """
+    if model.custom_pipeline:
+        return custom_class(model)
     import diffusers
 
-    family = FAMILIES.get(pipeline)
-    return getattr(diffusers, family.library if family and family.library else pipeline)
+    family = FAMILIES.get(model.pipeline)
+    name = family.library if family and family.library else model.pipeline
+    kind = getattr(diffusers, name, None)
+    if not (inspect.isclass(kind) and issubclass(kind, diffusers.DiffusionPipeline)):
+        known = [name for name in dir(diffusers) if name.endswith("Pipeline")]
+        raise unknown_pipeline(model.name, model.pipeline, known)
+    return kind
+
+
+def unknown_pipeline(model: str, pipeline: str, known: Sequence[str]) -> InputError:
+    """The nearest names; all of the library's would fill the screen."""
+    near = difflib.get_close_matches(pipeline, known, 3, 0.4)
+    hint = f": did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    version = importlib.metadata.version("diffusers")
+    return InputError(
+        f"model '{model}': diffusers {version} has no pipeline '{pipeline}'{hint} A class of your own is named "
+        'with custom_pipeline = "./file.py"'
+    )
+
+
+def custom_class(model: Model) -> Any:
+    """The pipeline class that a user's Python file defines: the one named, or the only one.
+
+    The file is executed: it is the user's own code, named in the user's own study.
+    """
+    import diffusers
+
+    path = Path(model.custom_pipeline).expanduser()
+    if not path.is_file():
+        raise InputError(f"model '{model.name}': custom_pipeline: no file {path}")
+    name = f"bench_custom_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    module = sys.modules.get(name)
+    if module is None:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise InputError(
+                f"model '{model.name}': {path} fails: {type(error).__name__}: {error}"
+            ) from error
+    classes = {
+        key: value
+        for key, value in vars(module).items()
+        if inspect.isclass(value)
+        and issubclass(value, diffusers.DiffusionPipeline)
+        and value.__module__ == module.__name__
+    }
+    if model.pipeline in classes:
+        return classes[model.pipeline]
+    if model.pipeline or len(classes) != 1:
+        named = ", ".join(classes) or "none"
+        raise InputError(
+            f"model '{model.name}': {path} defines no pipeline '{model.pipeline}'; it defines: {named}"
+        )
+    return next(iter(classes.values()))
 
 
 def guided(pipeline: str, denoiser: Any, guidance: float) -> bool:

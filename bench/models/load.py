@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.device import DTYPES, check_device
+from bench.device import check_device, check_dtype, default_dtype
 from bench.errors import InputError, unknown
 from bench.models.architectures import random_pipeline
 from bench.models.model import Model
@@ -33,11 +33,10 @@ def load(
         import torch
 
         torch.cuda.set_device(device)  # or pinned memory and compiled graphs would also live on cuda:0
-    dtype = dtype or ("float32" if device == "cpu" else model.dtype)
-    if dtype not in DTYPES:
-        raise unknown("dtype", dtype, DTYPES)
+    dtype = dtype or default_dtype(model.dtype, device)
+    check_dtype(dtype)
     if weights == "random" and model.weights != "random":
-        loaded = Pipeline(model, quiet(random_pipeline(model, device, dtype)), device)
+        loaded = Pipeline(model, quiet(random_pipeline(model, device, dtype)), device, dtype)
     elif weights in ("pretrained", "random"):
         loaded = load_pretrained(model, device, dtype)
     else:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.device import memory_peak, synchronize
 from bench.errors import InputError
 from bench.models.decoding import Decoder, Latents
-from bench.models.families import FAMILIES, guided
+from bench.models.families import FAMILIES, Family, guided
 from bench.models.model import Model, Recipe
 from bench.records import Contender
 
@@ -28,19 +29,23 @@ class Embedding:
     """Call argument → tensor without the batch dimension, on the pipeline's device."""
     truncated: bool
     """The caption was longer than an encoder takes."""
+    text: str = ""
+    """The prompt itself, for a pipeline that is called whole."""
 
 
 class Pipeline:
-    """A loaded model, as `bench.models.load.load` makes it. Not safe to share between threads: schedulers
+    """A loaded model, as `bench.models.load.load` returns it. Not safe to share between threads: schedulers
     hold state."""
 
     def __init__(
-        self, model: Model, pipe: Any, device: str, stages: Sequence[Any] = (), load_recipe: Any = None
-    ) -> None:
+        self, model: Model, pipe: Any, device: str, dtype: str, stages: Sequence[Any] = (),
+        load_recipe: Any = None, family: Family | None = None,
+    ) -> None:  # fmt: skip
         self.model = model
-        self.family = FAMILIES[model.pipeline]
+        self.family = family or FAMILIES[model.pipeline]
         self.pipe: Any = pipe
         self.device = device
+        self.dtype = dtype
         self.stages = tuple(stages)
         self.decoder = Decoder(pipe, self.family, device, self.stages)
         self.level = "none"
@@ -62,8 +67,8 @@ class Pipeline:
         with torch.inference_mode():
             rows: list[dict[str, Any]] = self._rows(list(texts))
         return [
-            Embedding(tensors=row, truncated=cut)
-            for row, cut in zip(rows, self.truncated(texts), strict=True)
+            Embedding(tensors=row, truncated=cut, text=text)
+            for row, cut, text in zip(rows, self.truncated(texts), texts, strict=True)
         ]
 
     def _rows(self, texts: list[str]) -> list[dict[str, Any]]:
@@ -123,7 +128,7 @@ class Pipeline:
     ) -> Latents:
         """One latent an embedding and seed, in one batch. on_step(i) is called after each forward.
 
-        references: uint8 (n, h, w, 3), with strength in (0, 1]: pictures from pictures.
+        references: uint8 (n, h, w, 3), with strength in (0, 1]: images from images.
         """
         import torch
 
@@ -132,13 +137,14 @@ class Pipeline:
         self.prepare(contender)
         recipe = self.model.recipes.get(contender.steps or 0)
         generators = [torch.Generator(device="cpu").manual_seed(seed) for seed in seeds]
-        steps = _Counter(on_step)
+        steps = StepCounter(on_step)
+        options = {**self.model.options, **(recipe.options if recipe else {})}
         call: dict[str, Any] = {
             "num_inference_steps": contender.steps,
             "guidance_scale": contender.guidance,
             "generator": generators,
             "output_type": self.family.latent,
-            **{key: value for key, value in self.model.options.items() if key != "negative_prompt"},
+            **{key: value for key, value in options.items() if key != "negative_prompt"},
             **self.family.extra(contender.steps or 0),
             **self._conditioning(embeddings, contender.guidance or 0.0),
             **steps.hook(self.family.callback),
@@ -188,7 +194,7 @@ class Pipeline:
         noise = torch.cat([torch.randn((1, channels, edge, edge), generator=g) for g in generators])
         if self.family.noise == "packed":
             noise = self.pipe._pack_latents(noise, len(generators), channels, edge, edge)
-        kept = torch.float32 if self.model.pipeline == "ZImagePipeline" else self.denoiser.dtype
+        kept = torch.float32 if self.family.float32_latents else self.denoiser.dtype
         if self.device.startswith("cuda"):
             noise = noise.pin_memory()  # or the copy would wait for all that was launched before it
         return call | {"latents": noise.to(self.device, non_blocking=True).to(kept)}
@@ -197,7 +203,7 @@ class Pipeline:
         """The image-to-image pipeline over the same parts."""
         if self._edit is None:
             if not self.family.edit:
-                raise InputError(f"model '{self.model.name}' cannot make pictures from pictures")
+                raise InputError(f"model '{self.model.name}' cannot generate images from images")
             import diffusers
 
             self._edit = quiet(getattr(diffusers, self.family.edit)(**self.pipe.components))
@@ -222,7 +228,7 @@ class Pipeline:
 
     def _next_stage(
         self, number: int, stage: Any, images: Any, embeddings: Sequence[Embedding], generators: list[Any],
-        steps: _Counter,
+        steps: StepCounter,
     ) -> Any:  # fmt: skip
         """One later stage of the IF cascade. Source: the two-then-upscale recipe of its model card."""
         import torch
@@ -279,21 +285,12 @@ class Pipeline:
         return 2 if guided(self.model.pipeline, self.denoiser, contender.guidance or 0.0) else 1
 
     def synchronize(self) -> None:
-        """Waits for the device: a clock read before this reads nothing."""
-        if self.device.startswith("cuda"):
-            import torch
-
-            torch.cuda.synchronize(self.device)
+        """Waits for the device; see `bench.device.synchronize`."""
+        synchronize(self.device)
 
     def memory_peak(self) -> int | None:
         """Bytes allocated at most since the last call; None on a CPU."""
-        if not self.device.startswith("cuda"):
-            return None
-        import torch
-
-        peak = torch.cuda.max_memory_allocated(self.device)
-        torch.cuda.reset_peak_memory_stats(self.device)
-        return peak
+        return memory_peak(self.device)
 
     def close(self) -> None:
         """Drops the weights, on the device too."""
@@ -310,7 +307,7 @@ class Pipeline:
             torch.cuda.empty_cache()
 
 
-class _Counter:
+class StepCounter:
     """Numbers the forwards of one generation, over all stages of a cascade."""
 
     def __init__(self, on_step: Callable[[int], None] | None) -> None:

@@ -41,6 +41,7 @@ _EULER = Scheduler(name="EulerDiscreteScheduler", settings=_TRAILING)
 _LCM = Scheduler(name="LCMScheduler")
 _LIGHTNING = "ByteDance/SDXL-Lightning"
 _HYPER = "ByteDance/Hyper-SD"
+_DMD2 = "tianweiy/DMD2"
 _OF_THE_SUITE: dict[str, Any] = {
     "revision": "main",
     "variant": None,
@@ -99,7 +100,7 @@ _ENTRIES: tuple[Model, ...] = (
     _sdxl(
         name="lcm-xl",
         scheduler=_LCM,
-        unet=Weights(repository="latent-consistency/lcm-sdxl"),
+        denoiser=Weights(repository="latent-consistency/lcm-sdxl"),
         steps=(4, 2, 8),
         guidance=8.0,
         source="https://arxiv.org/abs/2310.04378",
@@ -109,10 +110,12 @@ _ENTRIES: tuple[Model, ...] = (
     _sdxl(
         name="lcm-lora-xl",
         scheduler=_LCM,
-        lora=Weights(
-            repository="latent-consistency/lcm-lora-sdxl",
-            revision="a18548dd4956b174ec5b0d78d340c8dae0a129cd",
-            file="pytorch_lora_weights.safetensors",
+        lora=(
+            Weights(
+                repository="latent-consistency/lcm-lora-sdxl",
+                revision="a18548dd4956b174ec5b0d78d340c8dae0a129cd",
+                file="pytorch_lora_weights.safetensors",
+            ),
         ),
         steps=(4, 2, 8),
         guidance=1.0,
@@ -220,11 +223,11 @@ _ENTRIES: tuple[Model, ...] = (
         name="sdxl-lightning",
         scheduler=_EULER,
         recipes={
-            4: Recipe(unet=Weights(repository=_LIGHTNING, file="sdxl_lightning_4step_unet.safetensors")),
-            2: Recipe(unet=Weights(repository=_LIGHTNING, file="sdxl_lightning_2step_unet.safetensors")),
-            8: Recipe(unet=Weights(repository=_LIGHTNING, file="sdxl_lightning_8step_unet.safetensors")),
+            4: Recipe(denoiser=Weights(repository=_LIGHTNING, file="sdxl_lightning_4step_unet.safetensors")),
+            2: Recipe(denoiser=Weights(repository=_LIGHTNING, file="sdxl_lightning_2step_unet.safetensors")),
+            8: Recipe(denoiser=Weights(repository=_LIGHTNING, file="sdxl_lightning_8step_unet.safetensors")),
             1: Recipe(
-                unet=Weights(repository=_LIGHTNING, file="sdxl_lightning_1step_unet_x0.safetensors"),
+                denoiser=Weights(repository=_LIGHTNING, file="sdxl_lightning_1step_unet_x0.safetensors"),
                 scheduler=Scheduler(
                     name="EulerDiscreteScheduler", settings={**_TRAILING, "prediction_type": "sample"}
                 ),
@@ -241,13 +244,13 @@ _ENTRIES: tuple[Model, ...] = (
         scheduler=Scheduler(name="DDIMScheduler", settings=_TRAILING),
         recipes={
             1: Recipe(
-                unet=Weights(repository=_HYPER, file="Hyper-SDXL-1step-Unet.safetensors"),
+                denoiser=Weights(repository=_HYPER, file="Hyper-SDXL-1step-Unet.safetensors"),
                 scheduler=_LCM,
                 timesteps=(800,),
             ),
-            2: Recipe(lora=Weights(repository=_HYPER, file="Hyper-SDXL-2steps-lora.safetensors")),
-            4: Recipe(lora=Weights(repository=_HYPER, file="Hyper-SDXL-4steps-lora.safetensors")),
-            8: Recipe(lora=Weights(repository=_HYPER, file="Hyper-SDXL-8steps-lora.safetensors")),
+            2: Recipe(lora=(Weights(repository=_HYPER, file="Hyper-SDXL-2steps-lora.safetensors"),)),
+            4: Recipe(lora=(Weights(repository=_HYPER, file="Hyper-SDXL-4steps-lora.safetensors"),)),
+            8: Recipe(lora=(Weights(repository=_HYPER, file="Hyper-SDXL-8steps-lora.safetensors"),)),
         },
         steps=(1, 2, 4, 8),
         guidance=0.0,
@@ -261,16 +264,36 @@ _ENTRIES: tuple[Model, ...] = (
         scheduler=_LCM,
         recipes={
             4: Recipe(
-                lora=Weights(repository="tianweiy/DMD2", file="dmd2_sdxl_4step_lora_fp16.safetensors"),
+                denoiser=Weights(repository=_DMD2, file="dmd2_sdxl_4step_unet_fp16.safetensors"),
+                timesteps=(999, 749, 499, 249),
+            ),
+            1: Recipe(
+                denoiser=Weights(repository=_DMD2, file="dmd2_sdxl_1step_unet_fp16.bin"), timesteps=(399,)
+            ),
+        },
+        steps=(4, 1),
+        guidance=0.0,
+        licence="CC BY-NC-SA 4.0",
+        commercial=False,
+        source="https://arxiv.org/abs/2405.14867",
+        citation=DMD2,
+    ),
+    _sdxl(
+        name="dmd2-lora",
+        scheduler=_LCM,
+        recipes={
+            4: Recipe(
+                lora=(Weights(repository=_DMD2, file="dmd2_sdxl_4step_lora_fp16.safetensors"),),
                 timesteps=(999, 749, 499, 249),
             )
         },
         steps=(4,),
         guidance=0.0,
-        licence="CC BY-NC 4.0",
+        licence="CC BY-NC-SA 4.0",
         commercial=False,
         source="https://arxiv.org/abs/2405.14867",
         citation=DMD2,
+        note="the paper's figures are of dmd2, the UNet",
     ),
     Model(
         name="flux.1-schnell",
@@ -346,13 +369,13 @@ _ENTRIES: tuple[Model, ...] = (
         steps=(1, 2, 4),
         guidance=0.0,
     ),
-    _tiny(name="tiny-lcm", scheduler=_LCM, unet=Weights(repository="tiny:lcm"), steps=(4,), guidance=8.0),
+    _tiny(name="tiny-lcm", scheduler=_LCM, denoiser=Weights(repository="tiny:lcm"), steps=(4,), guidance=8.0),
     # Trained, shipped with the suite: bench/miniature.
     _mini(name="mini-sdxl", steps=(50, 4)),
     _mini(
         name="mini-turbo",
         scheduler=Scheduler(name="EulerAncestralDiscreteScheduler", settings=_ZERO_SNR),
-        unet=Weights(repository="miniature:turbo", subfolder="unet"),
+        denoiser=Weights(repository="miniature:turbo", subfolder="unet"),
         steps=(1, 2, 4),
         guidance=0.0,
     ),
@@ -368,7 +391,7 @@ _ENTRIES: tuple[Model, ...] = (
                 "clip_sample": False,
             },
         ),
-        unet=Weights(repository="miniature:lcm", subfolder="unet"),
+        denoiser=Weights(repository="miniature:lcm", subfolder="unet"),
         steps=(4,),
         note="guidance is embedded: one forward a step",
     ),
@@ -421,7 +444,7 @@ def strength_problem(model: Model, contender: Contender, strength: float) -> str
     """
     if "image-to-image" not in model.tasks:
         able = ", ".join(m.name for m in MODELS.values() if "image-to-image" in m.tasks)
-        return f"'{contender.name}' cannot make pictures from pictures; those that can: {able}"
+        return f"'{contender.name}' cannot generate images from images; those that can: {able}"
     if not 0 < strength <= 1:
         return f"strength {strength:g} is not above 0 and at most 1"
     steps = contender.steps or 0

@@ -1,65 +1,205 @@
-"""A user's own model, written in the study file: the same fields as an entry of `MODELS`, checked."""
+"""A user's own model, written in the study file: the same fields as an entry of `MODELS`, checked.
+
+    [models.mine]
+    repository = "./my-sdxl"            # a folder in hub layout, a checkpoint file, or a hub id
+    lora = [{ repository = "./style.safetensors", scale = 0.7 }]
+    steps = [4]
+
+The names of the keys are those of `bench.models.model.Model`, and a few that a person expects besides:
+`unet` and `transformer` for `denoiser`, `negative_prompt` and `extra` for `options`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench.errors import InputError, unknown
 from bench.models.families import FAMILIES
-from bench.models.model import BOTH, TEXT, Model, Scheduler, Weights
+from bench.models.model import BOTH, QUANTIZATIONS, TEXT, Model, Recipe, Scheduler, Weights
 from bench.models.registry import MODELS
+from bench.models.weights import CHECKPOINTS, repository_problem
+
+
+class EntryError(InputError):
+    """A fault of a model's entry, and the key it is at (empty: the entry as a whole)."""
+
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+def _place(value: Any) -> Any:
+    """`"./dir"` stands for `{ repository = "./dir" }`."""
+    return {"repository": value} if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    """One LoRA stands for a list of one."""
+    return [_place(item) for item in (value if isinstance(value, list) else [value])]
+
+
 class WeightsEntry(_Strict):
-    repository: str = Field(min_length=1)
+    """Weights laid over the base: a string, or a table."""
+
+    repository: Annotated[str, Field(min_length=1)]
     revision: str = "main"
     file: str = ""
     subfolder: str = ""
 
 
+class LoraEntry(WeightsEntry):
+    scale: Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)] = 1.0
+
+
 class SchedulerEntry(_Strict):
-    name: str = Field(min_length=1)
+    """A string, or a table with settings laid over the repository's."""
+
+    name: Annotated[str, Field(min_length=1)]
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+_Other = Annotated[WeightsEntry, BeforeValidator(_place)]
+_Loras = Annotated[list[LoraEntry], BeforeValidator(_listed)]
+_Scheduler = Annotated[SchedulerEntry, BeforeValidator(_named)]
+
+
+class RecipeEntry(_Strict):
+    """`[models.NAME.recipes.4]`: what one step count needs that the others do not."""
+
+    unet: _Other | None = None
+    transformer: _Other | None = None
+    lora: _Loras = Field(default_factory=list)
+    scheduler: _Scheduler | None = None
+    timesteps: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+
 class ModelEntry(_Strict):
-    """A user's own model in the study file: `[models.NAME]`. The same fields as an entry of `MODELS`."""
+    """A user's own model in the study file: `[models.NAME]`."""
 
     kind: Literal["diffusion", "imported"] = "diffusion"
     repository: str = ""
     revision: str = "main"
-    pipeline: str = "StableDiffusionXLPipeline"
-    scheduler: SchedulerEntry | None = None
-    unet: WeightsEntry | None = None
-    lora: WeightsEntry | None = None
+    file: str = ""
+    config: str = ""
+    pipeline: str = ""
+    custom_pipeline: str = ""
+    scheduler: _Scheduler | None = None
+    unet: _Other | None = None
+    transformer: _Other | None = None
+    lora: _Loras = Field(default_factory=list)
+    quantization: str | dict[str, str] = Field(default_factory=dict)
+    recipes: dict[str, RecipeEntry] = Field(default_factory=dict)
+    negative_prompt: str = ""
+    extra: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
+    """The earlier name of `extra`."""
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"
     variant: str | None = None
-    size: int = Field(default=1024, ge=8, le=4096, multiple_of=8)
-    steps: list[int] = Field(default_factory=lambda: [50])
-    guidance: float = Field(default=5.0, ge=0)
+    size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = 1024
+    steps: list[int] | None = None
+    guidance: Annotated[float, Field(ge=0)] | None = None
     tasks: list[Literal["text-to-image", "image-to-image"]] | None = None
     licence: str = "unknown"
     commercial: bool | None = None
     source: str = ""
     weights: Literal["trained", "random"] = "trained"
+    gated: bool = False
     note: str = ""
 
 
-def model_from_entry(name: str, entry: ModelEntry | Mapping[str, Any]) -> Model:
-    """A model written in a study file → Model. Raises InputError with the key and what is allowed."""
+def read_models(
+    entries: Mapping[str, Mapping[str, Any]], base: Path, text: str = "", where: Path | None = None
+) -> dict[str, Model]:
+    """The `[models.*]` tables of a study file.
+
+    Parameters
+    ----------
+    entries
+        Name → table, as TOML has it.
+    base
+        Folder that relative paths start from.
+    text, where
+        The study file, for messages.
+
+    Raises
+    ------
+    InputError
+        Names file and line, the key, and what is allowed.
+    """
+    models = {}
+    for name, entry in entries.items():
+        try:
+            models[name] = model_from_entry(name, entry, base)
+        except EntryError as error:
+            if where is None:
+                raise
+            line = line_of(text, name, error.key)
+            raise InputError(f"{where}{f':{line}' if line else ''}: {error}") from None
+    return models
+
+
+_HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]+\s*(#.*)?$")
+_KEY = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
+_ASSIGNED = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
+
+
+def line_of(text: str, name: str, key: str) -> int:
+    """The line of a study file at which a key of `[models.NAME]` stands; of the table itself for an empty or absent
+    key; 0 where neither is there. `a.b` is the key `b` of the table `a`.
+    """
+    wanted = ("models", name, *(part for part in key.split(".") if part and not part.isdigit()))
+    table: tuple[str, ...] = ()
+    best, depth = 0, 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := _HEADER.fullmatch(line):
+            path = table = _keys(match[1])
+        elif match := _ASSIGNED.match(line):
+            path = (*table, *_keys(match[1]))
+        else:
+            continue
+        if path == wanted[: len(path)] and len(path) > depth:
+            best, depth = number, len(path)
+    return best
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip("\"'") for part in re.findall(_KEY, dotted))
+
+
+def model_from_entry(name: str, entry: ModelEntry | Mapping[str, Any], base: Path | None = None) -> Model:
+    """A model written in a study file → Model.
+
+    Parameters
+    ----------
+    entry
+        The table, or what it was parsed to.
+    base
+        Folder that relative paths start from; None: they stay as they are.
+
+    Raises
+    ------
+    EntryError
+        Names the key and what is allowed.
+    """
     where = f"model '{name}'"
     if name in MODELS:
-        raise InputError(f"{where}: the suite has a model of that name; choose another")
+        raise EntryError(f"{where}: the suite has a model of that name; choose another")
     if not name or set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789.+-_"):
-        raise InputError(f"{where}: a name is made of lower-case letters, digits, '.', '+', '-' and '_'")
+        raise EntryError(f"{where}: a name is made of lower-case letters, digits, '.', '+', '-' and '_'")
     if not isinstance(entry, ModelEntry):
         entry = _parsed(where, entry)
     if entry.kind == "imported":
@@ -67,47 +207,223 @@ def model_from_entry(name: str, entry: ModelEntry | Mapping[str, Any]) -> Model:
             name=name, kind="imported", size=entry.size, licence=entry.licence, source=entry.source,
             commercial=entry.commercial, note=entry.note,
         )  # fmt: skip
-    if not entry.repository:
-        raise InputError(f"{where}: 'repository' is missing: a hub id 'owner/name' or a local folder")
-    if entry.pipeline not in FAMILIES:
-        raise unknown(f"pipeline of {where}", entry.pipeline, FAMILIES)
-    if "negative_prompt" in entry.options and not FAMILIES[entry.pipeline].negative:
-        raise InputError(f"{where}: {entry.pipeline} takes no negative prompt: leave it out of 'options'")
-    if not entry.steps or min(entry.steps) < 1:
-        raise InputError(f"{where}: 'steps' is a list of positive step counts, e.g. [4]")
-    able = BOTH if FAMILIES[entry.pipeline].edit else TEXT
+    _check_repository(where, entry)
+    _check_pipeline(where, entry)
+    pipeline = entry.pipeline or ("" if entry.custom_pipeline else "StableDiffusionXLPipeline")
+    family = FAMILIES.get(pipeline) if not entry.custom_pipeline else None
+    able = BOTH if family is not None and family.edit else TEXT
     wrong = [task for task in entry.tasks or () if task not in able]
     if wrong:
-        raise InputError(f"{where}: {entry.pipeline} cannot do '{wrong[0]}'; it can: {', '.join(able)}")
+        raise EntryError(f"{where}: {pipeline} cannot do '{wrong[0]}'; it can: {', '.join(able)}", "tasks")
+    recipes = _recipes(where, entry, base)
+    steps = _steps(where, entry, recipes)
+    guidance = entry.guidance
+    if guidance is None and family is not None:
+        guidance = 5.0
     return Model(
         name=name,
-        repository=entry.repository,
+        repository=_from(base, entry.repository),
         revision=entry.revision,
-        pipeline=entry.pipeline,
-        scheduler=entry.scheduler and Scheduler(**entry.scheduler.model_dump()),
-        unet=entry.unet and Weights(**entry.unet.model_dump()),
-        lora=entry.lora and Weights(**entry.lora.model_dump()),
-        options=entry.options,
+        file=entry.file,
+        config=_from(base, entry.config),
+        pipeline=pipeline,
+        custom_pipeline=_from(base, entry.custom_pipeline, always=True),
+        scheduler=_scheduler(entry.scheduler),
+        denoiser=_weights(base, entry.unet or entry.transformer),
+        lora=tuple(_lora(base, lora) for lora in entry.lora),
+        quantization=_quantization(where, entry, pipeline),
+        recipes=recipes,
+        options=_options(where, entry, pipeline),
         dtype=entry.dtype,
         variant=entry.variant,
         size=entry.size,
-        steps=tuple(entry.steps),
-        guidance=entry.guidance,
+        steps=steps,
+        guidance=guidance,
         tasks=tuple(entry.tasks or able),
         licence=entry.licence,
         commercial=entry.commercial,
         source=entry.source,
         weights=entry.weights,
+        gated=entry.gated,
         note=entry.note,
     )
+
+
+def _check_repository(where: str, entry: ModelEntry) -> None:
+    if not entry.repository:
+        raise EntryError(
+            f"{where}: 'repository' is missing: a hub id 'owner/name', a local folder, or a checkpoint file"
+        )
+    named = [("repository", entry.repository), ("config", entry.config)]
+    named += [("unet", w.repository) for w in (entry.unet,) if w]
+    named += [("transformer", w.repository) for w in (entry.transformer,) if w]
+    named += [("lora", w.repository) for w in entry.lora]
+    for key, repository in named:
+        if repository and (problem := repository_problem(repository)):
+            raise EntryError(f"{where}: {key}: {problem}", key)
+    if Path(entry.repository).suffix == ".gguf":
+        raise EntryError(
+            f"{where}: a gguf file holds a denoiser alone: name it as transformer = \"{entry.repository}\" over the "
+            "base model's repository",
+            "repository",
+        )  # fmt: skip
+    if entry.file and not entry.file.endswith(CHECKPOINTS):
+        raise EntryError(
+            f"{where}: 'file' is a checkpoint of the repository: {', '.join(CHECKPOINTS)}", "file"
+        )
+    if entry.unet and entry.transformer:
+        raise EntryError(
+            f"{where}: 'unet' and 'transformer' are two names for the denoiser: give one", "unet"
+        )
+
+
+def _check_pipeline(where: str, entry: ModelEntry) -> None:
+    """The class itself is looked up when it is loaded, or by `bench doctor`: the library takes seconds to import."""
+    name = entry.pipeline
+    if name and not entry.custom_pipeline and name not in FAMILIES:
+        if not re.fullmatch(r"[A-Z]\w*Pipeline", name):
+            raise EntryError(str(unknown(f"pipeline of {where}", name, FAMILIES)), "pipeline")
+        if name not in _pipeline_names():
+            near = unknown(f"pipeline of {where}", name, sorted(_pipeline_names()))
+            first = str(near).partition(" known: ")[0]
+            raise EntryError(
+                f"{first} The installed diffusers has no such class; name one of it, or a file of your own as "
+                "custom_pipeline",
+                "pipeline",
+            )
+
+
+def _pipeline_names() -> set[str]:
+    """Pipeline classes of the installed diffusers, read from its text: importing it takes seconds."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("diffusers")
+    if spec is None or spec.origin is None:
+        return set()
+    text = Path(spec.origin).read_text(encoding="utf-8")
+    return set(re.findall(r'"([A-Z]\w*Pipeline)"', text))
+
+
+def _recipes(where: str, entry: ModelEntry, base: Path | None) -> dict[int, Recipe]:
+    recipes = {}
+    for count, recipe in entry.recipes.items():
+        if not (count.isascii() and count.isdigit() and 1 <= int(count) <= 1000):
+            raise EntryError(f"{where}: recipes: '{count}' is not a step count from 1 to 1000", "recipes")
+        recipes[int(count)] = Recipe(
+            denoiser=_weights(base, recipe.unet or recipe.transformer),
+            lora=tuple(_lora(base, lora) for lora in recipe.lora),
+            scheduler=_scheduler(recipe.scheduler),
+            timesteps=tuple(recipe.timesteps),
+            options=recipe.extra,
+        )
+    return recipes
+
+
+def _steps(where: str, entry: ModelEntry, recipes: Mapping[int, Recipe]) -> tuple[int, ...]:
+    steps = entry.steps
+    if steps is None:
+        return tuple(recipes) or (50,)
+    if not steps or min(steps) < 1:
+        raise EntryError(f"{where}: 'steps' is a list of positive step counts, e.g. [4]", "steps")
+    if recipes and set(steps) != set(recipes):
+        named = ", ".join(map(str, sorted(recipes)))
+        raise EntryError(f"{where}: 'steps' and 'recipes' differ: recipes are of {named} steps", "steps")
+    return tuple(steps)
+
+
+def _quantization(where: str, entry: ModelEntry, pipeline: str) -> dict[str, str]:
+    """`"nf4"` stands for the denoiser's."""
+    given = entry.quantization
+    if isinstance(given, str):
+        family = FAMILIES.get(pipeline)
+        unet = (family is not None and family.denoiser == "unet") or "StableDiffusionXL" in pipeline
+        given = {"unet" if unet else "transformer": given}
+    for part, level in given.items():
+        if level not in QUANTIZATIONS:
+            raise EntryError(
+                str(unknown(f"quantization of {part} of {where}", level, QUANTIZATIONS)), "quantization"
+            )
+    return dict(given)
+
+
+def _options(where: str, entry: ModelEntry, pipeline: str) -> dict[str, Any]:
+    options = {**entry.options, **entry.extra}
+    if entry.negative_prompt:
+        options["negative_prompt"] = entry.negative_prompt
+    family = FAMILIES.get(pipeline)
+    if (
+        "negative_prompt" in options
+        and family is not None
+        and not family.negative
+        and not entry.custom_pipeline
+    ):
+        raise EntryError(f"{where}: {pipeline} takes no negative prompt: leave it out", "negative_prompt")
+    ours = {
+        "prompt",
+        "generator",
+        "num_inference_steps",
+        "guidance_scale",
+        "height",
+        "width",
+        "output_type",
+        "latents",
+    }
+    if taken := sorted(ours & set(options)):
+        raise EntryError(
+            f"{where}: extra: '{taken[0]}' is set by the suite (prompt, seed, steps, guidance, size)", "extra"
+        )
+    if family is not None and "max_sequence_length" not in options and _takes_length(pipeline):
+        options["max_sequence_length"] = _takes_length(pipeline)
+    return options
+
+
+def _takes_length(pipeline: str) -> int:
+    """The bound on a caption's tokens where the entry gives none: the class's own default; 0: it takes none."""
+    return {
+        "FluxPipeline": 512, "StableDiffusion3Pipeline": 256, "SanaSprintPipeline": 300, "ZImagePipeline": 512,
+    }.get(pipeline, 0)  # fmt: skip
+
+
+def _from(base: Path | None, place: str, always: bool = False) -> str:
+    """A path of the study file, from its folder on."""
+    if place and base is not None and (place.startswith((".", "~")) or always):
+        return str((base / Path(place).expanduser()).resolve())
+    return place
+
+
+def _weights(base: Path | None, entry: WeightsEntry | None) -> Weights | None:
+    if entry is None:
+        return None
+    return Weights(**{**entry.model_dump(), "repository": _from(base, entry.repository)})
+
+
+def _lora(base: Path | None, entry: LoraEntry) -> Weights:
+    return Weights(**{**entry.model_dump(), "repository": _from(base, entry.repository)})
+
+
+def _scheduler(entry: SchedulerEntry | None) -> Scheduler | None:
+    return entry and Scheduler(**entry.model_dump())
 
 
 def _parsed(where: str, entry: Mapping[str, Any]) -> ModelEntry:
     try:
         return ModelEntry.model_validate(dict(entry))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise unknown(f"key of {where}", key, ModelEntry.model_fields) from None
-        raise InputError(f"{where}: '{key}': {first['msg'].lower()}, not {first['input']!r}") from None
+        raise _explained(where, error.errors()[0]) from None
+
+
+def _explained(where: str, first: Mapping[str, Any]) -> EntryError:
+    """The first fault in the user's words."""
+    place: Sequence[Any] = [part for part in first["loc"] if not (isinstance(part, str) and "[" in part)]
+    key = ".".join(str(part) for part in place)
+    if first["type"] == "extra_forbidden":
+        fields: Any = ModelEntry.model_fields
+        table = {"recipes": RecipeEntry, "lora": LoraEntry, "unet": WeightsEntry, "transformer": WeightsEntry,
+                 "scheduler": SchedulerEntry}  # fmt: skip
+        if len(place) > 1:
+            fields = table[str(place[0])].model_fields
+        return EntryError(str(unknown(f"key of {where}", key, fields)), key)
+    if first["type"] == "literal_error":
+        allowed = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
+        return EntryError(str(unknown(f"'{key}' of {where}", str(first["input"]), allowed)), key)
+    return EntryError(f"{where}: '{key}': {first['msg'].lower()}, not {first['input']!r}", key)

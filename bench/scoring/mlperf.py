@@ -91,8 +91,8 @@ def departures(study: Study, name: str, n: int) -> tuple[str, ...]:
         return (*told, "imported images: how they were made is not known")
     model, base = study.models[contender.model], MODELS["sdxl"]
     told += [] if model.repository == base.repository else [f"weights of {model.repository}"]
-    laid = (model.unet, model.lora, model.scheduler)
-    told += [] if laid == (None, None, None) else ["not the model's own UNet or scheduler"]
+    laid = (model.denoiser, model.lora, model.scheduler)
+    told += [] if laid == (None, (), None) else ["not the model's own UNet or scheduler"]
     told += (
         [] if model.options.get("negative_prompt") == NEGATIVE else ["not the reference's negative prompt"]
     )

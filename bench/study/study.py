@@ -14,7 +14,7 @@ import bench.models.registry as models
 import bench.prompts.sets as prompts
 from bench.errors import InputError, unknown
 from bench.metrics.registry import METRICS
-from bench.models.user_models import model_from_entry
+from bench.models.user_models import read_models
 from bench.records import Contender, Prompt
 from bench.store.study_folder import StudyFolder
 from bench.study.file import PromptChoice, StudyFile, _located, _parse
@@ -131,7 +131,7 @@ def choose_prompts(choice: PromptChoice, base: Path) -> tuple[Prompt, ...]:
 
 
 def _resolve(file: StudyFile, text: str, base: Path, *, where: Path, chosen: tuple[Prompt, ...]) -> Study:
-    known = {**models.MODELS, **_own_models(file, base)}
+    known = {**models.MODELS, **read_models(file.models, base, text, where)}
     contenders = tuple(_at(where, text, name, known) for name in file.contenders)
     _no_twice(where, text, file.contenders)
     for label, name in (("anchor", file.report.anchor), ("chosen", file.report.chosen)):
@@ -147,16 +147,6 @@ def _resolve(file: StudyFile, text: str, base: Path, *, where: Path, chosen: tup
     return Study(
         file=file, text=text, base=base, models=used, contenders=contenders, prompts=chosen, references=None
     )
-
-
-def _own_models(file: StudyFile, base: Path) -> dict[str, models.Model]:
-    own = {}
-    for name, entry in file.models.items():
-        repository = entry.get("repository", "")
-        if isinstance(repository, str) and repository.startswith((".", "~")):
-            entry = {**entry, "repository": str((base / Path(repository).expanduser()).resolve())}
-        own[name] = model_from_entry(name, entry)
-    return own
 
 
 def _at(where: Path, text: str, name: str, known: Mapping[str, models.Model]) -> Contender:

@@ -98,7 +98,7 @@ class Maker:
         """Launches a batch: prompts with what to call for their pixels, and the prompts that failed."""
         good = [p for p in batch.prompts if not isinstance(embeddings[p.id], BaseException)]
         bad = [p for p in batch.prompts if p not in good and batch.key(p) in batch.wanted]
-        failures = [_failure(batch, prompt, embeddings[prompt.id]) for prompt in bad]
+        failures = [failure_row(batch, prompt, embeddings[prompt.id]) for prompt in bad]
         if not good:
             return [], failures
         args = (batch.replicate, batch.contender, embeddings, frozen.shape)
@@ -116,7 +116,7 @@ class Maker:
                 made.append(([prompt], self.pixels([prompt], *args)))
             except (RuntimeError, ValueError, ArithmeticError) as alone:
                 if batch.key(prompt) in batch.wanted:
-                    failures.append(_failure(batch, prompt, alone))
+                    failures.append(failure_row(batch, prompt, alone))
         return made, failures
 
     def row(
@@ -184,7 +184,7 @@ class Maker:
         raise refused from error
 
 
-def _failure(batch: Batch, prompt: Prompt, error: BaseException) -> Failure:
+def failure_row(batch: Batch, prompt: Prompt, error: BaseException) -> Failure:
     message = (str(error).strip().splitlines() or [""])[0][:500]
     return Failure(
         stage="generate",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
+from bench.device import choose_device, default_dtype
 from bench.errors import InputError
 from bench.models.registry import Model
 from bench.records import Contender, settings_hash
@@ -57,21 +58,7 @@ def settings_of(model: Model, contender: Contender, frozen: Frozen) -> str:
 
 def resolve_device(study: Study, asked: str) -> str:
     """`auto` → `cuda` where there is one, else `cpu`. Raises InputError where the study or user demands a GPU."""
-    if asked == "cpu":
-        return asked
-    import torch
-
-    here = torch.cuda.is_available()
-    if study.file.generate.device == "cuda" and not here and asked in ("auto", "cuda"):
-        raise InputError(
-            f"study '{study.name}' asks for a GPU and there is none here: run it on a GPU node, or with "
-            f"--device cpu (slow, and another protocol)"
-        )
-    if asked == "auto":
-        return "cuda" if here and study.file.generate.device != "cpu" else "cpu"
-    if asked.startswith("cuda") and not here:
-        raise InputError(f"--device {asked}: torch sees no GPU here; use --device cpu")
-    return asked
+    return choose_device(asked, study.file.generate.device, study.name)
 
 
 def demanded_device(study: Study, asked: str) -> str:
@@ -114,7 +101,7 @@ def freeze(
 
 def _asked(study: Study, model: Model, device: str, options: Options, shape: int) -> Frozen:
     kind = device.partition(":")[0]
-    dtype = dtype_of(study, options) or (model.dtype if kind == "cuda" else "float32")
+    dtype = dtype_of(study, options) or default_dtype(model.dtype, kind)
     return Frozen(shape=shape, device=kind, dtype=dtype, optimize=options.optimize)
 
 

@@ -15,12 +15,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from bench.models.decoding import NotFiniteError
 from bench.records import Failure, Generation, Prompt
 from bench.store.images import encode_webp
 from bench.store.object_store import ObjectFolder
 from bench.store.study_folder import StudyFolder, sha256
 from bench.study.study import Study
-from bench.sweep.batch import Maker, Pipeline
+from bench.sweep.batch import Maker, Pipeline, failure_row
 from bench.sweep.settings import Frozen, Options, dtype_of
 from bench.sweep.work import Batch, Settle, Task, Unit, batches, chunk_of
 
@@ -155,6 +156,9 @@ class Worker:
             for prompt in batch.prompts:
                 if prompt.id in pictures and batch.key(prompt) in batch.wanted:
                     picture = pictures[prompt.id]
+                    if isinstance(picture, NotFiniteError):
+                        failures.append(failure_row(batch, prompt, picture))
+                        continue
                     row = maker.row(batch, prompt, picture, embeddings[prompt.id], task.frozen, seconds)
                     writes.append(submit(write, self.folder, row, picture))
         except BaseException as error:  # in a thread of a pool: it is raised by whoever receives it
@@ -194,8 +198,15 @@ def write(folder: Images, row: Generation, picture: Any) -> Generation:
 
 
 def _fetch(made: list[tuple[list[Prompt], Callable[[], Any]]]) -> dict[str, Any]:
-    """Prompt id → uint8 (h, w, 3)."""
-    return {p.id: picture for some, later in made for p, picture in zip(some, later(), strict=True)}
+    """Prompt id → uint8 (h, w, 3), or the exception of an image that has no pixels."""
+    images: dict[str, Any] = {}
+    for prompts, later in made:
+        try:
+            images |= {p.id: pixels for p, pixels in zip(prompts, later(), strict=True)}
+        except NotFiniteError as error:
+            images |= {p.id: pixels for p, pixels in zip(prompts, error.pixels, strict=False)}
+            images |= {prompts[row].id: error for row in error.rows if row < len(prompts)}
+    return images
 
 
 def _torch_threads() -> int | None:

@@ -10,6 +10,7 @@ import torch
 
 from bench.doctor import examine
 from bench.latency import Protocol, measure
+from bench.models.availability import Availability
 from bench.models.load import load
 from bench.scoring.score import score
 from bench.store.study_folder import StudyFolder
@@ -18,6 +19,8 @@ from bench.sweep.generate import generate
 from bench.sweep.settings import Options
 from tests.support.pretend_gpu import GpuTensor, pretended
 from tests.support.tiny_models import MAKERS, TEXTS, of
+
+HERE = Availability(here=True, message="here")
 
 
 @pytest.fixture
@@ -189,4 +192,4 @@ def test_a_study_on_a_gpu_from_generation_to_scores(gpu, tmp_path, shared_cache,
         (name, batch) for name in ("tiny-turbo@1", "tiny-lcm@4") for batch in (1, 4)
     }
     assert timed["protocol"]["device"] == "pretended GPU"
-    assert examine(study, tmp_path, cached=lambda model: True)[0].told == "2 × pretended GPU, 80 GiB"
+    assert examine(study, tmp_path, check=lambda model: HERE)[0].told == "2 × pretended GPU, 80 GiB"

@@ -146,14 +146,14 @@ def _kl16(seed: int):
     )  # fmt: skip
 
 
-def flux(path: Path) -> Path:
+def flux(path: Path, guidance_embeds: bool = False) -> Path:
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 
     tokenizer, encoder = t5()
     transformer = FluxTransformer2DModel(
         patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
         num_attention_heads=2, joint_attention_dim=32, pooled_projection_dim=32, axes_dims_rope=(4, 4, 8),
-        guidance_embeds=False,
+        guidance_embeds=guidance_embeds,
     )  # fmt: skip
     FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0), vae=_kl16(51), text_encoder=clip_text(),

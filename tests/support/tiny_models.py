@@ -45,7 +45,7 @@ MAKERS: dict[str, Callable[[Path], Model]] = {
     "lcm-xl": lambda root: replace(MODELS["tiny-lcm"]),
     "lcm-lora-xl": lambda root: replace(
         MODELS["lcm-lora-xl"], repository="tiny:sdxl", revision="main", variant=None, size=64,
-        lora=Weights(repository="tiny:lora", file="pytorch_lora_weights.safetensors"),
+        lora=(Weights(repository="tiny:lora", file="pytorch_lora_weights.safetensors"),),
     ),
     "if-xl": if_entry,
     "openmuse": lambda root: entry("openmuse", folders.amused(root), 16),

@@ -175,7 +175,7 @@ def test_random_weights_make_finite_pictures_of_the_real_classes(monkeypatch):
     model = MODELS["lcm-xl"].__class__(
         **{f: getattr(MODELS["lcm-xl"], f) for f in MODELS["lcm-xl"].__slots__} | {"name": "tiny", "size": 64}
     )
-    pipeline = Pipeline(model, random_pipeline(model, "cpu", "float32"), "cpu")
+    pipeline = Pipeline(model, random_pipeline(model, "cpu", "float32"), "cpu", "float32")
     who = contender("tiny@4", {"tiny": model})
     picture = pipeline.decode(pipeline.denoise(pipeline.encode(["a cat"]), [1], who))
     assert picture.shape == (1, 64, 64, 3)

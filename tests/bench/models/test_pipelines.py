@@ -180,7 +180,7 @@ def test_the_edited_picture_is_the_librarys(name, strength, loaded):
 
 def test_a_model_that_cannot_edit_says_so(loaded):
     pipeline = loaded("instaflow")
-    with pytest.raises(InputError, match="cannot make pictures from pictures"):
+    with pytest.raises(InputError, match="cannot generate images from images"):
         pictures(
             pipeline, of(pipeline, "instaflow"), TEXTS[:1], [1],
             references=np.zeros((1, 64, 64, 3), np.uint8), strength=0.5,
@@ -271,9 +271,9 @@ def test_one_checkpoint_a_step_count_is_loaded_when_asked_for(tmp_path, shared_c
     model = replace(
         lightning, repository="tiny:sdxl", revision="main", variant=None, size=64,
         recipes={
-            4: Recipe(unet=Weights(repository=str(tmp_path), file="four.safetensors")),
-            2: Recipe(lora=lora),
-            1: Recipe(lora=lora, scheduler=MODELS["lcm-xl"].scheduler, timesteps=(800,)),
+            4: Recipe(denoiser=Weights(repository=str(tmp_path), file="four.safetensors")),
+            2: Recipe(lora=(lora,)),
+            1: Recipe(lora=(lora,), scheduler=MODELS["lcm-xl"].scheduler, timesteps=(800,)),
         },
     )  # fmt: skip
     pipeline = load(model)
@@ -342,12 +342,12 @@ def test_a_folder_that_is_no_pipeline_is_told(tmp_path):
 def test_a_swap_that_is_absent_or_foreign_is_told(tmp_path, shared_cache):
     lcm = MODELS["tiny-lcm"]
     with pytest.raises(InputError, match="is missing in"):
-        load(replace(lcm, unet=Weights(repository=str(tmp_path))))
+        load(replace(lcm, denoiser=Weights(repository=str(tmp_path))))
     with pytest.raises(InputError, match="does not fit"):
         load(
             replace(
                 lcm,
-                unet=Weights(
+                denoiser=Weights(
                     repository=str(own_folder("tiny:lora")), file="pytorch_lora_weights.safetensors"
                 ),
             )

@@ -21,6 +21,7 @@ from bench.errors import InputError
 from bench.latency import Protocol
 from bench.metrics.extractors import EXTRACTORS
 from bench.metrics.weights import locate
+from bench.models.availability import Availability
 from bench.records import (
     Battle,
     Difference,
@@ -40,6 +41,7 @@ from bench.store.study_folder import StudyFolder, sha256, write_rows
 from bench.study.study import Study
 from bench.sweep.settings import Options
 
+HERE = Availability(here=True, message="here")
 NAMES = ("tiny-turbo@1", "tiny-sdxl@50")
 
 
@@ -390,7 +392,7 @@ def test_everything_that_is_wanting_is_told_before_images_are_made(tmp_path: Pat
     with pytest.raises(InputError, match=r"could not be scored: .*'inception-tf'.*2 more: `bench doctor`"):
         run(study, tmp_path / "none", Options(device="cpu"), Protocol(samples=1, least=1), Told())
     assert not list((tmp_path / "none").rglob("*.webp"))
-    assert [f.told for f in examine(study, tmp_path, cached=lambda _: True) if f.what == "metrics"] == said
+    assert [f.told for f in examine(study, tmp_path, check=lambda _: HERE) if f.what == "metrics"] == said
 
 
 def test_directions_start_from_the_kept_pictures(tmp_path: Path) -> None:
