@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.ratings.fits import Fit, newton
-from bench.ratings.uncertainty import cluster_kind, compacted
+from bench.ratings.clusters import renumbered
+from bench.ratings.uncertainty import cluster_kind
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
 
 Floats = NDArray[np.float64]
@@ -102,7 +103,10 @@ class _Resampler:
             table.rater if kind in ("two-way", "rater") and table.rater is not None else none,
             table.prompt if kind in ("two-way", "prompt") and table.prompt is not None else none,
         ]
-        compact = [compacted(side) for side in sides]
+        compact = []
+        for side in sides:
+            index, present = renumbered(side.astype(np.int64), int(side.max()) + 1)
+            compact.append((index, len(present)))
         # The side with fewer clusters makes the rows: fewer of them, and longer.
         compact.sort(key=lambda pair: pair[1])
         (row_side, self.row_clusters), (column_side, self.column_clusters) = compact

@@ -1,25 +1,38 @@
-"""How sure a fit is: clustered covariance, simultaneous intervals, rank sets.
+"""Uncertainty of a fit: clustered covariance, simultaneous intervals, rank sets.
 
-A rater's votes hang together and so do a prompt's, so a vote is not a unit. The two-way sandwich adds the
-covariance of rater sums and of prompt sums and takes off that of their intersection (Cameron, Gelbach and
-Miller 2011, JBES 29(2)), each times G/(G-1) of its own number of clusters G. The difference of estimates can
-fall below the vote-level covariance by chance, or not be a covariance at all; what clustering adds is
-therefore kept where it adds: negative eigenvalues of (two-way - vote-level) are set to 0, the others scaled
-to keep the trace. Where there are no clusters to find, joint 95% intervals then hold 97.5% instead of 94.1%
-(tests/performance/coverage.py); where there are, nothing changes. Intervals use Student's t with min(G) - 1
-degrees of freedom.
+The votes of one rater are correlated, and so are the votes on one prompt, so a vote is not a unit of replication. The
+covariance is bread · meat · bread with the meat of `bench.ratings.clusters`: crossed variance components of the score
+sums of raters, prompts and cells, right where a few raters give most of the votes. Two repairs follow. What clustering
+adds to the vote-level covariance must be a covariance: its negative eigenvalues are set to 0, the others scaled to
+keep the trace. And with three contenders or more, a covariance estimated from few effective clusters is drawn towards
+one in which all contenders vary alike (`moderation`). Intervals use Student's t with Satterthwaite degrees of freedom.
+Measured in results/coverage.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InputError, unknown
+from bench.ratings.clusters import (
+    DIMENSIONS,
+    ROUNDS,
+    Clusters,
+    Level,
+    cluster_weights,
+    clusters_of,
+    combination,
+    degrees_of_freedom,
+    expected_squares,
+    moderation,
+    renumbered,
+    variance_ratios,
+)
 from bench.ratings.fits import Fit, assemble, probabilities
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, blocks, select
 
@@ -30,6 +43,8 @@ DRAWS = 10_000
 """Of the normal vector behind max-t; a 95% point then has a standard error of about 0.01."""
 MANY = 500.0
 """Degrees of freedom from which on all differences share one chi-square: see `_largest`."""
+SPARSE_FROM = 1 << 22
+"""Entries from which on mostly empty cluster sums are kept sparse."""
 WORK = 8e9
 """Multiplications that the Wishart draws may take; beyond it there are fewer draws, 1,000 at least."""
 
@@ -43,11 +58,13 @@ class Covariance:
     kind: str
     """One of KINDS: what was clustered on. `vote`: every vote on its own."""
     clusters: dict[str, int]
-    """Clusters a dimension."""
+    """Clusters of each level."""
+    effective: dict[str, float]
+    """Kish's effective number of raters and of prompts: (sum of their weights)² / sum of the squares."""
     freedom: float
-    """Of Student's t; infinite for `vote`."""
-    mended: bool
-    """Some of what clustering adds to the vote-level covariance came out negative, and was set to 0."""
+    """Of Student's t, >= 1; infinite for `vote`."""
+    repaired: bool
+    """Some of what clustering adds to the vote-level covariance was negative, and was set to 0."""
 
 
 def cluster_kind(table: VoteTable) -> str:
@@ -57,74 +74,143 @@ def cluster_kind(table: VoteTable) -> str:
     return "two-way" if raters and prompts else "rater" if raters else "prompt" if prompts else "vote"
 
 
-def covariance(fit: Fit, table: VoteTable, kind: str | None = None) -> Covariance:
-    """Sandwich covariance of a fit to this table's votes (same contenders, same weights).
-
-    kind: one of KINDS; None: the widest that the table allows.
-    Raises InputError: unknown kind, or one that the table has no raters or prompts for.
-    """
-    kind = kind or cluster_kind(table)
+def cluster_labels(table: VoteTable, kind: str) -> dict[str, NDArray[np.int32]]:
+    """The table's columns that a kind of clustering groups by. Raises InputError: unknown kind, no such column."""
     if kind not in KINDS:
         raise unknown("clustering", kind, KINDS)
+    labels = {}
+    for name in DIMENSIONS:
+        if kind in ("two-way", name):
+            column = table.rater if name == "rater" else table.prompt
+            if column is None:
+                raise InputError(f"clustering '{kind}' needs a {name} for every vote; this table has none")
+            labels[name] = column
+    return labels
+
+
+def effective_numbers(table: VoteTable) -> dict[str, float]:
+    """Kish's effective number of raters and of prompts behind a table's weights; those that are unknown are absent.
+
+    40 raters of whom one gives half of the votes count as 3.9.
+    """
+    sizes = {
+        name: np.bincount(column, table.weight)
+        for name, column in (("rater", table.rater), ("prompt", table.prompt))
+        if column is not None and len(table)
+    }
+    return {name: float(size.sum() ** 2 / (size**2).sum()) for name, size in sizes.items()}
+
+
+def covariance(fit: Fit, table: VoteTable, kind: str | None = None) -> Covariance:
+    """Clustered covariance of a fit to this table's votes (same contenders, same weights).
+
+    Parameters
+    ----------
+    fit: of `davidson` or `bradley_terry`.
+    table: the votes that were fitted; both_bad is passed over.
+    kind: one of KINDS; None: the widest that the table allows.
+
+    Raises
+    ------
+    InputError: unknown kind, or one that the table has no raters or prompts for.
+    """
+    kind = kind or cluster_kind(table)
     decided = table.outcome != BOTH_BAD
     votes = table if decided.all() else select(table, decided)
-    bread = bread_of(fit)
-    meat, clusters = np.zeros_like(bread), {}
-    for name, labels in _dimensions(votes, kind):
-        if labels is None:
-            part, groups = _vote_meat(fit, votes), len(votes)
-        elif name == "rater and prompt":
-            part, groups = _intersection_meat(fit, labels, votes)
-        else:
-            sums = _cluster_sums(fit, labels, votes)
-            part, groups = sums.T @ sums, len(sums)
-        sign = -1.0 if name == "rater and prompt" else 1.0
-        meat += sign * groups / max(groups - 1, 1) * part
-        clusters[name] = groups
-    full, mended = bread @ meat @ bread, False
-    if kind == "two-way":
-        plain = bread @ _vote_meat(fit, votes) @ bread
-        excess, mended = _positive_part(full - plain)
-        full = plain + excess
-    sides = [clusters[name] for name in ("rater", "prompt") if name in clusters]
+    clusters = clusters_of(votes.weight, cluster_labels(votes, kind))
+    bread, vote_meat = bread_of(fit), _vote_meat(fit, votes)
+    plain = bread @ vote_meat @ bread
+    effective = {name: float(clusters.effective(name)[0]) for name in clusters.dimensions}
+    counts = {name: int(clusters.counts(name)[0]) for name in clusters.levels}
+    if not clusters.dimensions:
+        full, freedom, repaired = plain, math.inf, False
+    else:
+        meat, freedom, ratios = _clustered_meat(fit, votes, clusters, vote_meat)
+        full, freedom, repaired = _repaired(bread @ meat @ bread, plain, freedom, clusters, ratios, fit.size)
     return Covariance(
         matrix=full[: fit.size, : fit.size],
         full=full,
         kind=kind,
-        clusters=clusters,
-        freedom=min(sides) - 1.0 if sides else math.inf,
-        mended=mended,
+        clusters=counts,
+        effective=effective,
+        freedom=freedom,
+        repaired=repaired,
     )
+
+
+def _clustered_meat(
+    fit: Fit, votes: VoteTable, clusters: Clusters, vote_meat: Floats
+) -> tuple[Floats, float, dict[str, float]]:
+    """Meat (p, p), degrees of freedom, and the ratios of `variance_ratios`."""
+    m = fit.size
+    sums = {name: _cluster_sums(fit, clusters.levels[name], votes) for name in clusters.dimensions}
+    fixed = {"vote": vote_meat}
+    if "cell" in clusters.levels:
+        fixed["cell"] = _cell_meat(fit, clusters.levels["cell"], votes, vote_meat)
+    # Strengths in units of their own standard error: all of them tell about the ratios.
+    unit = 1 / np.maximum(np.diag(fit.information)[:m], 1e-300)
+    ratios = dict.fromkeys(clusters.dimensions, 0.0)
+    for _ in range(ROUNDS):
+        weights = cluster_weights(clusters, ratios)
+        observed = [
+            (_diagonal(sums[name], weights[name], clusters.levels[name]) if name in sums else np.diag(fixed[name]))[:m]
+            @ unit
+            for name in clusters.levels
+        ]
+        ratios = variance_ratios(clusters, expected_squares(clusters, weights), np.array([observed]))
+    weights = cluster_weights(clusters, ratios)
+    combined = combination(clusters, expected_squares(clusters, weights))
+    meat = sum(
+        share * (_weighted_meat(sums[name], weights[name], clusters.levels[name]) if name in sums else fixed[name])
+        for share, name in zip(combined[0].tolist(), clusters.levels, strict=True)
+    )
+    return np.asarray(meat), float(degrees_of_freedom(clusters, weights, combined, ratios)[0]), ratios
+
+
+def _weighted_meat(sums: Any, weight: Floats, level: Level) -> Floats:
+    """(p, p) sum over clusters of weight · sum sumᵀ, about the weighted centre."""
+    dense = isinstance(sums, np.ndarray)
+    scaled = sums * weight[:, None] if dense else sums.multiply(weight[:, None]).tocsr()
+    product = sums.T @ scaled
+    centre = (weight * level.exposure) @ sums
+    around = np.outer(centre, centre) / (weight @ level.exposure**2)
+    return (product if dense else product.toarray()) - around
+
+
+def _diagonal(sums: Any, weight: Floats, level: Level) -> Floats:
+    """(p,) diagonal of `_weighted_meat`."""
+    squares = weight @ sums**2
+    return squares - ((weight * level.exposure) @ sums) ** 2 / (weight @ level.exposure**2)
+
+
+def _repaired(
+    full: Floats, plain: Floats, freedom: float, clusters: Clusters, ratios: dict[str, float], m: int
+) -> tuple[Floats, float, bool]:
+    """Covariance (p, p) whose excess over the vote-level one is a covariance, moderated, and its degrees of freedom.
+
+    The strengths are repaired apart from position and tie, whose units differ.
+    """
+    excess, repaired = _positive_part((full - plain)[:m, :m])
+    strengths = plain[:m, :m] + excess
+    if m > 2:
+        prior = float(moderation(freedom, (m - 2) * freedom))
+        alike = plain[:m, :m].copy()
+        noise = np.trace(alike) / clusters.squares[0, -1] / (m - 1)
+        for column, name in enumerate(clusters.levels):
+            if name in ratios:
+                spread = ratios[name] * noise * clusters.squares[0, column]
+                alike += spread * (np.eye(m) - 1 / m)
+        strengths = (freedom * strengths + prior * alike) / (freedom + prior)
+        freedom += prior
+    result = full.copy()
+    result[:m, :m] = strengths
+    rest = np.arange(m, len(full))
+    result[rest, rest] = np.maximum(full[rest, rest], plain[rest, rest])
+    return result, freedom, repaired
 
 
 def _distinct(labels: NDArray[np.int32]) -> int:
     return int(np.count_nonzero(np.bincount(labels)))
-
-
-def compacted(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
-    """Labels renumbered without gaps, and how many there are."""
-    place, groups = _places(labels)
-    return place[labels], groups
-
-
-def _places(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
-    present = np.bincount(labels) > 0
-    return np.cumsum(present) - 1, int(present.sum())
-
-
-def _dimensions(table: VoteTable, kind: str) -> Iterator[tuple[str, NDArray[np.int64] | None]]:
-    for name in ("rater", "prompt"):
-        labels = getattr(table, name)
-        if kind in ("two-way", name):
-            if labels is None:
-                raise InputError(f"clustering '{kind}' needs a {name} for every vote; this table has none")
-            yield name, labels
-    if kind == "two-way":
-        assert table.rater is not None
-        assert table.prompt is not None
-        yield "rater and prompt", table.rater.astype(np.int64) * (int(table.prompt.max()) + 1) + table.prompt
-    if kind == "vote":
-        yield "vote", None
 
 
 def bread_of(fit: Fit) -> Floats:
@@ -162,14 +248,16 @@ def _vote_scores(
     return d.ravel()[cell] * weight, None if fit.tie is None else t.ravel()[cell] * weight
 
 
-def _cluster_sums(fit: Fit, labels: NDArray[np.integer], table: VoteTable) -> Floats:
-    """(groups, p) score sums of each cluster that has votes."""
+def _cluster_sums(fit: Fit, level: Level, table: VoteTable) -> Any:
+    """(clusters, p) score sums; sparse where a cluster sees few of the contenders."""
     m, p = fit.size, fit.information.shape[0]
-    place, groups = _places(labels)
+    groups = len(level.exposure)
+    if groups * p > SPARSE_FROM and groups * p > 8 * len(table):
+        return _score_sums(fit, table, slice(None), level.index, groups)
     sums = np.zeros(groups * p)
     for part in blocks(len(table)):
         d, t = _vote_scores(fit, table, part)
-        base = place[labels[part]] * p
+        base = level.index[part] * p
         np.add.at(sums, base + table.left[part], d)
         np.subtract.at(sums, base + table.right[part], d)
         if fit.position is not None:
@@ -179,16 +267,30 @@ def _cluster_sums(fit: Fit, labels: NDArray[np.integer], table: VoteTable) -> Fl
     return sums.reshape(groups, p)
 
 
-def _vote_meat(fit: Fit, table: VoteTable, without: NDArray[np.intp] | None = None) -> Floats:
-    """Sum over votes (but those at `without`) of score scoreᵀ, from counts of cells alone."""
+def _score_sums(
+    fit: Fit, table: VoteTable, chosen: slice | NDArray[np.intp], rows: NDArray[np.int64], groups: int
+) -> Any:
+    """Sparse (groups, p) sums of the chosen votes' scores; rows: the group of each."""
+    from scipy.sparse import csr_array
+
+    m, p = fit.size, fit.information.shape[0]
+    d, t = _vote_scores(fit, table, chosen)
+    row, column, value = [rows, rows], [table.left[chosen], table.right[chosen]], [d, -d]
+    if fit.position is not None:
+        row, column, value = [*row, rows], [*column, np.full(len(rows), m)], [*value, d]
+    if t is not None:
+        row, column, value = [*row, rows], [*column, np.full(len(rows), p - 1)], [*value, t]
+    return csr_array((np.concatenate(value), (np.concatenate(row), np.concatenate(column))), shape=(groups, p))
+
+
+def _vote_meat(fit: Fit, table: VoteTable, chosen: NDArray[np.intp] | None = None) -> Floats:
+    """Sum over votes (those at `chosen`; None: all) of score scoreᵀ, from counts of cells alone."""
     m = fit.size
     counts = np.zeros(m * m * 3)
-    parts: list[tuple[slice | NDArray[np.intp], float]] = [(part, 1.0) for part in blocks(len(table))]
-    if without is not None:
-        parts += [(without[part], -1.0) for part in blocks(len(without))]
-    for part, sign in parts:
-        cell = (table.left[part].astype(np.int64) * m + table.right[part]) * 3 + table.outcome[part]
-        np.add.at(counts, cell, sign * table.weight[part] ** 2)
+    for part in blocks(len(table) if chosen is None else len(chosen)):
+        votes = part if chosen is None else chosen[part]
+        cell = (table.left[votes].astype(np.int64) * m + table.right[votes]) * 3 + table.outcome[votes]
+        np.add.at(counts, cell, table.weight[votes] ** 2)
     counts = counts.reshape(1, m, m, 3)
     d, t = score_tables(fit)
     dd = (counts * d**2).sum(axis=-1)
@@ -198,35 +300,14 @@ def _vote_meat(fit: Fit, table: VoteTable, without: NDArray[np.intp] | None = No
     return assemble(dd, dt, tt, position=fit.position is not None)[0]
 
 
-def _intersection_meat(fit: Fit, cells: NDArray[np.int64], table: VoteTable) -> tuple[Floats, int]:
-    """Meat of the rater × prompt cells. Cells of one vote, the usual case, go by counts."""
-    from scipy.sparse import csr_array
-
-    order = np.argsort(cells)
-    ordered = cells[order]
-    opens = np.ones(len(cells), bool)  # in this order: the first vote of a cell
-    np.not_equal(ordered[1:], ordered[:-1], out=opens[1:])
-    groups = int(np.count_nonzero(opens))
-    alone = opens.copy()
-    alone[:-1] &= opens[1:]
-    chosen = order[~alone]
-    meat = _vote_meat(fit, table, without=chosen)
-    if len(chosen):
-        rows = np.cumsum(opens[~alone]) - 1
-        shared = int(rows[-1]) + 1
-        d, t = _vote_scores(fit, table, chosen)
-        m, p = fit.size, meat.shape[0]
-        row, column, value = [rows, rows], [table.left[chosen], table.right[chosen]], [d, -d]
-        if fit.position is not None:
-            row, column, value = [*row, rows], [*column, np.full(len(rows), m)], [*value, d]
-        if t is not None:
-            row, column, value = [*row, rows], [*column, np.full(len(rows), p - 1)], [*value, t]
-        sums = csr_array(
-            (np.concatenate(value), (np.concatenate(row), np.concatenate(column))),
-            shape=(shared, p),
-        )
-        meat += (sums.T @ sums).toarray()
-    return meat, groups
+def _cell_meat(fit: Fit, level: Level, table: VoteTable, vote_meat: Floats) -> Floats:
+    """Meat of the rater × prompt cells. Cells of one vote, the usual case, are in the vote-level meat already."""
+    chosen = np.flatnonzero((np.bincount(level.index) > 1)[level.index])
+    if not len(chosen):
+        return vote_meat
+    rows, cells = renumbered(level.index[chosen], len(level.exposure))
+    sums = _score_sums(fit, table, chosen, rows, len(cells))
+    return vote_meat - _vote_meat(fit, table, chosen) + (sums.T @ sums).toarray()
 
 
 def _positive_part(matrix: Floats) -> tuple[Floats, bool]:

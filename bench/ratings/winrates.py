@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.ratings.clusters import clusters_of, variances
 from bench.ratings.fits import count_votes
-from bench.ratings.uncertainty import cluster_kind, t_quantile, t_quantiles
+from bench.ratings.uncertainty import cluster_kind, cluster_labels, t_quantile, t_quantiles
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
 
 Floats = NDArray[np.float64]
@@ -34,8 +35,8 @@ class Rates:
     n: NDArray[np.int64]
     """Votes behind each."""
     freedom: Floats
-    """(k,) of Student's t: the raters or prompts behind each, whichever are fewer, less 1; infinite where
-    nothing could be clustered on."""
+    """(k,) Student's t, >= 1, Satterthwaite's by the raters and prompts behind each rate, with what the other
+    rates say of how raters and prompts vary; infinite where nothing could be clustered on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +89,12 @@ def average_win_rates(table: VoteTable, *, level: float = 0.95) -> tuple[Rates, 
         mean = rate.sum(axis=1) / opponents
     left, right = votes.left, votes.right
     value = np.array([1.0, 0.0, 0.5])[votes.outcome]
-    residual = (value - rate[left, right]) * votes.weight / n[left, right]
-    influence = np.concatenate([residual / opponents[left], -residual / opponents[right]])
+    residual = value - rate[left, right]
+    shares = votes.weight / n[left, right]
+    exposure = np.concatenate([shares / opponents[left], shares / opponents[right]])
+    influence = exposure * np.concatenate([residual, -residual])
     votes_each = np.bincount(left, minlength=m) + np.bincount(right, minlength=m)
-    rates = _rates(mean, influence, np.concatenate([left, right]), 2, votes, votes_each, level)
+    rates = _rates(mean, exposure, influence, np.concatenate([left, right]), 2, votes, votes_each, level)
     return rates, opponents
 
 
@@ -123,12 +126,13 @@ def clustered_rates(
     total = np.bincount(group, weight, groups)
     with np.errstate(invalid="ignore", divide="ignore"):
         rate = np.bincount(group, weight * value, groups) / total
-    influence = (value - rate[group]) * weight / total[group]
-    return _rates(rate, influence, group, copies, table, np.bincount(group, minlength=groups), level)
+    exposure = weight / total[group]
+    return _rates(rate, exposure, (value - rate[group]) * exposure, group, copies, table, np.bincount(group, minlength=groups), level)
 
 
 def _rates(
     rate: Floats,
+    exposure: Floats,
     influence: Floats,
     group: NDArray[np.integer],
     copies: int,
@@ -136,15 +140,20 @@ def _rates(
     n: NDArray[np.int64],
     level: float,
 ) -> Rates:
-    variance, clusters = group_variances(table, group, influence, len(rate), copies)
-    freedom = clusters - 1.0
+    labels = {
+        name: np.tile(column, copies) for name, column in cluster_labels(table, cluster_kind(table)).items()
+    }
+    clusters = clusters_of(exposure, labels, group, len(rate))
+    estimate = variances(clusters, influence)
+    variance, freedom = estimate.variance, estimate.freedom
     with np.errstate(invalid="ignore", divide="ignore"):
         effective = np.where(variance > 0, rate * (1 - rate) / variance, np.inf)
-    # At 0% or 100% nothing varies: a cluster, not a vote, is then what was seen.
-    flat = (rate <= 0) | (rate >= 1) | (variance <= 0)
+    fewest = n if not labels else np.min([clusters.effective(name) for name in labels], axis=0)
+    # At 0% or 100% nothing varies: an effective cluster, not a vote, is then what was seen.
+    flat = (rate <= 0) | (rate >= 1) | ~(variance > 0)
     # Ties, being halves, vary less than wins and losses: a vote may count for more than one, for two at most.
     most = np.maximum(n, 1) * np.where(flat, 1, 2)
-    effective = np.minimum(np.where(flat, clusters, effective), most)
+    effective = np.minimum(np.where(flat, fewest, effective), most)
     low, high = wilson(rate, effective, t_quantiles(freedom, level))
     wilson_low, wilson_high = wilson(rate, np.maximum(n, 1), t_quantile(math.inf, level))
     return Rates(
@@ -164,57 +173,6 @@ def wilson(rate: Floats, n: Floats | NDArray[np.int64], z: Floats | float) -> tu
     centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
-
-
-def group_variances(
-    table: VoteTable, group: NDArray[np.integer], influence: Floats, groups: int, copies: int = 1
-) -> tuple[Floats, Floats]:
-    """(groups,) clustered variance of each group's sum of influences, two-way never below vote-level (see
-    `bench.ratings.uncertainty`); and the clusters behind it, of the dimension with fewer. A dimension is passed over
-    for a group that saw one cluster of it, or whose every vote is a cluster; infinite: none was left.
-
-    The clusters of the group and not of the table: with 40 raters of whom 5 judged a pair, Student's t of 39
-    degrees held 88% of what it should, of 4 degrees 95% (simulated, rater SD 1)."""
-    kind = cluster_kind(table)
-    plain = np.asarray(np.bincount(group, influence**2, groups), np.float64)
-    found = {}
-    for name in ("rater", "prompt"):
-        if kind in ("two-way", name):
-            found[name] = _sums_of_squares(group, np.tile(getattr(table, name), copies), influence, groups)
-    if kind == "two-way":
-        assert table.rater is not None
-        assert table.prompt is not None
-        cell = table.rater.astype(np.int64) * (int(table.prompt.max()) + 1) + table.prompt
-        both, _ = _sums_of_squares(group, np.tile(cell, copies), influence, groups)
-    else:
-        both = np.zeros(groups)
-    votes = np.bincount(group, minlength=groups)
-    several = np.array([(c > 1) & (c < votes) for _, c in found.values()]).reshape(len(found), groups)
-    parts = np.array([part for part, _ in found.values()]).reshape(len(found), groups)
-    variance = (parts * several).sum(axis=0) - np.where(several.sum(axis=0) > 1, both, 0.0)
-    alone = ~several.any(axis=0)
-    variance = np.where(alone, plain, np.maximum(variance, plain) if kind == "two-way" else variance)
-    clusters = np.full(groups, np.inf)
-    for (_, number), usable in zip(found.values(), several, strict=True):
-        clusters = np.where(usable, np.minimum(clusters, number), clusters)
-    return variance, clusters
-
-
-def _sums_of_squares(
-    group: NDArray[np.integer], cluster: NDArray[np.integer], influence: Floats, groups: int
-) -> tuple[Floats, NDArray[np.int64]]:
-    """(groups,) sum over clusters of the squared sum of influences, times G/(G−1); and G."""
-    width = int(cluster.max()) + 1
-    key = group.astype(np.int64) * width + cluster
-    if groups * width < 4 * len(key) + 1_000_000:
-        sums, owner = np.bincount(key, influence, groups * width), np.repeat(np.arange(groups), width)
-        seen = np.bincount(key, minlength=groups * width) > 0
-        sums, owner = sums[seen], owner[seen]
-    else:
-        unique, inverse = np.unique(key, return_inverse=True)
-        sums, owner = np.bincount(inverse, influence), unique // width
-    size = np.bincount(owner, minlength=groups)
-    return np.bincount(owner, sums**2, groups) * size / np.maximum(size - 1, 1), size
 
 
 def detectable(rates: Rates, *, power: float = 0.8, level: float = 0.95) -> Floats:
