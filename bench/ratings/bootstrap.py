@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.ratings.fits import Fit, newton
 from bench.ratings.clusters import renumbered
+from bench.ratings.fits import Fit, newton
 from bench.ratings.uncertainty import cluster_kind
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
 

@@ -171,15 +171,14 @@ def expected_squares(clusters: Clusters, weights: Mapping[str, Floats]) -> Float
         level = clusters.levels[name]
         weight = weights.get(name)
         one = np.ones(len(level.exposure)) if weight is None else weight
-        about = (one * level.exposure)[level.index] * clusters.exposure
+        leverage = (one * level.exposure)[level.index] * clusters.exposure
         scale = np.bincount(level.owner, one * level.exposure**2, owners)
         for j, other_name in enumerate(names):
             other = clusters.levels[other_name]
-            held = np.bincount(other.index, about, len(other.exposure))
-            if weight is None:
-                centre = other.exposure / clusters.total[other.owner]
-            else:
-                centre = held / scale[other.owner]
+            held = np.bincount(other.index, leverage, len(other.exposure))
+            # About the estimate itself, or about the level's weighted centre.
+            about, held_by = (other.exposure, clusters.total) if weight is None else (held, scale)
+            centre = about / held_by[other.owner]
             expected[:, k, j] = (
                 _shared_squares(clusters, name, other_name, one)
                 - 2 * np.bincount(other.owner, centre * held, owners)
@@ -303,6 +302,7 @@ def variances(clusters: Clusters, values: Floats) -> Variances:
     combined = combination(clusters, expected)
     own = np.maximum((combined * observed).sum(axis=1), plain)
     freedom = degrees_of_freedom(clusters, weights, combined, ratios)
+    freedom = np.minimum(freedom, np.maximum(clusters.counts("vote") - 1.0, 0.0))
     for name in ratios:  # One cluster says nothing of how clusters differ.
         freedom = np.where(clusters.counts(name) > 1, freedom, 0.0)
     return _moderated(clusters, own, freedom, plain, ratios)

@@ -68,10 +68,13 @@ class Covariance:
 
 
 def cluster_kind(table: VoteTable) -> str:
-    """The widest clustering that the table allows: two of a kind make a cluster dimension."""
-    raters = table.rater is not None and _distinct(table.rater) > 1
-    prompts = table.prompt is not None and _distinct(table.prompt) > 1
-    return "two-way" if raters and prompts else "rater" if raters else "prompt" if prompts else "vote"
+    """The widest clustering that the table allows: a dimension needs two clusters, and one of two votes or more."""
+    usable = [
+        name
+        for name, column in (("rater", table.rater), ("prompt", table.prompt))
+        if column is not None and 1 < _distinct(column) < len(table)
+    ]
+    return "two-way" if len(usable) == 2 else usable[0] if usable else "vote"
 
 
 def cluster_labels(table: VoteTable, kind: str) -> dict[str, NDArray[np.int32]]:
@@ -153,7 +156,11 @@ def _clustered_meat(
     for _ in range(ROUNDS):
         weights = cluster_weights(clusters, ratios)
         observed = [
-            (_diagonal(sums[name], weights[name], clusters.levels[name]) if name in sums else np.diag(fixed[name]))[:m]
+            (
+                _diagonal(sums[name], weights[name], clusters.levels[name])
+                if name in sums
+                else np.diag(fixed[name])
+            )[:m]
             @ unit
             for name in clusters.levels
         ]
@@ -161,7 +168,8 @@ def _clustered_meat(
     weights = cluster_weights(clusters, ratios)
     combined = combination(clusters, expected_squares(clusters, weights))
     meat = sum(
-        share * (_weighted_meat(sums[name], weights[name], clusters.levels[name]) if name in sums else fixed[name])
+        share
+        * (_weighted_meat(sums[name], weights[name], clusters.levels[name]) if name in sums else fixed[name])
         for share, name in zip(combined[0].tolist(), clusters.levels, strict=True)
     )
     return np.asarray(meat), float(degrees_of_freedom(clusters, weights, combined, ratios)[0]), ratios
@@ -280,7 +288,9 @@ def _score_sums(
         row, column, value = [*row, rows], [*column, np.full(len(rows), m)], [*value, d]
     if t is not None:
         row, column, value = [*row, rows], [*column, np.full(len(rows), p - 1)], [*value, t]
-    return csr_array((np.concatenate(value), (np.concatenate(row), np.concatenate(column))), shape=(groups, p))
+    return csr_array(
+        (np.concatenate(value), (np.concatenate(row), np.concatenate(column))), shape=(groups, p)
+    )
 
 
 def _vote_meat(fit: Fit, table: VoteTable, chosen: NDArray[np.intp] | None = None) -> Floats:

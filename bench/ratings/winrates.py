@@ -74,6 +74,12 @@ def _pairs(table: VoteTable) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     return swapped, first * len(table.contenders) + second
 
 
+def pair_index(table: VoteTable, pairs: PairRates) -> NDArray[np.int64]:
+    """(n,) place in `pairs` of the pair that each vote is about."""
+    _, pair = _pairs(table)
+    return np.searchsorted(pairs.first * len(table.contenders) + pairs.second, pair)
+
+
 def average_win_rates(table: VoteTable, *, level: float = 0.95) -> tuple[Rates, NDArray[np.int64]]:
     """Each contender's win rate averaged over the opponents it met, each opponent counting the same,
     and the number of those opponents (m,)."""
@@ -127,7 +133,9 @@ def clustered_rates(
     with np.errstate(invalid="ignore", divide="ignore"):
         rate = np.bincount(group, weight * value, groups) / total
     exposure = weight / total[group]
-    return _rates(rate, exposure, (value - rate[group]) * exposure, group, copies, table, np.bincount(group, minlength=groups), level)
+    n = np.bincount(group, minlength=groups)
+    influence = (value - rate[group]) * exposure
+    return _rates(rate, exposure, influence, group, copies, table, n, level)
 
 
 def _rates(
@@ -148,12 +156,12 @@ def _rates(
     variance, freedom = estimate.variance, estimate.freedom
     with np.errstate(invalid="ignore", divide="ignore"):
         effective = np.where(variance > 0, rate * (1 - rate) / variance, np.inf)
-    fewest = n if not labels else np.min([clusters.effective(name) for name in labels], axis=0)
+    fewest = np.min([clusters.effective(name) for name in labels] or [n], axis=0)
     # At 0% or 100% nothing varies: an effective cluster, not a vote, is then what was seen.
     flat = (rate <= 0) | (rate >= 1) | ~(variance > 0)
     # Ties, being halves, vary less than wins and losses: a vote may count for more than one, for two at most.
     most = np.maximum(n, 1) * np.where(flat, 1, 2)
-    effective = np.minimum(np.where(flat, fewest, effective), most)
+    effective = np.minimum(np.where(flat, np.maximum(fewest, 1), effective), most)
     low, high = wilson(rate, effective, t_quantiles(freedom, level))
     wilson_low, wilson_high = wilson(rate, np.maximum(n, 1), t_quantile(math.inf, level))
     return Rates(

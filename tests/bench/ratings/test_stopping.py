@@ -106,3 +106,16 @@ def test_nothing_is_decided_before_ten_raters_and_ten_prompts_have_judged_the_pa
     for early in (asked(9, 10), asked(10, 9)):
         assert (early.decided, early.p, early.low, early.high) == (False, 1.0, 0.0, 1.0)
     assert asked(9, 10, "independent").decided
+
+
+def test_nothing_is_decided_before_the_raters_count_as_five_even_ones(votes):
+    """Fifteen raters; the first gives a share of the votes that leaves 4.6, or 6.2, effective ones."""
+
+    def asked(votes_of_the_first):
+        sizes = [votes_of_the_first] + [20] * 14
+        return stopping(
+            votes([("a", "b", 0, r, i % 40) for r, size in enumerate(sizes) for i in range(size)])
+        )[0]
+
+    assert not asked(212).decided
+    assert asked(155).decided
