@@ -121,6 +121,15 @@ def rate_votes(
     margin: Annotated[float, typer.Option(help="Of equivalence, win-rate points.")] = 3.0,
     bootstrap: Annotated[int, typer.Option(help="Cluster-bootstrap replicates; 0: none.")] = 1000,
     shuffles: Annotated[int, typer.Option(help="Orders that elo-add averages; 0: none.")] = 1000,
+    position: Annotated[
+        bool, typer.Option("--position/--no-position", help="Estimate the effect of being shown on the left.")
+    ] = True,
+    this_rater_only: Annotated[
+        bool,
+        typer.Option(
+            "--this-rater-only", help="Rate the votes of a single rater; holds for that rater alone."
+        ),
+    ] = False,
     seed: int = 0,
     out: Annotated[
         Path | None, typer.Option(help="Where to write it all.", show_default="the study's ratings.json")
@@ -155,6 +164,8 @@ def rate_votes(
         margin=margin,
         bootstrap=bootstrap,
         shuffles=shuffles,
+        position=position,
+        this_rater_only=this_rater_only,
         seed=seed,
     )
     if votes is not None:

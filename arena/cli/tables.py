@@ -94,8 +94,8 @@ def show_ratings(document: dict[str, Any]) -> None:
 
 
 def _show_question(console: Console, question: str, block: dict[str, Any]) -> None:
-    raters = "" if block["n_raters"] is None else f", {block['n_raters']:,} raters"
-    table = Table(title=f"{question}: {block['n']:,} votes{raters}", title_justify="left")
+    counts = [_counted(block, name) for name in ("raters", "prompts") if block[f"n_{name}"] is not None]
+    table = Table(title=", ".join([f"{question}: {block['n']:,} votes", *counts]), title_justify="left")
     table.add_column("rank")
     table.add_column("contender")
     for name in ("rating", "95%", "wins", "95% ", "both bad", "votes"):
@@ -117,6 +117,11 @@ def _show_question(console: Console, question: str, block: dict[str, Any]) -> No
     for note in [*block["notes"], *_findings(block)]:
         console.print(f"  {note}", highlight=False, soft_wrap=True)
     console.print()
+
+
+def _counted(block: dict[str, Any], name: str) -> str:
+    """`40 raters (3.9 effective)`: Kish's number beside the count."""
+    return f"{block[f'n_{name}']:,} {name} ({block[f'n_{name}_effective']:,.1f} effective)"
 
 
 def _findings(block: dict[str, Any]) -> list[str]:

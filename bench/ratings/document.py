@@ -1,10 +1,11 @@
 """The ratings document: what `ratings.json` holds and the report reads.
 
 ```
-{study, simulated, anchor, n_votes, n_raters, n_prompts, excluded: {reason: votes},
+{study, simulated, anchor, n_votes, n_raters, n_prompts, n_raters_effective, n_prompts_effective,
+ excluded: {reason: votes},
  method: {name: what was done},
  questions: {"<question>" … and "overall", all votes together:
-   {n, n_raters, n_prompts, notes: [text],
+   {n, n_raters, n_prompts, n_raters_effective, n_prompts_effective, notes: [text],
     ratings:     [{contender, rating, low, high, rank_low, rank_high, n,
                    both_bad_rate, both_bad_low, both_bad_high}]      best first; rating null: see notes
     differences: [{a, b, difference, low, high, simultaneous, p_adjusted}]
@@ -191,6 +192,9 @@ class QuestionRatings:
     n: int
     n_raters: int | None
     n_prompts: int | None
+    n_raters_effective: float | None
+    """Kish's, of the weighted votes: 40 raters of whom one gives half of the votes count as 3.9."""
+    n_prompts_effective: float | None
     notes: tuple[str, ...]
     ratings: tuple[RatingRow, ...]
     differences: tuple[DifferenceRow, ...]
@@ -218,6 +222,9 @@ class RatingsDocument:
     n_votes: int
     n_raters: int | None
     n_prompts: int | None
+    n_raters_effective: float | None
+    """Kish's: (sum of the raters' votes)² / sum of their squares; None: raters unknown."""
+    n_prompts_effective: float | None
     excluded: dict[str, int]
     method: dict[str, Any]
     questions: dict[str, QuestionRatings]

@@ -148,9 +148,14 @@ def _name_groups(contenders: tuple[str, ...], label: NDArray[np.int32]) -> str:
 
 
 def position_identified(counts: Floats) -> bool:
-    """Whether the left side is more than a relabelling of contenders: the constant is not in the
-    column space of the pairs' design (weighted least squares on the counts)."""
+    """Whether the left side is more than a relabelling of contenders: some pair was shown both ways round, and the
+    constant is not in the column space of the pairs' design (weighted least squares on the counts).
+
+    Pairs that were each shown one way round can determine an effect by the model's form alone; none is claimed then.
+    """
     n = counts.sum(axis=2)
+    if not ((n > 0) & (n.T > 0)).any():
+        return False
     laplacian = _laplacian(n)
     cross = n.sum(axis=1) - n.sum(axis=0)
     explained = cross @ np.linalg.solve(laplacian + _centre(laplacian), cross)

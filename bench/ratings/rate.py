@@ -37,7 +37,13 @@ from bench.ratings.fits import CENTRE, SCALE, Fit, bradley_terry, count_votes, d
 from bench.ratings.rater_agreement import agreement
 from bench.ratings.robustness import condorcet_cycles, consistency_quartiles, few_votes, flipping_raters
 from bench.ratings.stopping import stopping
-from bench.ratings.uncertainty import Covariance, cluster_kind, covariance, simultaneous_differences
+from bench.ratings.uncertainty import (
+    Covariance,
+    cluster_kind,
+    covariance,
+    effective_numbers,
+    simultaneous_differences,
+)
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, ratable, reweighted, select
 from bench.ratings.winrates import PairRates, pair_rates
 
@@ -45,7 +51,7 @@ Stage = Callable[[str], None]
 """Told what is being done, as it begins."""
 
 FEW_CLUSTERS = 10
-"""Below it a note warns that clustered intervals rest on little."""
+"""Effective number below which a note warns that clustered intervals rest on little."""
 STAGES = 5
 """That `rate` tells of each question."""
 CLUSTERS = {
@@ -74,6 +80,8 @@ class Options:
     """Of elo-add; 0: none."""
     margin: float = 3.0
     """Of equivalence, win-rate points."""
+    this_rater_only: bool = False
+    """Rate the votes of a single rater all the same: intervals then hold for that rater alone."""
     seed: int = 0
 
 
@@ -83,7 +91,7 @@ def rate(
     """Everything said about a votes table. A question whose contenders never met, or whose ratings are
     infinite, keeps its win rates and says so in its notes.
 
-    Raises InputError: unknown anchor or weights, no vote left.
+    Raises InputError: unknown anchor or weights, no vote left, votes of one rater without `this_rater_only`.
     """
     options = options or Options()
     anchor = None
@@ -96,6 +104,11 @@ def rate(
     votes = ratable(table)
     if not len(votes):
         raise InputError("no votes to rate: all of them are planted repeats")
+    if _distinct(votes.rater) == 1 and not options.this_rater_only:
+        raise InputError(
+            f"all {len(votes):,} votes are by one rater, which tells nothing of other raters; collect votes of more "
+            "raters, or rate this rater alone with --this-rater-only"
+        )
     blocks, elos = {}, []
     for question, part in _questions(table):
         stage(f"{question}: elo-add")
@@ -116,6 +129,8 @@ def rate(
         n_votes=len(votes),
         n_raters=_distinct(votes.rater),
         n_prompts=_distinct(votes.prompt),
+        n_raters_effective=effective_numbers(votes).get("rater"),
+        n_prompts_effective=effective_numbers(votes).get("prompt"),
         excluded=dict(votes.excluded),
         method=_method(votes, options),
         questions=blocks,
@@ -148,11 +163,12 @@ def _method(table: VoteTable, options: Options) -> dict[str, Any]:
         "scale": "1000 at the anchor, 400 points an odds factor of 10",
         "both_bad": "left out of ratings and win rates; a rate of its own for each contender",
         "intervals": f"95%, sandwich covariance clustered by {CLUSTERS[cluster_kind(table)]}, "
-        "G/(G-1) a dimension, never below the vote-level one, Student's t with min(G) - 1 degrees of freedom",
+        "variance components by moments, never below the vote-level one, Student's t with Satterthwaite degrees of "
+        "freedom",
         "differences": "joint 95% over all pairs: max-t, simulated with a Wishart covariance where clusters are few",
         "ranks": "from the joint intervals",
-        "rates": "Wilson's interval at the effective number of votes of the clustered variance, Student's t by "
-        "the clusters behind each rate",
+        "rates": "Wilson's interval at the effective number of votes of the clustered variance, Student's t with "
+        "Satterthwaite degrees of freedom by the clusters behind each rate",
         "equivalence": f"two one-sided tests at 5%, margin {options.margin} win-rate points, unadjusted",
         "stopping": "confidence sequences on the clustered variance, Holm over all pairs, familywise 5%; votes "
         "unweighted",
@@ -198,7 +214,7 @@ def _question(
         )
         cover = covariance(fit, votes)
         found = simultaneous_differences(fit.strength, cover.matrix, cover.freedom, seed=options.seed)
-        notes += [*fit.notes, *_cautions(cover)]
+        notes += [*fit.notes, *_cautions(cover, votes)]
     except InputError as error:
         notes.append(f"no ratings: {error}")
     stage(f"{options.bootstrap:,} bootstrap replicates")
@@ -217,6 +233,8 @@ def _question(
         n=len(votes),
         n_raters=_distinct(votes.rater),
         n_prompts=_distinct(votes.prompt),
+        n_raters_effective=effective_numbers(votes).get("rater"),
+        n_prompts_effective=effective_numbers(votes).get("prompt"),
         notes=tuple(notes),
         ratings=rating_rows(votes, fit, cover, found, anchor),
         differences=difference_rows(votes.contenders, found),
@@ -244,15 +262,26 @@ def _weight_notes(votes: VoteTable, options: Options) -> list[str]:
     return [f"weights '{options.weights}': {len(votes):,} votes weigh as {worth:,.0f} equal ones (Kish)"]
 
 
-def _cautions(cover: Covariance) -> list[str]:
-    if cover.kind == "vote":
-        return [
-            "raters and prompts are unknown: intervals are vote-level, and too short if votes hang together"
-        ]
-    notes = [] if cover.kind == "two-way" else [f"intervals are clustered by {cover.kind} only"]
-    for name in ("rater", "prompt"):
-        if cover.clusters.get(name, FEW_CLUSTERS) < FEW_CLUSTERS:
-            notes.append(f"{cover.clusters[name]} {name}s only: intervals rest on little")
+def _cautions(cover: Covariance, votes: VoteTable) -> list[str]:
+    """What the intervals rest on, where that is little."""
+    notes = []
+    raters, prompts = _distinct(votes.rater), _distinct(votes.prompt)
+    if raters == 1:
+        notes.append("one rater only: every number holds for this rater, and says nothing of others")
+    if prompts == 1:
+        notes.append("one prompt only: every number holds for this prompt, and says nothing of others")
+    if raters is None and prompts is None:
+        notes.append(
+            "raters and prompts are unknown: intervals are vote-level, too short if votes are correlated"
+        )
+    elif raters is None or prompts is None:
+        known, missing = ("prompt", "raters") if raters is None else ("rater", "prompts")
+        notes.append(f"{missing} are unknown: intervals are clustered by {known} only")
+    for name, effective in cover.effective.items():
+        if effective < FEW_CLUSTERS:
+            notes.append(
+                f"the {cover.clusters[name]} {name}s count as {effective:.1f} (Kish): intervals rest on little"
+            )
     return notes
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from bench.errors import InputError
+from bench.ratings.bootstrap import cluster_bootstrap
 from bench.ratings.document import to_dict
-from bench.ratings.fits import SCALE
+from bench.ratings.fits import SCALE, count_votes, davidson
 from bench.ratings.planning import Design, simulate_votes
 from bench.ratings.rate import Options, rate
-from bench.ratings.vote_table import code_battles, select
+from bench.ratings.vote_table import code_battles, ratable, select
 from bench.records import Battle
 
 QUICK = Options(bootstrap=50, shuffles=20)
@@ -126,3 +127,51 @@ def test_unknown_raters_make_vote_level_intervals_that_are_called_so(table):
 def test_a_table_of_repeats_only_is_refused(table):
     with pytest.raises(InputError, match="planted repeats"):
         rate(replace(select(table, table.repeat), excluded={}), options=QUICK)
+
+
+def test_one_rater_is_refused_and_on_request_labelled(table):
+    alone = select(table, table.rater == 5)
+    with pytest.raises(InputError, match=r"by one rater.*--this-rater-only"):
+        rate(alone, options=QUICK)
+    block = rate(alone, options=replace(QUICK, this_rater_only=True)).questions["overall"]
+    assert any(note.startswith("one rater only: every number holds for this rater") for note in block.notes)
+    both = rate(
+        replace(alone, prompt=np.zeros(len(alone), np.int32)), options=replace(QUICK, this_rater_only=True)
+    ).questions["overall"]
+    assert [note[:11] for note in both.notes if "only: every" in note] == ["one rater o", "one prompt "]
+
+
+def test_effective_numbers_stand_beside_the_counts(table):
+    """One of 24 raters gives half of the votes: 1 / (0.25 + 0.25 / 23) effective ones."""
+    heavy = np.where(np.arange(len(table)) % 2 == 0, 0, 1 + np.arange(len(table)) // 2 % 23)
+    document = rate(
+        replace(table, rater=heavy.astype(np.int32), repeat=np.zeros(len(table), bool)), options=QUICK
+    )
+    assert document.n_raters == 24
+    assert document.n_raters_effective == pytest.approx(1 / (0.25 + 0.25 / 23), rel=0.01)
+    assert document.questions["quality"].n_raters_effective == pytest.approx(3.8, abs=0.4)
+    assert 30 < document.n_prompts_effective < 40
+    assert any("24 raters count as 3." in note for note in document.questions["overall"].notes)
+
+
+def test_bootstrap_intervals_are_the_middle_95_percent_of_the_replicates(table):
+    """The replicates are drawn again here and sorted; not quantiles, order statistics."""
+    plain = ratable(table)
+    fit = davidson(plain.contenders, count_votes(plain))
+    drawn = cluster_bootstrap(fit, plain, replicates=400, seed=0).strength
+    block = rate(table, options=replace(QUICK, bootstrap=400)).questions["overall"].bootstrap
+    for place, row in enumerate(block.intervals):
+        ordered = np.sort(1000 + SCALE * drawn[:, place])
+        assert ordered[8] <= row.low <= ordered[11]
+        assert ordered[-12] <= row.high <= ordered[-9]
+
+
+def test_no_position_effect_is_claimed_where_no_pair_was_shown_both_ways(table):
+    kept = select(table, table.left < table.right)
+    effect = rate(kept, options=QUICK).questions["overall"].position_effect
+    assert effect.logits is None
+    assert rate(table, options=QUICK).questions["overall"].position_effect.logits is not None
+    assert (
+        rate(table, options=replace(QUICK, position=False)).questions["overall"].position_effect.logits
+        is None
+    )

@@ -176,7 +176,7 @@ def test_imagenhub_agreement_agrees_with_evalica(imagenhub):
 
 def test_imagenhub_document_warns_of_three_raters(imagenhub):
     block = rate(imagenhub, options=Options(bootstrap=100, shuffles=3)).questions["overall quality"]
-    assert "3 raters only: intervals rest on little" in block.notes
+    assert "the 3 raters count as 3.0 (Kish): intervals rest on little" in block.notes
     assert block.robustness.condorcet.winner == "DALLE3"
     assert block.ratings[0].contender == "DALLE3"
     assert block.ratings[0].rank_low == 1
