@@ -16,9 +16,14 @@ from sqlalchemy import Row
 from arena import pairing
 from arena.db.assignments import Transaction
 from arena.db.rows import Draft
+from arena.quality import CHECKS
 from bench.records import Prompt
 from bench.study.file import Arena
 
+FIRST_CHECK = 6
+"""Assignments among which the first check stands; never the very first."""
+RECHECK = 5
+"""Assignments within which another check follows while the checks speak against a rater."""
 REPEAT_AFTER = 5
 """A pair comes again only after that many others."""
 
@@ -53,11 +58,46 @@ def draft(
     vote = draft_vote(tx, stock, rng, rater_id, number, mine, gain)
     if vote is None:
         return None
-    if luck < stock.settings.attention_rate:
+    if stock.settings.attention_rate and check_due(
+        stock.settings, rater_id, number, tx.check_results(rater_id), any(_open_check(a) for a in mine)
+    ):
         return draft_check(stock, rng, vote)
-    if luck < stock.settings.attention_rate + stock.settings.repeat_rate:
+    if luck < stock.settings.repeat_rate:
         return draft_repeat(stock, rng, mine) or vote
     return vote
+
+
+def _open_check(assignment: Row[Any]) -> bool:
+    return assignment.kind == "check" and assignment.state == "open"
+
+
+def check_due(
+    settings: Arena, rater_id: str, number: int, results: Sequence[tuple[int, bool]], pending: bool
+) -> bool:
+    """Whether the rater's assignment `number` is to be an attention check.
+
+    One stands at a random place in every block of 1 / attention_rate assignments, in the first block among the
+    first six. While the checks answered so far speak against the rater, another follows within five assignments:
+    a careful rater who slipped once is cleared by it, a careless one is found out.
+
+    Parameters
+    ----------
+    results: number of each check answered and whether it was failed, in order of the answers.
+    pending: whether a check is handed out and not yet answered.
+    """
+    size = max(1, round(1 / settings.attention_rate))
+    block = number // size
+    rng = pairing.generator(settings.seed, f"check {rater_id}", block)
+    place = (
+        int(rng.integers(min(1, size - 1), min(size, FIRST_CHECK))) if block == 0 else int(rng.integers(size))
+    )
+    if number % size == place:
+        return True
+    if pending or not results or CHECKS.evidence(failed for _, failed in results).now <= 0:
+        return False
+    last = max(answered for answered, _ in results)
+    gap = pairing.generator(settings.seed, f"recheck {rater_id}", last).integers(2, RECHECK + 1)
+    return number >= last + int(gap)
 
 
 def draft_vote(

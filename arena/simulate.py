@@ -36,6 +36,8 @@ class World:
     """Logits in favour of the left side."""
     care: float = 0.97
     """Share of attention checks passed."""
+    seconds: float = 4.0
+    """Median time of an answer."""
     seed: int = 0
 
 
@@ -57,9 +59,11 @@ def simulate(desk: Desk, world: World, *, count: int, votes_each: int) -> int:
     strengths = true_strengths(desk, world)
     rng = np.random.default_rng([world.seed, 1])
     prompt_shift: dict[tuple[str, str], float] = {}
-    given = 0
+    given, clock = 0, desk.clock
     for _ in range(count):
-        rater = admission.admit_simulated(desk.database, seed=world.seed, now=desk.clock())
+        # Each rater's own time runs on from now, at a person's pace: the speed rule would exclude a program's.
+        desk.clock = pace = _Pace(clock())
+        rater = admission.admit_simulated(desk.database, seed=world.seed, now=clock())
         shift = {name: rng.normal(0, world.rater_sd) for name in strengths}
         for _ in range(votes_each):
             held = desk.hand(rater).open
@@ -73,12 +77,25 @@ def simulate(desk: Desk, world: World, *, count: int, votes_each: int) -> int:
                 strengths[name] + shift[name] + prompt_shift[name, one.prompt_id]
                 for name in (one.left, one.right)
             )
-            desk.vote(rater, one.token, _answer(rng, desk, world, one, left - right), None)
+            seconds = float(world.seconds * rng.lognormal(0, 0.5))
+            pace.now += seconds
+            desk.vote(rater, one.token, _answer(rng, desk, world, one, left - right), seconds)
             given += 1
         with desk.database.writing() as tx:  # the pair already in hand goes to the next one
             tx.give_back(tx.open_assignments(rater), "expired")
+        desk.clock = clock
         desk.decide()
     return given
+
+
+@dataclass(slots=True)
+class _Pace:
+    """A simulated rater's clock."""
+
+    now: float
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def _answer(rng: np.random.Generator, desk: Desk, world: World, one: Assignment, difference: float) -> str:

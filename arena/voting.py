@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,18 +16,24 @@ from sqlalchemy.exc import IntegrityError
 
 from arena import pairing
 from arena.admission import Refused
-from arena.db import raters
+from arena.db import queries, raters
 from arena.db.assignments import Transaction, VoteDatabase
 from arena.db.rows import Assignment, Draft
 from arena.next_assignment import Stock, draft, fitted_gains, in_order
+from arena.quality import Exclusion, rater_quality
 from arena.web.images import Shown, filled
 from bench.errors import InputError
 from bench.records import OUTCOMES, Battle, Prompt
 from bench.store.study_folder import StudyFolder, sha256
+from bench.study.file import Arena
 from bench.study.study import Study
 
 AHEAD = 2
 """Pairs a rater holds: the one shown, and the next, which is already loaded."""
+JUDGE_EVERY = 5
+"""Answers between two looks at whether a rule excludes the rater; every attention check is looked at."""
+TAKES_PART = ("", "kept")
+"""Standings of raters who are handed pairs."""
 TRIES = 50
 
 
@@ -36,12 +42,25 @@ class Hand:
     """What a rater has now."""
 
     stage: str
-    """`vote`, `paused`, `done` or `closed`."""
+    """One of STAGES."""
     open: tuple[Assignment, ...]
     """The one to show, then the one to preload."""
     voted: int
     limit: int | None
     can_undo: bool
+    code: str
+    """Which completion code the rater is owed by now: `completed`, `full`, `screened_out` or ''."""
+
+
+STAGES = {
+    "vote": "a pair is there to be judged",
+    "wait": "every pair is with another rater just now, and may come back: look again",
+    "paused": "the operator paused the study: look again",
+    "done": "the rater has answered all that one rater may",
+    "full": "the study has every vote it wants",
+    "closed": "the operator closed the study, or the rater left it",
+    "screened": "the rater's votes do not count, and no more are asked for",
+}
 
 
 class Desk:
@@ -64,6 +83,7 @@ class Desk:
         }
         """Contender, prompt and replicate → sha256 of the image's file."""
         self.shown = Shown(folder.path / "shown", study.file.display_size)
+        self.exclusion = exclusion_of(self.settings)
         self.serves_pages = False
         """Set by the server: the bytes sent are then hashed with each assignment."""
         self._sent: dict[tuple[str, str], str] = {}
@@ -178,6 +198,10 @@ class Desk:
     def hand(self, rater_id: str) -> Hand:
         """What the rater has now, after topping it up. Raises Refused for an unknown rater."""
         now = self.clock()
+        with self.database.reading() as tx:
+            stale = tx.has_stale(now)
+        if stale:
+            self.sweep(now)
         hand, short = self._look(rater_id, now)
         while short and self._top_up(rater_id, now):
             hand, short = self._look(rater_id, now)
@@ -189,24 +213,50 @@ class Desk:
             rater = raters.rater(tx.db, rater_id)
             if rater is None:
                 raise Refused("unknown_rater", 401)
-            phase, stale = tx.phase, tx.has_stale(now)
+            phase = tx.phase
             held, last = tuple(tx.open_assignments(rater_id)), tx.last_answered(rater_id)
-        if stale:
-            with self.database.writing(durable=False) as tx:
-                tx.expire(now)
-            return self._look(rater_id, now)
-        open_now = phase == "open"
-        held = held if open_now else ()
+            free, pending = tx.slots() if phase == "open" and len(held) < AHEAD else (0, 0)
+            stage = self._stage(tx, rater, phase, held, free)
         limit = self.settings.votes_per_rater
+        held = held if stage == "vote" else ()
+        code = owed_code(stage, rater.voted, limit, rater.code)
+        if code != rater.code:
+            with self.database.writing() as tx:
+                tx.db.execute(queries.SET_CODE, {"p_rater": rater_id, "p_code": code})
         hand = Hand(
-            stage="vote" if held else {"open": "done", "paused": "paused", "closed": "closed"}[phase],
+            stage=stage,
             open=held,
             voted=rater.voted,
             limit=limit,
-            can_undo=open_now and _undoable(last),
+            can_undo=phase == "open" and rater.standing in TAKES_PART and _undoable(last),
+            code=code,
         )
-        full = len(held) >= AHEAD or (limit is not None and rater.voted + len(held) >= limit)
-        return hand, open_now and not full
+        # While slots are scarce, nobody holds one in advance.
+        most = AHEAD if free > pending else 1
+        full = len(held) >= most or (limit is not None and rater.voted + len(held) >= limit)
+        return hand, phase == "open" and rater.standing in TAKES_PART and free > 0 and not full
+
+    def _stage(
+        self, tx: Transaction, rater: Row[Any], phase: str, held: Sequence[Assignment], free: int
+    ) -> str:
+        """The rater's stage, one of STAGES, if nothing more is handed out; `free`: slots nobody holds."""
+        if rater.standing in ("returned", "withdrawn"):
+            return "closed"
+        if rater.standing not in TAKES_PART:
+            return "screened"
+        if phase != "open":
+            return phase
+        if held:
+            return "vote"
+        limit = self.settings.votes_per_rater
+        if limit is not None and rater.voted >= limit:
+            return "done"
+        wanted = [p for p in tx.pairs() if not p.decided and p.voted < p.wanted]
+        if not wanted:
+            return "full"
+        seen = Counter(in_order(a.left, a.right) for a in tx.history(rater.id) if a.kind == "vote")
+        new = [p for p in wanted if seen[p.first, p.second] < self._stock.scenes.get(p.id, 0)]
+        return "wait" if new else "done"
 
     def sweep(self, now: float) -> None:
         """Return what was not answered in time."""
@@ -253,7 +303,7 @@ class Desk:
         now = self.clock()
         with self.database.writing() as tx:
             one = self._mine(tx, rater_id, token)
-            if one.state == "voted":
+            if one.state in ("voted", "released"):
                 last = tx.last_vote(one.id)
                 if last is not None and last.answer == answer:
                     return False
@@ -262,10 +312,44 @@ class Desk:
                 raise Refused("expired", 410)
             if tx.phase == "closed":
                 raise Refused("closed", 403)
-            # A clock in a browser is not to be believed beyond the time since the pair was handed out.
-            limited = None if seconds is None else min(seconds, max(0.0, now - one.issued))
+            # The browser's clock is not believed beyond the server's: the pair cannot have been on screen before it
+            # was handed out, nor before the last answer was saved.
+            since = max(one.issued, tx.last_answer_time(rater_id) or one.issued)
+            limited = None if seconds is None else min(seconds, max(0.0, now - since))
             tx.vote(one, answer, seconds=limited, now=now, display=display)
-            return True
+        if one.kind == "check" or one.number % JUDGE_EVERY == JUDGE_EVERY - 1:
+            self.judge(rater_id)
+        return True
+
+    def judge(self, rater_id: str) -> bool:
+        """Whether the study's rules exclude the rater by now; if so, the rater's slots return to the pool."""
+        with self.database.reading() as tx:
+            about = rater_quality(tx.log(rater_id), {}, {}, self.exclusion)
+        if not any(one.careless for one in about):
+            return False
+        with self.database.writing() as tx:
+            rater = raters.rater(tx.db, rater_id, lock=True)
+            if rater is not None and not rater.standing:
+                tx.release(rater_id, standing="careless", reason=about[0].excluded)
+        return True
+
+    def decide_about(self, rater_id: str, standing: str, reason: str) -> int:
+        """Record the operator's (or the rater's own) decision about a rater, and move slots accordingly.
+
+        Parameters
+        ----------
+        standing: a key of `arena.quality.STANDINGS`, or `kept`.
+        reason: for the operator's table, at most 200 characters.
+
+        Returns
+        -------
+        Slots given back, or, for `kept`, taken again.
+        """
+        with self.database.writing() as tx:
+            if raters.rater(tx.db, rater_id, lock=True) is None:
+                raise InputError(f"no rater '{rater_id}'")
+            change = tx.reinstate if standing == "kept" else tx.release
+            return change(rater_id, standing=standing, reason=reason[:200])
 
     def skip(self, rater_id: str, token: str) -> None:
         """A pair whose images could not be shown: its slot returns, nothing is held against the rater."""
@@ -278,12 +362,14 @@ class Desk:
         """Open the rater's last answer again. Raises Refused where there is none."""
         now = self.clock()
         with self.database.writing() as tx:
-            if raters.rater(tx.db, rater_id, lock=True) is None:
+            rater = raters.rater(tx.db, rater_id, lock=True)
+            if rater is None:
                 raise Refused("unknown_rater", 401)
             one = tx.last_answered(rater_id)
-            if one is None or not _undoable(one) or tx.phase != "open":
+            if one is None or not _undoable(one) or tx.phase != "open" or rater.standing not in TAKES_PART:
                 raise Refused("nothing_to_undo", 409)
-            tx.undo(one, self._tokens(one.question), now=now, expires=self._expiry(now))
+            expires = self._expiry(now, rater.voted)
+            tx.undo(one, self._tokens(one.question), now=now, expires=expires)
 
     def _mine(self, tx: Transaction, rater_id: str, token: str) -> Assignment:
         if raters.rater(tx.db, rater_id, lock=True) is None:
@@ -293,8 +379,10 @@ class Desk:
             raise Refused("unknown_token", 404)
         return one
 
-    def _expiry(self, now: float) -> float:
-        return now + 60 * self.settings.expire_minutes
+    def _expiry(self, now: float, voted: int) -> float:
+        """When a pair handed out now returns to the pool: soon, for a rater who may never begin."""
+        minutes = self.settings.expire_minutes
+        return now + 60 * (minutes if voted else min(minutes, self.settings.first_vote_minutes))
 
     def _tokens(self, question: str) -> tuple[str, str, str, str | None]:
         third = secrets.token_urlsafe(24) if self.study.edits and question != "quality" else None
@@ -311,6 +399,8 @@ class Desk:
                         raise Refused("unknown_rater", 401)
                     mine = tx.history(rater_id)
                     held = sum(a.state == "open" for a in mine)
+                    if rater.standing not in TAKES_PART:
+                        return False
                     limit = self.settings.votes_per_rater
                     if held >= AHEAD or (limit is not None and rater.voted + held >= limit):
                         return False
@@ -320,7 +410,12 @@ class Desk:
                     chosen = replace(chosen, **self._hashes(chosen))
                     tokens = self._tokens(chosen.question)
                     if tx.hand_out(
-                        rater_id, rater.issued, chosen, tokens, now=now, expires=self._expiry(now)
+                        rater_id,
+                        rater.issued,
+                        chosen,
+                        tokens,
+                        now=now,
+                        expires=self._expiry(now, rater.voted),
                     ):
                         return True
                     raise _SlotGone
@@ -351,7 +446,7 @@ class Desk:
         if total <= self._decided_at * 1.02:
             return 0
         self._decided_at = total
-        found = decided_pairs(self.database, self.prompts)
+        found = decided_pairs(self.database, self.prompts, self.exclusion)
         with self.database.writing() as tx:
             return tx.mark_decided(found)
 
@@ -370,7 +465,9 @@ def asked_of(pair: Row[Any]) -> int:
     return pair.voted if pair.decided else pair.wanted
 
 
-def decided_pairs(database: VoteDatabase, prompts: Mapping[str, Prompt]) -> set[tuple[str, str, str]]:
+def decided_pairs(
+    database: VoteDatabase, prompts: Mapping[str, Prompt], exclusion: Exclusion
+) -> set[tuple[str, str, str]]:
     """Question, first and second of every pair whose better contender is known (`bench.ratings.stopping`)."""
     from arena.db.export import collect
     from bench.ratings.stopping import stopping
@@ -379,7 +476,7 @@ def decided_pairs(database: VoteDatabase, prompts: Mapping[str, Prompt]) -> set[
     with database.reading() as tx:
         asked = Counter(pair.question for pair in tx.pairs())
     counted: dict[str, list[Battle]] = {}
-    for row in collect(database, prompts)[0]:
+    for row in collect(database, prompts, exclusion)[0]:
         if row.kind == "vote" and not row.excluded and row.outcome != "both_bad":
             counted.setdefault(row.question, []).append(row)
     return {
@@ -388,6 +485,45 @@ def decided_pairs(database: VoteDatabase, prompts: Mapping[str, Prompt]) -> set[
         for pair in stopping(code_battles(rows), among=asked[question])
         if pair.decided
     }
+
+
+def owed_code(stage: str, voted: int, limit: int | None, before: str) -> str:
+    """Which completion code a rater is owed.
+
+    Parameters
+    ----------
+    stage: one of STAGES.
+    voted: answers given.
+    limit: answers asked of one rater; None: no limit.
+    before: what was owed so far; `completed` stays.
+
+    Returns
+    -------
+    `completed`, `full` (the study ended or paused first), `screened_out`, or '' where nothing is owed yet.
+    """
+    if before == "completed" or stage == "done" or (voted and limit is not None and voted >= limit):
+        return "completed" if voted else before
+    if stage == "screened":
+        return "screened_out"
+    if stage in ("full", "closed"):
+        return "full"
+    return before if stage in ("vote", "wait") or not voted else "full"
+
+
+def exclusion_of(settings: Arena) -> Exclusion:
+    return Exclusion(rules=settings.exclude, false_exclusion=settings.false_exclusion)
+
+
+def current_images(folder: StudyFolder) -> dict[tuple[str, str, int], str]:
+    """Contender, prompt and replicate → sha256 of the study's images: of the file, where it is there, else as recorded.
+
+    Every file is read. A folder without its images (a copy for analysis) is judged by its records alone.
+    """
+    images = {}
+    for key, row in folder.generations().items():
+        path = folder.image(*key)
+        images[key] = sha256(path.read_bytes()) if path.exists() else row.sha256
+    return images
 
 
 def image_of(one: Assignment, token: str) -> tuple[str, str, str]:

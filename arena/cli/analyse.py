@@ -204,6 +204,7 @@ def _study_votes(
 ) -> tuple[Study, VoteTable, Path]:
     """A study, its votes, which are also written to its battles.jsonl, and its folder."""
     from arena.db.export import collect
+    from arena.voting import current_images, exclusion_of
     from bench.ratings.vote_table import code_battles
     from bench.records import to_json
     from bench.store.study_folder import write_bytes
@@ -215,6 +216,11 @@ def _study_votes(
             f"weights 'propensity' undo an active choice of pairs; study '{opened.name}' chose its pairs "
             f"'{pairing}', which is even by design: use weights 'votes'"
         )
-    rows, _ = collect(votes_database, {p.id: p for p in opened.prompts})
+    rows, _ = collect(
+        votes_database,
+        {p.id: p for p in opened.prompts},
+        exclusion_of(opened.file.arena),
+        current_images(folder),
+    )
     write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
     return opened, code_battles(rows), folder.path

@@ -184,10 +184,17 @@ def export_votes(
     Example: arena export miniature votes.csv --format csv
     """
     from arena.db.export import exported
+    from arena.voting import current_images, exclusion_of
     from bench.store.study_folder import write_bytes
 
-    opened, _, votes_database, _ = open_database(study, results, database, reading=True)
-    data = exported(votes_database, {p.id: p for p in opened.prompts}, kind)
+    opened, folder, votes_database, _ = open_database(study, results, database, reading=True)
+    data = exported(
+        votes_database,
+        {p.id: p for p in opened.prompts},
+        kind,
+        exclusion_of(opened.file.arena),
+        current_images(folder),
+    )
     write_bytes(output, data)
     print(f"{output}: {len(data)} bytes")
 

@@ -249,6 +249,58 @@ class Transaction:
         for cell in held:
             self.db.execute(update(cells).where(cells.c.id == cell).values(taken=cells.c.taken - 1))
 
+    def release(self, rater_id: str, *, standing: str, reason: str) -> int:
+        """Give back every slot of a rater whose votes do not count; the votes stay in the log. Slots given back.
+
+        standing, reason: see `arena.quality.STANDINGS`. The rater must be locked.
+        """
+        self.give_back(self.open_assignments(rater_id), "expired")
+        held = self._assignments(queries.IN_STATE, p_rater=rater_id, p_state="voted")
+        held = [one for one in held if one.cell_id is not None]
+        for one in held:
+            self._count_answer(one, self._answer_of(one), -1)
+        self.give_back(held, "released")
+        self.db.execute(
+            queries.SET_STANDING, {"p_rater": rater_id, "p_standing": standing, "p_reason": reason}
+        )
+        return len(held)
+
+    def reinstate(self, rater_id: str, *, standing: str, reason: str) -> int:
+        """Undo `release`: the rater's votes take slots again, also beyond what the pair wants. Slots taken."""
+        released = self._assignments(queries.IN_STATE, p_rater=rater_id, p_state="released")
+        for one in sorted(released, key=lambda one: one.cell_id or 0):
+            self._mark(one, "voted", one.revision)
+            self._count_answer(one, self._answer_of(one), 1)
+            self.db.execute(queries.RETAKE_PAIR, {"p_cell": one.cell_id})
+            self.db.execute(queries.RETAKE_CELL, {"p_cell": one.cell_id})
+        self.db.execute(
+            queries.SET_STANDING, {"p_rater": rater_id, "p_standing": standing, "p_reason": reason}
+        )
+        return len(released)
+
+    def last_answer_time(self, rater_id: str) -> float | None:
+        """When the rater's last answer (or undo) was saved; None where there is none."""
+        return self.db.scalar(queries.LAST_ANSWER_TIME, {"p_rater": rater_id})
+
+    def _answer_of(self, one: Assignment) -> str:
+        last = self.last_vote(one.id)
+        assert last is not None, "an assignment that was voted on has a vote"
+        return last.answer
+
+    def check_results(self, rater_id: str) -> list[tuple[int, bool]]:
+        """Attention checks the rater answered, in order of the answers: (assignment's number, whether it failed)."""
+        last: dict[int, tuple[int, bool]] = {}
+        for row in self.db.execute(queries.CHECK_ANSWERS, {"p_rater": rater_id}):
+            last.pop(row.id, None)
+            if row.answer != UNDO:
+                last[row.id] = (row.number, row.answer != row.expected)
+        return list(last.values())
+
+    def slots(self) -> tuple[int, int]:
+        """Votes still wanted that nobody holds, and votes that are held and not yet given."""
+        row = self.db.execute(queries.SLOTS).one()
+        return int(row.free or 0), int(row.pending or 0)
+
     def _assignments(self, query: Select[Any], **given: Any) -> list[Assignment]:
         rows = self.db.execute(query, given)
         names = tuple(rows.keys())
@@ -350,6 +402,9 @@ class Transaction:
 
     def count(self, one: Assignment, answer: str, by: int) -> None:
         self.db.execute(queries.COUNT_VOTED, {"p_rater": one.rater_id, "p_by": by})
+        self._count_answer(one, answer, by)
+
+    def _count_answer(self, one: Assignment, answer: str, by: int) -> None:
         if one.cell_id is None:
             return
         pair_id = self.db.scalar(queries.PAIR_OF_CELL, {"p_cell": one.cell_id})
@@ -364,19 +419,25 @@ class Transaction:
 
     # Reading everything
 
-    def log(self) -> Iterator[Logged]:
-        """Every vote and undo in order."""
+    def log(self, rater_id: str | None = None) -> Iterator[Logged]:
+        """Every vote and undo in order; of one rater if named."""
         joined = votes.join(assignments, votes.c.assignment_id == assignments.c.id).join(
             raters, assignments.c.rater_id == raters.c.id
         )
-        of_vote, of_assignment = (schema.as_stored(self.db, table) for table in (votes, assignments))
+        of_vote, of_assignment = (
+            schema.as_stored(self.db, table) if self.old else dict(table.columns.items())
+            for table in (votes, assignments)
+        )
         query = select(
             *of_vote.values(),
             *(of_assignment[name] for name in field_names(HandedOut)),
             raters.c.group_label,
             raters.c.simulated,
         )
-        for row in self.db.execute(query.select_from(joined).order_by(votes.c.seq)).yield_per(5000):
+        query = query.select_from(joined).order_by(votes.c.seq)
+        if rater_id is not None:
+            query = query.where(assignments.c.rater_id == rater_id)
+        for row in self.db.execute(query).yield_per(5000):
             yield Logged(**row._mapping)
 
     @property

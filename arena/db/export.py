@@ -19,7 +19,7 @@ from arena.db.assignments import VoteDatabase
 from arena.db.rows import HandedOut, Logged, Vote, field_names
 from arena.db.schema import assignments, cells, pairs, raters, votes
 from arena.db.vote_log import UNDO, battles, verify_chain
-from arena.quality import Trust, trust
+from arena.quality import Exclusion, RaterQuality, rater_quality
 from bench.errors import InputError, unknown
 from bench.records import Battle, Prompt, from_dict, to_json
 
@@ -29,23 +29,59 @@ FORMATS = {"jsonl": "jsonl", "csv": "csv", "parquet": "parquet", "pairs": "pairs
 WINNER = {"left": "model_a", "right": "model_b", "tie": "tie", "both_bad": "tie (bothbad)"}
 
 
-def collect(database: VoteDatabase, prompts: Mapping[str, Prompt]) -> tuple[list[Battle], list[Trust]]:
-    """Every standing answer, those of untrusted raters marked, and what is known of each rater."""
+Images = Mapping[tuple[str, str, int], str]
+"""Contender, prompt and replicate → sha256 of the study's image."""
+
+
+def collect(
+    database: VoteDatabase,
+    prompts: Mapping[str, Prompt],
+    exclusion: Exclusion,
+    images: Images | None = None,
+) -> tuple[list[Battle], list[RaterQuality]]:
+    """Every standing answer, those that do not count marked with the reason, and what is known of each rater.
+
+    Parameters
+    ----------
+    prompts: by id.
+    exclusion: the study's rules.
+    images: the study's images as they are now; votes on others do not count. None: not compared.
+    """
     with database.reading() as tx:
         rows = list(tx.log())
         unverified = register.unverified_checks(tx.db)
-    about = trust(rows, unverified)
+        standings = {rater.id: rater.standing for rater in register.all_raters(tx.db) if rater.standing}
+    about = rater_quality(rows, unverified, standings, exclusion)
     excluded = {one.rater: one.excluded for one in about if one.excluded}
-    return battles(rows, prompts, excluded), about
+    changed = set() if images is None else {row.seq for row in rows if image_changed(row, images)}
+    return battles(rows, prompts, excluded, changed), about
 
 
-def exported(database: VoteDatabase, prompts: Mapping[str, Prompt], kind: str) -> bytes:
-    """The votes as a file's bytes. Raises InputError for an unknown format."""
+def image_changed(row: Logged, images: Images) -> bool:
+    """Whether an image of this vote is no longer the study's; votes of revision 0002 have no hash to compare."""
+    for contender, change, digest in (
+        (row.left, row.left_change, row.left_sha256),
+        (row.right, row.right_change, row.right_sha256),
+    ):
+        prompt = change.removeprefix("prompt:") if change.startswith("prompt:") else row.prompt_id
+        if digest is not None and images.get((contender, prompt, row.replicate), digest) != digest:
+            return True
+    return False
+
+
+def exported(
+    database: VoteDatabase,
+    prompts: Mapping[str, Prompt],
+    kind: str,
+    exclusion: Exclusion,
+    images: Images | None = None,
+) -> bytes:
+    """The votes as a file's bytes; parameters as of `collect`. Raises InputError for an unknown format."""
     if kind not in FORMATS:
         raise unknown("format", kind, FORMATS)
     if kind == "log":
         return export_log(database)
-    rows, _ = collect(database, prompts)
+    rows, _ = collect(database, prompts, exclusion, images)
     if kind == "jsonl":
         return "".join(to_json(row) + "\n" for row in rows).encode()
     if kind == "parquet":

@@ -6,7 +6,7 @@ Parameters begin with `p_`, so that none is taken for a column's value.
 
 from __future__ import annotations
 
-from sqlalchemy import and_, bindparam, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, insert, or_, select, update
 
 from arena.db.schema import assignments, cells, pairs, raters, settings, votes
 
@@ -17,6 +17,12 @@ COUNT_ISSUED = update(raters).where(raters.c.id == bindparam("p_rater")).values(
 COUNT_VOTED = (
     update(raters).where(raters.c.id == bindparam("p_rater")).values(voted=raters.c.voted + bindparam("p_by"))
 )
+SET_STANDING = (
+    update(raters)
+    .where(raters.c.id == bindparam("p_rater"))
+    .values(standing=bindparam("p_standing"), standing_reason=bindparam("p_reason"))
+)
+SET_CODE = update(raters).where(raters.c.id == bindparam("p_rater")).values(code=bindparam("p_code"))
 
 # Settings
 SETTING = select(settings.c.value).where(settings.c.key == bindparam("p_key"))
@@ -36,6 +42,14 @@ TAKE_CELL = (
     update(cells)
     .where(cells.c.id == bindparam("p_cell"), cells.c.taken == bindparam("p_seen"))
     .values(taken=cells.c.taken + 1)
+)
+_PAIR_OF = select(cells.c.pair_id).where(cells.c.id == bindparam("p_cell")).scalar_subquery()
+RETAKE_PAIR = update(pairs).where(pairs.c.id == _PAIR_OF).values(taken=pairs.c.taken + 1)
+RETAKE_CELL = update(cells).where(cells.c.id == bindparam("p_cell")).values(taken=cells.c.taken + 1)
+_FREE = case((pairs.c.wanted > pairs.c.taken, pairs.c.wanted - pairs.c.taken), else_=0)
+SLOTS = select(
+    func.sum(case((pairs.c.decided, 0), else_=_FREE)).label("free"),
+    func.sum(pairs.c.taken - pairs.c.voted).label("pending"),
 )
 COUNT_ANSWER = {
     column: update(pairs)
@@ -88,6 +102,24 @@ HISTORY = (
     .order_by(assignments.c.number)
 )
 """What is read of a rater's earlier assignments to choose the next."""
+IN_STATE = (
+    select(assignments)
+    .where(_MINE, assignments.c.state == bindparam("p_state"))
+    .order_by(assignments.c.number)
+)
+CHECK_ANSWERS = (
+    select(assignments.c.id, assignments.c.number, assignments.c.expected, votes.c.answer)
+    .join(votes, votes.c.assignment_id == assignments.c.id)
+    .where(_MINE, assignments.c.kind == "check")
+    .order_by(votes.c.seq)
+)
+LAST_ANSWER_TIME = (
+    select(votes.c.created)
+    .join(assignments, votes.c.assignment_id == assignments.c.id)
+    .where(_MINE)
+    .order_by(votes.c.seq.desc())
+    .limit(1)
+)
 STALE = (
     select(assignments.c.id)
     .where(assignments.c.state == "open", assignments.c.expires < bindparam("p_now"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from arena.db.rows import Logged, hashed_content
 from bench.errors import InputError
@@ -46,10 +46,24 @@ def standing(rows: Iterable[Logged]) -> list[Logged]:
     return sorted((row for row in last.values() if row.answer != UNDO), key=lambda row: row.seq)
 
 
+IMAGE_CHANGED = "image changed since the vote"
+
+
 def battles(
-    rows: Iterable[Logged], prompts: Mapping[str, Prompt], excluded: Mapping[str, str]
+    rows: Iterable[Logged],
+    prompts: Mapping[str, Prompt],
+    excluded: Mapping[str, str],
+    changed: Container[int] = (),
 ) -> list[Battle]:
-    """Standing answers with contenders; `excluded` maps rater → reason. Nothing is left out."""
+    """Standing answers with contenders; nothing is left out.
+
+    Parameters
+    ----------
+    rows: the log.
+    prompts: by id.
+    excluded: rater → reason.
+    changed: numbers of votes whose images are no longer those of the study.
+    """
     result = []
     for row in standing(rows):
         prompt = prompts.get(row.prompt_id)
@@ -67,7 +81,7 @@ def battles(
                 probability=row.probability,
                 seconds=row.seconds,
                 kind=row.kind,
-                excluded=excluded.get(row.rater_id, ""),
+                excluded=excluded.get(row.rater_id, "") or (IMAGE_CHANGED if row.seq in changed else ""),
                 group=row.group_label,
                 simulated=row.simulated,
             )

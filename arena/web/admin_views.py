@@ -13,7 +13,7 @@ from sqlalchemy import Row
 
 from arena.db import raters
 from arena.db.export import collect
-from arena.quality import Trust
+from arena.quality import RaterQuality
 from arena.voting import Desk, asked_of
 from bench.errors import InputError
 from bench.records import Battle
@@ -146,11 +146,11 @@ def _whole(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}"
 
 
-RATER_COLUMNS = ["rater", "group", "votes", "checks", "repeats", "median s", "same answer", "verdict"]
+RATER_COLUMNS = ["rater", "group", "votes", "checks", "repeats", "median s", "same side", "ties", "verdict"]
 
 
-def rater_rows(about: Sequence[Trust]) -> list[list[Any]]:
-    """One row a rater, as `arena.quality.trust` sees them; checks and repeats as passed of asked."""
+def rater_rows(about: Sequence[RaterQuality]) -> list[list[Any]]:
+    """One row a rater, as `arena.quality.rater_quality` sees them; checks and repeats as passed of asked."""
     return [
         [
             t.rater[:8],
@@ -160,6 +160,7 @@ def rater_rows(about: Sequence[Trust]) -> list[list[Any]]:
             f"{t.repeats_same}/{t.repeats}",
             None if t.median_seconds is None else round(t.median_seconds, 1),
             f"{100 * t.same_side:.0f}%",
+            f"{100 * t.ties:.0f}%",
             t.verdict,
         ]
         for t in about
@@ -168,5 +169,5 @@ def rater_rows(about: Sequence[Trust]) -> list[list[Any]]:
 
 def everything(desk: Desk) -> tuple[str, str, str, list[list[Any]]]:
     """Progress, matrix, leaderboard and raters; the log is read once."""
-    rows, about = collect(desk.database, desk.prompts)
+    rows, about = collect(desk.database, desk.prompts, desk.exclusion, desk.made)
     return progress(desk), matrix(desk), leaderboard(desk, rows), rater_rows(about)

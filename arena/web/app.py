@@ -25,6 +25,7 @@ from arena import admission
 from arena.admission import Refused
 from arena.db import raters as register
 from arena.db.rows import Assignment
+from arena.panels import completion_code, return_link
 from arena.voting import Desk, Hand
 from arena.web import rater_page
 from arena.web.ballot import Question
@@ -40,6 +41,8 @@ COOKIE = "arena_rater"
 ADMIN_COOKIE = "arena_admin"
 TIDY = 15
 """Seconds between looks at what expired and what is decided."""
+LOOK_AGAIN = 6
+"""Seconds after which a page without a pair asks again whether there is one."""
 DELAY = 0.1
 """Seconds: an image is answered at the next multiple, so that the time says nothing about its file."""
 
@@ -241,9 +244,12 @@ def _state(desk: Desk, hand: Hand) -> dict[str, Any]:
         "can_undo": hand.can_undo,
         "break_after": settings.break_after,
     }
-    if hand.stage == "done" and hand.voted:
-        state["completion_code"] = settings.completion_code
-        state["return_link"] = settings.return_link
+    if hand.stage not in ("vote", "wait") and hand.code:
+        code = completion_code(settings, hand.code, took_part=bool(hand.voted))
+        state["completion_code"] = code
+        state["return_link"] = return_link(settings, code)
+    if hand.stage in ("wait", "paused"):
+        state["look_again"] = LOOK_AGAIN
     if hand.stage == "closed" and hand.voted and settings.reveal == "after-study":
         state["revealed"] = sorted(c.name for c in desk.study.contenders)
     return state
@@ -329,7 +335,7 @@ def _mount_admin(
             raise Refused("unknown_rater", 401)
         if kind not in export.FORMATS:
             return PlainTextResponse("not found", 404)
-        data = export.exported(desk.database, desk.prompts, kind)
+        data = export.exported(desk.database, desk.prompts, kind, desk.exclusion, desk.made)
         name = f"{desk.study.name}-votes.{export.FORMATS[kind]}"
         return Response(
             data,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import InputError
-from bench.store.study_folder import write_bytes
+from bench.store.study_folder import sha256, write_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,7 +46,9 @@ class Shown:
             return target.read_bytes()
         except FileNotFoundError:
             pass
-        if change:  # from what is rendered already: as quick for one contender as for another
+        if not change:
+            check_bytes(source, digest)
+        else:  # from what is rendered already: as quick for one contender as for another
             self.get(source, digest)
             source = self.path(digest)
         _render(source, target, self.size, change)
@@ -68,18 +70,31 @@ class Shown:
 
         sources: path and sha256 of each.
         """
-        work = [(path, self.path(digest)) for path, digest in self.missing(sources)]
+        work = [(path, digest, self.path(digest)) for path, digest in self.missing(sources)]
         if len(work) <= FEW:
-            for path, target in work:
-                yield _tried(path, target, self.size)
+            for path, digest, target in work:
+                yield _tried(path, digest, target, self.size)
             return
         with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
             for done in as_completed([pool.submit(_tried, *one, self.size) for one in work]):
                 yield done.result()
 
 
-def _tried(source: Path, target: Path, size: int) -> InputError | None:
+def check_bytes(source: Path, digest: str) -> None:
+    """Raises InputError where the file is missing, or is not the one with that sha256."""
     try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise InputError(f"image {source} cannot be read ({error}): run `bench verify`") from None
+    if sha256(data) != digest:
+        raise InputError(
+            f"image {source} is not the one the study recorded, so it is not shown: run `bench verify`"
+        )
+
+
+def _tried(source: Path, digest: str, target: Path, size: int) -> InputError | None:
+    try:
+        check_bytes(source, digest)
         _render(source, target, size, "")
     except InputError as error:
         return error

@@ -52,6 +52,24 @@ class Metrics(_Section):
     """Adds the metrics of a published protocol, with pass or fail."""
 
 
+class Codes(_Section):
+    """`[arena.codes]`: completion codes of raters who did not complete; absent: `completion_code`."""
+
+    screened_out: str | None = None
+    full: str | None = None
+    """The study had enough votes, was paused or closed, before the rater was through."""
+    no_consent: str | None = None
+
+
+class Panel(_Section):
+    """`[arena.panel]`: who may come from a paid panel."""
+
+    studies: tuple[str, ...] = ()
+    """The panel's ids of this study (Prolific's STUDY_ID, MTurk's hitId); a link with another is refused."""
+    address: str | None = None
+    """Of the rater's page, as the panel knows it; the panel's signature must be for this site."""
+
+
 class Arena(_Section):
     """`[arena]`"""
 
@@ -70,16 +88,27 @@ class Arena(_Section):
     """`active`: share of uniformly drawn pairs."""
     seed: int = 0
     votes_per_rater: Annotated[int, Field(ge=1)] | None = None
-    attention_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    attention_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Attention checks: one in every 1 / attention_rate pairs, more for a rater who fails one."""
     repeat_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     break_after: Annotated[int, Field(ge=1)] = 50
     """A break is suggested after that many votes."""
     expire_minutes: Annotated[float, Field(gt=0)] = 15
     """An assignment not answered by then returns to the pool."""
+    first_vote_minutes: Annotated[float, Field(gt=0)] = 4
+    """The same, for raters who have not answered anything yet."""
+    exclude: tuple[Literal["checks", "speed", "side"], ...] = ("checks", "speed", "side")
+    """Rules that exclude raters: failed attention checks, answers too fast, always the same side."""
+    false_exclusion: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Share of careful raters that these rules together may exclude."""
     reveal: Literal["never", "after-study"] = "never"
     language: str = "en"
     completion_code: str | None = None
+    """Shown to raters who took part; a panel pays by it."""
     return_link: str | None = None
+    """Back to the panel; `{code}` in it stands for the completion code."""
+    codes: Codes = Codes()
+    panel: Panel = Panel()
 
 
 class Report(_Section):

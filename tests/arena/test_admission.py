@@ -1,37 +1,15 @@
-"""Who may vote and who is believed."""
+"""Who may vote."""
 
 import pytest
 
-from arena import admission, quality
+from arena import admission
 from arena.admission import Refused
 from arena.db import raters as register
 from arena.db import schema
 from arena.db.assignments import VoteDatabase
-from arena.db.rows import Logged
 from bench.errors import InputError
 from tests.support.arena_desk import KEY, Clock, arrive, make_desk, vote_all
 from tests.support.arena_study import make_study
-
-
-def row(
-    seq, answer="left", *, kind="vote", seconds=2.0, expected="", repeats=None, left="a", right="b", rater="r"
-):
-    return Logged(
-        seq=seq, assignment_id=seq, revision=0, answer=answer, seconds=seconds, created=0.0,
-        rater_id=rater,
-        number=seq, cell_id=None, kind=kind, question="quality", prompt_id="p", replicate=0,
-        left=left, right=right,
-        left_change="", right_change="", expected=expected, repeats=repeats, probability=1.0,
-        prompt_probability=1.0, issued=0.0, group_label="", simulated=False, hash="",
-    )  # fmt: skip
-
-
-def judged(rows, unverified=None):
-    return quality.trust(rows, unverified or {})[0]
-
-
-def alternating(n, seconds=2.0):
-    return [row(i, "left" if i % 2 else "right", seconds=seconds) for i in range(1, n + 1)]
 
 
 def test_a_cookie_without_the_key_is_no_cookie():
@@ -105,32 +83,6 @@ def test_a_look_at_a_task_that_is_not_accepted_makes_no_rater(database):
     assert admission.admit(database, {**link, "workerId": "w", "assignmentId": "a"}, now=0.0)
     with database.reading() as tx:
         assert [r.group_label for r in register.all_raters(tx.db)] == ["mturk"]
-
-
-def test_failed_checks_exclude_and_checks_that_could_not_run_never_do():
-    checks = [row(100 + i, "left", kind="check", expected="right") for i in range(2)]
-    assert judged(alternating(6) + checks).excluded == "failed attention checks"
-    passed = [row(100 + i, "right", kind="check", expected="right") for i in range(2)]
-    assert judged(alternating(6) + passed).verdict == "verified"
-    missing = judged(alternating(6), {"r": 5})
-    assert (missing.excluded, missing.verdict, missing.checks_unverified) == ("", "unverified", 5)
-    assert judged([*alternating(6), checks[0]]).excluded == ""  # one slip is no proof
-
-
-def test_hasty_and_monotonous_raters_are_named():
-    assert judged(alternating(10, seconds=0.3)).excluded == "answered too fast"
-    assert judged(alternating(9, seconds=0.3)).excluded == ""
-    assert judged([row(i) for i in range(1, 21)]).excluded == "always the same answer"
-    assert judged([row(i) for i in range(1, 20)]).excluded == ""
-    assert judged(alternating(40)).excluded == ""
-
-
-def test_a_repeat_is_the_same_when_the_winner_is_whatever_the_side():
-    first = row(1, "left", left="a", right="b")
-    same = row(2, "right", kind="repeat", repeats=1, left="b", right="a")
-    other = row(3, "left", kind="repeat", repeats=1, left="b", right="a")
-    found = judged([first, same, other])
-    assert (found.repeats, found.repeats_same) == (2, 1)
 
 
 def test_checks_and_repeats_come_at_their_rate_and_take_no_slot(tmp_path):

@@ -100,7 +100,7 @@ def test_a_formula_in_a_label_reaches_no_spreadsheet_cell(desk):
         register.add_rater(tx.db, "r", now=0.0, group="=cmd|' /C calc'!A0")
     vote_all(desk, "r", limit=2)
     for kind in ("csv", "pairs"):
-        text = export.exported(desk.database, desk.prompts, kind).decode()
+        text = export.exported(desk.database, desk.prompts, kind, desk.exclusion).decode()
         cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
         assert "'=cmd|' /C calc'!A0" in cells
         assert not [cell for cell in cells if cell[:1] in "=+@\t\r" and cell]

@@ -17,10 +17,11 @@ class Clock:
         return self.now
 
 
-def make_desk(path, clock=None, **arena):
+def make_desk(path, clock=None, url=None, **arena):
+    """url: of the database; None: the study's own SQLite file."""
     settings = {"votes_per_pair": 6, "attention_rate": 0.0, "repeat_rate": 0.0, **arena}
     study, folder = make_study(path, **settings)
-    database = VoteDatabase(schema.sqlite_url(folder.votes_file), KEY)
+    database = VoteDatabase(url or schema.sqlite_url(folder.votes_file), KEY)
     database.migrate()
     desk = Desk(study, folder, database, clock or Clock())
     desk.prepare()
@@ -32,9 +33,10 @@ def arrive(desk):
 
 
 def vote_all(desk, rater, answer="left", limit=10**6):
+    """Answer up to `limit` pairs, attention checks rightly; how many."""
     given = 0
     while given < limit and (held := desk.hand(rater).open):
-        desk.vote(rater, held[0].token, answer, 1.0)
+        desk.vote(rater, held[0].token, held[0].expected or answer, 1.0)
         given += 1
     return given
 

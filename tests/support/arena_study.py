@@ -18,7 +18,11 @@ NAMES = ("sdxl-turbo@1", "sdxl-turbo@4", "sdxl@50")
 def make_study(
     path: Path, *, prompts: int = 6, names: tuple[str, ...] = NAMES, size: int = 32, **arena: object
 ) -> tuple[Study, StudyFolder]:
-    """Native sizes differ by contender, and every file carries text that gives it away."""
+    """Native sizes differ by contender, and every file carries text that gives it away.
+
+    No rule excludes raters unless `exclude` says so: tests answer at a program's speed.
+    """
+    arena = {"exclude": (), **arena}
     lines = "\n".join(f"{key} = {_toml(value)}" for key, value in arena.items())
     text = (
         f'name = "secret-name"\ncontenders = [{", ".join(_toml(n) for n in names)}]\ndisplay_size = {size}\n'
@@ -69,6 +73,8 @@ def make_study(
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
     if isinstance(value, str):
         return f'"{value}"'
     if isinstance(value, tuple):

@@ -289,7 +289,9 @@ def test_exports_of_all_kinds_hold_the_same_votes(tmp_path, desk):
     from bench.ratings.votes_file import read_votes
 
     vote_all(desk, arrive(desk), "tie", 4)
-    out = {kind: export.exported(desk.database, desk.prompts, kind) for kind in export.FORMATS}
+    out = {
+        kind: export.exported(desk.database, desk.prompts, kind, desk.exclusion) for kind in export.FORMATS
+    }
     battles = [json.loads(line) for line in out["jsonl"].splitlines()]
     assert [b["outcome"] for b in battles] == ["tie"] * 4
     assert pq.read_table(io.BytesIO(out["parquet"])).to_pylist() == battles
@@ -299,7 +301,7 @@ def test_exports_of_all_kinds_hold_the_same_votes(tmp_path, desk):
     assert len(table) == 4
     assert set(table.contenders) <= set(NAMES)
     with pytest.raises(InputError, match="unknown format"):
-        export.exported(desk.database, desk.prompts, "xlsx")
+        export.exported(desk.database, desk.prompts, "xlsx", desk.exclusion)
 
 
 def test_a_formula_in_a_cell_is_text():
@@ -331,7 +333,7 @@ def test_simulated_votes_say_so_and_find_the_strongest(tmp_path):
         strengths={NAMES[0]: 2.0, NAMES[1]: 0.0, NAMES[2]: -2.0}, prompt_sd=0.2, rater_sd=0.2
     )
     simulate.simulate(desk, world, count=30, votes_each=15)
-    rows, about = export.collect(desk.database, desk.prompts)
+    rows, about = export.collect(desk.database, desk.prompts, desk.exclusion)
     assert all(row.simulated for row in rows)
     wins = Counter(
         r.left if r.outcome == "left" else r.right
