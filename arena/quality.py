@@ -185,9 +185,7 @@ def _judged(
     """One rater's entry; `seconds` by number of the vote."""
     checks = [row for row in answers if row.kind == "check"]
     failed = [row.answer != row.expected for row in checks]
-    again = [
-        (row, before) for row in answers if (before := by_assignment.get(row.repeats or 0)) is not None
-    ]
+    again = [(row, before) for row in answers if (before := by_assignment.get(row.repeats or 0)) is not None]
     counted = [row for row in answers if row.kind == "vote"]
     times = [seconds[row.seq] for row in answers]
     lefts = [row.answer == "left" for row in counted if row.answer in ("left", "right")]

@@ -6,7 +6,8 @@
   function drawEnd(state, say) {
     const done = state.progress.done;
     $("end-title").textContent = say(state.stage);
-    $("end-text").textContent = done ? say("done_text", { done }) : "";
+    const { limit } = state.progress;
+    $("end-text").textContent = !done ? "" : say(limit && done < limit ? "done_of_text" : "done_text", { done, limit });
     show("completion", state.completion_code).querySelector("output").textContent = state.completion_code ?? "";
     const link = show("return", state.return_link).querySelector("a");
     if (state.return_link) link.href = state.return_link;

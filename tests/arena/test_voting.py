@@ -218,10 +218,11 @@ def test_votes_on_images_that_were_swapped_do_not_count(desk_of):
     desk = desk_of(votes_per_pair=18, questions=("quality",))
     vote_all(desk, arrive(desk))
     rows = log(desk)
-    assert not any(
-        b.excluded
-        for b in export.collect(desk.database, desk.prompts, desk.exclusion, current_images(desk.folder))[0]
-    )
+
+    def collected():
+        return export.collect(desk.database, desk.prompts, desk.exclusion, current_images(desk.folder))[0]
+
+    assert not any(b.excluded for b in collected())
     first, second = (desk.folder.image(name, "secret0", 0) for name in NAMES[:2])
     shutil.copy(first, first.with_suffix(".kept"))
     shutil.move(second, first)

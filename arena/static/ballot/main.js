@@ -61,7 +61,10 @@ function drawQuestion(assignment) {
 async function show(next, message = "") {
   state = next;
   if (state.stage === "consent") return stage("welcome");
-  if (state.stage !== "vote") return stage("end");
+  if (state.stage !== "vote") {
+    if (state.look_again) lookAgain(state.look_again);
+    return stage("end");
+  }
   const resting = host.dataset.stage === "rest";
   if (host.dataset.stage !== "vote" && !resting) stage("vote");
   drawHeader();
@@ -110,6 +113,17 @@ async function show(next, message = "") {
   host.dataset.ballot = String(Number(host.dataset.ballot ?? 0) + 1);
   releasePictures();
   for (const ahead of state.ballots.slice(1)) paths(ahead).forEach((path) => picture(path).catch(() => {}));
+}
+
+// A paused study may go on, and a pair that another rater holds may come back: the page asks, also from the background.
+async function lookAgain(seconds) {
+  const before = JSON.stringify(state);
+  await pause(1000 * seconds);
+  if (JSON.stringify(state) !== before) return; // something else was shown meanwhile
+  const { data } = await persist("api/state");
+  if (!data.state) return refuse(data);
+  if (data.state.stage === state.stage) { state = data.state; return lookAgain(state.look_again ?? seconds); }
+  await show(data.state);
 }
 
 // Why no answer is taken now; the rater is shown what to do about it.
