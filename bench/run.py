@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from bench.records import Score
 from bench.store import references
 from bench.store.object_store import ObjectFolder, folder_at
 from bench.store.study_folder import StudyFolder
+from bench.study.binding import bind
 from bench.study.study import Study
 from bench.sweep.engine_choice import Where, engine_for
 from bench.sweep.generate import Summary, generate
@@ -47,11 +48,28 @@ def opened(study: Study, results: Path) -> Iterator[StudyFolder]:
 
 
 @contextmanager
-def on_disk_or_not(study: Study, results: Path) -> Iterator[StudyFolder | ObjectFolder]:
-    """As `opened`, and also in an object store."""
+def on_disk_or_not(
+    study: Study,
+    results: Path,
+    replace: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[StudyFolder | ObjectFolder]:
+    """As `opened`, and also in an object store.
+
+    Parameters
+    ----------
+    study, results
+        What is run, and where its folder lies.
+    replace
+        Contenders and prompts whose images are taken out first.
+    say
+        Is given a line about what was taken out.
+    """
     folder = folder_at(results, study.name)
     with folder.lock():
-        folder.freeze(study.text, study.prompts)
+        replaced = bind(study, folder, replace)
+        if replace:
+            say(str(replaced) if replaced else "no images to replace")
         if study.edits:
             if not isinstance(folder, StudyFolder):
                 raise InputError(f"{folder.where}: an image-to-image study needs a folder on a disk")

@@ -75,8 +75,12 @@ def generate(
     ] = None,
     engine: Annotated[str, typer.Option(help="local, or ray: the nodes of a cluster.")] = "local",
     address: Annotated[str, typer.Option(help="Of the Ray cluster.")] = "auto",
+    replace: Annotated[
+        list[str] | None,
+        typer.Option(help="A contender or prompt whose images are kept aside and generated anew; repeatable."),
+    ] = None,
 ) -> None:
-    """Make the images that are not there yet.
+    """Generate the images that do not exist yet: of a study that grew, only the new ones.
 
     Example: [bold]bench generate my-study.toml --gpus all --optimize exact[/bold]. Also under
     [bold]accelerate launch -m bench generate my-study.toml[/bold], and with [bold]--engine ray[/bold] on a
@@ -91,7 +95,10 @@ def generate(
     where = where_of(engine, address, gpus, processes)
     if join_ranks(options):
         return
-    with on_disk_or_not(found, results) as folder, progress() as told:
+    with (
+        on_disk_or_not(found, results, replace or (), say=print) as folder,
+        progress() as told,
+    ):
         summary = generate_stage(found, folder, options, told, where)
     _say(summary)
     _leave(summary)

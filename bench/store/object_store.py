@@ -1,33 +1,49 @@
-"""A study folder in an object store (`s3://…`), through fsspec: what `generate` and `verify` need of one.
+"""A study folder in an object store (`s3://…`), through fsspec: what `generate`, `score` and `verify` need of one.
 
-An object is whole or not there. Nothing can be appended to, so rows are kept in numbered parts while a
-process writes and joined at its end; the lock is an object that can only be created, renewed while its holder
-lives. `bench copy` brings the folder to a disk for the stages that read it: score, report, arena.
+`bench.store.fencing` is the protocol: a lease with a generation number, rows in objects that are never overwritten,
+images that are created once. `bench copy` brings the folder to a disk for the stages that read all of it.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import bench.store.fencing as fencing
 from bench.errors import InputError
 from bench.records import Failure, Generation, Prompt, from_dict, to_json
-from bench.store.study_folder import Key, StudyFolder, name_of, open_folder, sha256
+from bench.store.fencing import Create, Delete, List, Operation, Read, Steps, Write
+from bench.store.study_folder import (
+    OUTAGE_SECONDS,
+    Key,
+    StudyFolder,
+    backoff,
+    name_of,
+    open_folder,
+    sha256,
+    standing,
+)
 
 PART_ROWS = 1000
 PART_SECONDS = 5.0
-"""Rows reach the store after that many, or that long: a killed process loses the rows, and its images are
-made again with the same bytes."""
-LEASE = 60.0
-"""Seconds after which a lock that nobody renewed may be taken."""
+"""Rows reach the store after that many, or that long: a killed process loses the rows, and its images are generated
+again with the same bytes."""
+LEASE_SECONDS = 60.0
+"""A lease whose holder has given no sign of life for so long may be taken over."""
+RELISTS = 20
+"""How often a listing is repeated while objects of it disappear into a joined one."""
+
+log = logging.getLogger("bench")
 
 
 def is_url(place: str | Path) -> bool:
@@ -64,8 +80,11 @@ class ObjectFolder:
     def __init__(self, url: str) -> None:
         self.where = url
         self._rows: dict[str, list[Any]] = {}
-        self._next = 0
+        self._generation = 0
+        """Of the lease that this process holds; 0: none."""
+        self._number = 0
         self._flushed = time.monotonic()
+        self._superseded: fencing.SupersededError | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ObjectFolder, (self.where,)
@@ -74,7 +93,7 @@ class ObjectFolder:
     def path(self) -> str:
         return self.where
 
-    # Objects
+    # Operations of the store, each repeated while the store does not answer
 
     def _store(self) -> tuple[Any, str]:
         """The file system and the folder's path in it."""
@@ -85,32 +104,94 @@ class ObjectFolder:
         except (ImportError, ValueError) as error:
             raise InputError(f"{self.where}: {error} (pip install 'turbo-preference-bench[s3]')") from None
 
-    @contextmanager
-    def _told(self) -> Iterator[tuple[Any, str]]:
-        """The store's refusals as the user's errors."""
+    def _perform(self, operation: Operation) -> Any:
+        """One operation. A store that does not answer is tried again for OUTAGE_SECONDS; then one line."""
+        began = time.monotonic()
+        for number, pause in enumerate(backoff(OUTAGE_SECONDS)):
+            try:
+                return self._once(operation, again=number > 0)
+            except Exception as error:
+                last = error
+                if not is_outage(error):
+                    raise self._refusal(error) from error
+            if number == 0:
+                log.warning("%s does not answer (%s): trying again", self.where, _line(last))
+            time.sleep(pause)
+        raise InputError(
+            f"{self.where} has not answered for {time.monotonic() - began:.0f} s ({_line(last)}): run the same command "
+            f"again when it does; nothing written so far is lost"
+        ) from last
+
+    def _once(self, operation: Operation, again: bool) -> Any:
+        store, root = self._store()
+        match operation:
+            case Create(name, data):
+                try:
+                    store.pipe_file(f"{root}/{name}", data, mode="create")
+                except (FileExistsError, OSError) as error:
+                    if not _is_there(error):
+                        raise
+                    # An attempt before this one may have succeeded without an answer.
+                    return again and store.cat_file(f"{root}/{name}") == data
+                return True
+            case Read(name):
+                try:
+                    return store.cat_file(f"{root}/{name}")
+                except FileNotFoundError:
+                    return None
+            case List(prefix):
+                found = store.find(f"{root}/{prefix}", detail=True)
+                return {path.removeprefix(f"{root}/"): entry["size"] for path, entry in found.items()}
+            case Delete(name):
+                try:
+                    return store.rm_file(f"{root}/{name}")
+                except FileNotFoundError:
+                    return None
+            case Write(name, data):
+                return store.pipe_file(f"{root}/{name}", data)
+
+    def _refusal(self, error: Exception) -> Exception:
+        """The store's refusals as the user's errors; anything else as it is."""
+        if isinstance(error, InputError):
+            return error
+        if isinstance(error, FileNotFoundError):
+            return InputError(f"{self.where}: no such bucket or object ({_line(error)})")
+        if isinstance(error, PermissionError) or type(error).__name__ == "NoCredentialsError":
+            return InputError(f"cannot use {self.where}: {_line(error)}; nothing written so far is lost")
+        return error
+
+    def _follow(self, steps: Steps) -> Any:
+        """Run a protocol's steps against the store; its refusals become one line."""
+        result = None
         try:
-            yield self._store()
-        except FileNotFoundError as error:
-            raise InputError(f"{self.where}: no such bucket or object ({error})") from error
-        except (PermissionError, ConnectionError, TimeoutError) as error:
-            raise InputError(f"cannot use {self.where}: {error}; nothing written so far is lost") from error
+            while True:
+                result = self._perform(steps.send(result))
+        except StopIteration as end:
+            return end.value
+        except fencing.SupersededError as error:
+            self._superseded = error
+            raise self._taken_over(error) from None
+        except fencing.HeldError as error:
+            raise InputError(
+                f"{self.where} is being written by another process ({_named(error.holder)}): wait for it or stop it; "
+                f"a dead one's hold ends after {LEASE_SECONDS:.0f} s"
+            ) from None
+
+    def _taken_over(self, error: fencing.SupersededError) -> InputError:
+        return InputError(
+            f"{self.where} was taken over by another process ({_named(error.holder)}) while this one was stalled: this "
+            f"one stops; nothing it wrote is lost, and the other goes on from it"
+        )
 
     def read(self, name: str) -> bytes | None:
-        with self._told() as (store, root):
-            try:
-                return store.cat_file(f"{root}/{name}")
-            except FileNotFoundError:
-                return None
+        return self._perform(Read(name))
 
     def write(self, name: str, data: bytes) -> None:
-        with self._told() as (store, root):
-            store.pipe_file(f"{root}/{name}", data)
+        self._perform(Write(name, data))
 
     def sizes(self, place: str) -> dict[str, int]:
         """Name → bytes of the objects under a place."""
-        with self._told() as (store, root):
-            found = store.find(f"{root}/{place}", detail=True)
-            return {path.removeprefix(f"{root}/"): entry["size"] for path, entry in found.items()}
+        return self._perform(List(place))
 
     # What a study folder does
 
@@ -121,37 +202,85 @@ class ObjectFolder:
     def write_json(self, name: str, value: Any) -> None:
         self.write(name, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
-    def image(self, contender: str, prompt_id: str, replicate: int) -> str:
-        return f"{self.where}/images/{contender}/{prompt_id}-{replicate}.webp"
+    def create_json(self, name: str, value: Any) -> Any:
+        """Write a document that does not exist yet; returns the one that stands under the name from now on."""
+        data = (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        while not self._perform(Create(name, data)):
+            there = self.read_json(name)
+            if there is not None:
+                return there
+        return value
 
-    def write_image(self, contender: str, prompt_id: str, replicate: int, data: bytes) -> None:
-        self.write(f"images/{contender}/{prompt_id}-{replicate}.webp", data)
+    def read_rows(self, name: str, kind: type[Any]) -> list[Any]:
+        """All rows of an object."""
+        lines = (self.read(name) or b"").splitlines()
+        return [
+            from_dict(kind, json.loads(line), f"{self.where}/{name}:{n}") for n, line in enumerate(lines, 1)
+        ]
+
+    def write_rows(self, name: str, rows: Iterable[Any]) -> None:
+        """Replace an object of rows."""
+        self.write(name, _lines(rows))
+
+    def prompts(self) -> list[Prompt]:
+        """The prompts of the study in order."""
+        return self.read_rows("prompts.jsonl", Prompt)
+
+    def plan(self) -> dict[str, Any]:
+        """Model → what is frozen for it. An object each, created once: of two processes that freeze, one does."""
+        plan: dict[str, Any] = self.read_json("plan.json") or {}
+        for name in self.sizes("plan/"):
+            plan[name.removeprefix("plan/").removesuffix(".json")] = self.read_json(name)
+        return plan
+
+    def freeze_model(self, model: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Freeze a model's settings; returns those that stand, which another process may have frozen before."""
+        return self.create_json(f"plan/{model}.json", dict(entry))
+
+    def forget_model(self, model: str) -> None:
+        self._perform(Delete(f"plan/{model}.json"))
+        plan: dict[str, Any] = self.read_json("plan.json") or {}
+        if plan.pop(model, None) is not None:
+            self.write_json("plan.json", plan)
+
+    def settings(self) -> dict[str, Any]:
+        """Hash → the settings that rows name by it."""
+        names = self.sizes("settings/")
+        return {name[9:-5]: self.read_json(name) for name in names}
+
+    def keep_settings(self, key: str, entry: Mapping[str, Any]) -> None:
+        self.create_json(f"settings/{key}.json", dict(entry))
+
+    def image(self, contender: str, prompt_id: str, replicate: int) -> str:
+        return f"{self.where}/{_image(contender, prompt_id, replicate)}"
+
+    def read_image(self, row: Generation) -> bytes | None:
+        return self.read(_image(row.contender, row.prompt_id, row.replicate))
+
+    def write_image(self, contender: str, prompt_id: str, replicate: int, data: bytes) -> bytes:
+        """Returns the bytes that stand under that name: the data, or those of the process that was first."""
+        return self._follow(fencing.keep_image(_image(contender, prompt_id, replicate), data))
 
     def remove_image(self, row: Generation) -> None:
-        with self._told() as (store, root):
-            store.rm_file(f"{root}/images/{row.contender}/{row.prompt_id}-{row.replicate}.webp")
+        self._perform(Delete(_image(row.contender, row.prompt_id, row.replicate)))
 
     def has(self, study_text: str) -> bool:
         """Whether this process sees the folder of that study."""
         return self.read("study.toml") == study_text.encode()
 
-    def freeze(self, study_text: str, prompts: Sequence[Prompt]) -> None:
-        rows = "".join(to_json(prompt) + "\n" for prompt in prompts)
-        for name, text in (("prompts.jsonl", rows), ("study.toml", study_text)):
-            there = self.read(name)
-            if there is None:
-                self.write(name, text.encode())
-            elif there != text.encode():
-                raise InputError(
-                    f"{self.where} was made by another study ({name} differs): give the study a new name"
-                )
+    def write_study(self, study_text: str, prompts: Sequence[Prompt]) -> None:
+        """Write the study file and its prompts, where they differ from what is there."""
+        for name, data in (("prompts.jsonl", _lines(prompts)), ("study.toml", study_text.encode())):
+            if self.read(name) != data:
+                self.write(name, data)
 
     def intact(self) -> Iterator[tuple[Key, bool]]:
-        """Of each row whether an object of its size is there: one listing."""
-        sizes = self.sizes("images")
+        """Of each row whether an object of its size is there: one listing. An image that is there in another size
+        than its row says is removed, for nothing overwrites it."""
+        sizes = self.sizes("images/")
         for row in self._iterate(self.generations_file, Generation):
-            name = f"images/{row.contender}/{row.prompt_id}-{row.replicate}.webp"
-            yield (row.contender, row.prompt_id, row.replicate), sizes.get(name) == row.bytes
+            key = (row.contender, row.prompt_id, row.replicate)
+            yield key, sizes.get(_image(*key)) == row.bytes
 
     def generations(self) -> dict[Key, Generation]:
         rows = self._iterate(self.generations_file, Generation)
@@ -159,111 +288,156 @@ class ObjectFolder:
 
     def failures(self) -> list[Failure]:
         """Failures that still stand."""
-        made = self.generations()
-        rows = self._iterate(self.failures_file, Failure)
-        newest = {(row.contender, row.prompt_id, row.replicate): row for row in rows}
-        return [row for key, row in newest.items() if key not in made]
+        set_aside = set(self.read_json("set-aside.json") or {})
+        return standing(self._iterate(self.failures_file, Failure), self.generations().keys(), set_aside)
 
     def damaged(self) -> list[tuple[Generation, str]]:
         """Every image that is missing or differs from its row, with what is wrong."""
         return [(row, fault) for row in self.generations().values() if (fault := self.fault(row))]
 
     def fault(self, row: Generation) -> str:
-        data = self.read(f"images/{row.contender}/{row.prompt_id}-{row.replicate}.webp")
+        data = self.read_image(row)
         if data is None:
             return "missing"
         return "" if sha256(data) == row.sha256 else "damaged"
 
-    # Rows: `<kind>.jsonl`, and parts beside it while a process writes
+    def archive(self, replaced: Callable[[Key], bool]) -> tuple[str, int]:
+        """Take images out of the study: their rows and images move to `replaced/<number>/`. As
+        `StudyFolder.archive`."""
+        parts = self._parts(self.generations_file)
+        rows = {(r.contender, r.prompt_id, r.replicate): r for r in self._rows_of(parts, Generation)}
+        gone = {key: row for key, row in rows.items() if replaced(key)}
+        if not gone:
+            return "", 0
+        number = 1 + max((int(n.split("/")[1]) for n in self.sizes("replaced/")), default=0)
+        place = f"replaced/{number:04d}"
+        self.write(f"{place}/generations.jsonl", _lines(gone.values()))
+        for key, row in gone.items():
+            data = self.read_image(row)
+            if data is not None:
+                self.write(f"{place}/{_image(*key)}", data)
+                self.remove_image(row)
+        self._append(self.generations_file, _lines(row for key, row in rows.items() if key not in gone))
+        for name in parts:
+            self._perform(Delete(name))
+        return f"{self.where}/{place}", len(gone)
+
+    # Rows: objects `<kind>/<generation>-<number>.jsonl`; `<kind>.jsonl` is what version 0.1 left
 
     def append(self, kind: str, rows: Sequence[Any]) -> None:
+        if self._superseded:
+            raise self._taken_over(self._superseded)
         self._rows.setdefault(kind, []).extend(rows)
         waiting = sum(map(len, self._rows.values()))
         if waiting >= PART_ROWS or time.monotonic() - self._flushed > PART_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows that wait as one part."""
-        for kind, rows in self._rows.items():
+        """Write the rows that wait, an object a kind."""
+        for kind, rows in list(self._rows.items()):
             if rows:
-                self.write(
-                    f"{kind}/{self._next:08d}.jsonl", "".join(to_json(r) + "\n" for r in rows).encode()
-                )
-                self._next += 1
-        self._rows.clear()
+                self._append(kind, _lines(rows))
+            del self._rows[kind]
         self._flushed = time.monotonic()
 
+    def _append(self, kind: str, data: bytes) -> None:
+        self._follow(fencing.append(kind, self._generation, self._next_number(), data))
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
+
     def join(self) -> None:
-        """Parts → one object. A process killed in between leaves rows twice, which read as once."""
+        """Few large objects of rows for many small ones."""
         self.flush()
         for kind in (self.generations_file, self.failures_file):
-            parts = sorted(self.sizes(kind))
-            if parts:
-                names = [f"{kind}.jsonl", *parts]
-                self.write(f"{kind}.jsonl", b"".join(self.read(name) or b"" for name in names))
-                with self._told() as (store, root):
-                    store.rm([f"{root}/{part}" for part in parts])
+            self._follow(fencing.join(kind, self._generation, self._next_number))
+
+    def _parts(self, kind: str) -> list[str]:
+        """Names of the objects of rows, in the order of writing."""
+        return [f"{kind}.jsonl", *sorted(self.sizes(f"{kind}/"))]
 
     def _iterate(self, kind: str, row: type[Any]) -> Iterator[Any]:
-        for name in (f"{kind}.jsonl", *sorted(self.sizes(kind))):
-            for number, line in enumerate((self.read(name) or b"").splitlines(), 1):
-                where = f"{self.where}/{name}:{number}"
-                yield from_dict(row, json.loads(line), where)
+        for _ in range(RELISTS):
+            parts = self._parts(kind)
+            contents = {name: self.read(name) for name in parts[1:]}
+            if None not in contents.values():
+                break  # else a part was joined into another between listing and reading
+            time.sleep(0.2)
+        yield from self._rows_of(parts, row)
 
-    # The lock
+    def _rows_of(self, parts: Sequence[str], row: type[Any]) -> Iterator[Any]:
+        for name in parts:
+            for number, line in enumerate((self.read(name) or b"").splitlines(), 1):
+                yield from_dict(row, json.loads(line), f"{self.where}/{name}:{number}")
+
+    # The lease
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder for one writing process. Raises InputError where another one has it."""
-        ours = uuid.uuid4().hex
-        self._take(ours)
-        done = threading.Event()
-
-        def renew() -> None:
-            while not done.wait(LEASE / 4):
-                self.write(".lock", _holder(ours))
-
-        renewal = threading.Thread(target=renew, daemon=True)
+        self._refuse_old_lock()
+        ours = _holder()
+        self._generation = self._follow(fencing.take(ours, _is_expired))
+        self._number, self._superseded = 0, None
+        ended = threading.Event()
+        renewal = threading.Thread(target=self._renew, args=(ended,), daemon=True)
         renewal.start()
         try:
-            self._next = max((int(p[-14:-6]) for p in self._parts()), default=-1) + 1
             yield
         finally:
-            done.set()
-            renewal.join()
-            self.join()
-            with self._told() as (store, root):
-                store.rm_file(f"{root}/.lock")
+            ended.set()
+            renewal.join(timeout=1.0)
+            if not self._superseded:
+                self.join()
+                self._follow(fencing.release(self._generation))
+            self._generation = 0
 
-    def _parts(self) -> list[str]:
-        return [*self.sizes(self.generations_file), *self.sizes(self.failures_file)]
-
-    def _take(self, ours: str) -> None:
-        with self._told() as (store, root):
+    def _renew(self, ended: threading.Event) -> None:
+        """Signs of life, and the news that somebody took over, until `ended`."""
+        while not ended.wait(LEASE_SECONDS / 4):
             try:
-                store.pipe_file(f"{root}/.lock", _holder(ours), mode="create")
-                return
-            except (FileExistsError, OSError) as error:
-                if not _is_there(error):
-                    raise
+                self._perform(Write(fencing.lease(self._generation, "beat"), _holder()))
+                self._follow(fencing.check(self._generation))
+            except InputError as error:  # the next append fails likewise, and says so
+                log.debug("%s", error)
+
+    def _refuse_old_lock(self) -> None:
+        """Version 0.1 held a folder by an object `.lock`."""
         holder = json.loads(self.read(".lock") or b"{}")
-        age = time.time() - holder.get("time", 0.0)
-        if age < LEASE and not _is_dead(holder):
+        if holder and not _is_expired(holder):
             raise InputError(
-                f"{self.where} is being written by another process (pid {holder.get('pid')} on "
-                f"{holder.get('node')}): wait for it or stop it; a dead one's hold ends after {LEASE:.0f} s"
+                f"{self.where} is being written by another process ({_named(holder)}) of an older version"
             )
-        self.write(".lock", _holder(ours))
-        time.sleep(1.0)  # two may take it over at once: the last one has it
-        if json.loads(self.read(".lock") or b"{}").get("hold") != ours:
-            raise InputError(
-                f"{self.where} was taken by another process a moment ago: wait for it or stop it"
-            )
+        if holder:
+            self._perform(Delete(".lock"))
 
 
-def _holder(ours: str) -> bytes:
-    holder = {"hold": ours, "pid": os.getpid(), "node": os.uname().nodename, "time": time.time()}
+def _image(contender: str, prompt_id: str, replicate: int) -> str:
+    return f"images/{contender}/{prompt_id}-{replicate}.webp"
+
+
+def _lines(rows: Iterable[Any]) -> bytes:
+    return "".join(to_json(row) + "\n" for row in rows).encode()
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _named(holder: Mapping[str, Any]) -> str:
+    return f"pid {holder.get('pid')} on {holder.get('node')}"
+
+
+def _holder() -> bytes:
+    holder = {"hold": uuid.uuid4().hex, "pid": os.getpid(), "node": os.uname().nodename, "time": time.time()}
     return json.dumps(holder).encode()
+
+
+def _is_expired(holder: Mapping[str, Any]) -> bool:
+    """No sign of life for LEASE_SECONDS, or a process of this machine that is no more. A clock that jumps makes this
+    wrong, and then the holder is superseded and stops; no row depends on it."""
+    return time.time() - holder.get("time", 0.0) >= LEASE_SECONDS or _is_dead(holder)
 
 
 def _is_there(error: OSError) -> bool:
@@ -271,7 +445,7 @@ def _is_there(error: OSError) -> bool:
     return isinstance(error, FileExistsError) or "PreconditionFailed" in text or "412" in text
 
 
-def _is_dead(holder: dict[str, Any]) -> bool:
+def _is_dead(holder: Mapping[str, Any]) -> bool:
     """A process of this machine that is no more."""
     if holder.get("node") != os.uname().nodename:
         return False
@@ -284,21 +458,58 @@ def _is_dead(holder: dict[str, Any]) -> bool:
     return False
 
 
+OUTAGES = {"aiohttp", "botocore", "aiobotocore", "urllib3", "httpx", "requests", "gcsfs", "google"}
+"""Packages whose own errors mean that a request got no answer, save those that name a mistake."""
+MISTAKES = {"NoCredentialsError", "ParamValidationError", "PartialCredentialsError", "NoRegionError"}
+BUSY = {
+    errno.EBUSY,
+    errno.EAGAIN,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+}
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether a store's error means that it is away or overloaded, so that the same request may succeed later."""
+    kinds = type(error).__mro__
+    if {kind.__name__ for kind in kinds} & MISTAKES or isinstance(
+        error, InputError | FileNotFoundError | PermissionError | FileExistsError | IsADirectoryError
+    ):
+        return False
+    if (
+        isinstance(error, ConnectionError | TimeoutError)
+        or {k.__module__.partition(".")[0] for k in kinds} & OUTAGES
+    ):
+        return True
+    return isinstance(error, OSError) and error.errno in BUSY
+
+
 def copy(url: str, results: Path) -> Path:
-    """A study from an object store onto a disk, as `results/<study>`; files that are there already are kept
-    where they have the right size.
-    """
+    """A study from an object store onto a disk, as `results/<study>`; images that are there already are kept where
+    they have the right size."""
     source = ObjectFolder(url_of(url))
     place = results / source.where.rsplit("/", 1)[-1]
     sizes = source.sizes("")
     if "study.toml" not in sizes:
         raise InputError(f"{source.where} holds no study")
+    target = StudyFolder(place)
     for name, size in sizes.items():
-        target = place / name
-        if name == ".lock" or (
-            target.exists() and target.stat().st_size == size and name.startswith("images/")
+        path = place / name
+        if name.split("/")[0] in (".lock", "lease", "plan", "settings", "generations", "failures") or (
+            path.exists() and path.stat().st_size == size and name.startswith("images/")
         ):
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(source.read(name) or b"")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(source.read(name) or b"")
+    target.write_rows("generations.jsonl", list(source.generations().values()))
+    failures = source.failures()
+    if failures:
+        target.write_rows("failures.jsonl", failures)
+    if plan := source.plan():
+        target.write_json("plan.json", plan)
+    if settings := source.settings():
+        target.write_json("settings.json", settings)
     return place

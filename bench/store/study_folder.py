@@ -12,9 +12,10 @@ import hashlib
 import json
 import os
 import threading
+import time
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,9 +92,10 @@ class StudyFolder:
         """The kept reference image of a prompt of an image-to-image study."""
         return self.path / "references" / f"{prompt_id}.webp"
 
-    def write_image(self, contender: str, prompt_id: str, replicate: int, data: bytes) -> None:
-        """Atomic and durable."""
+    def write_image(self, contender: str, prompt_id: str, replicate: int, data: bytes) -> bytes:
+        """Atomic and durable. Returns the bytes that stand under that name: the data."""
         write_bytes(self.image(contender, prompt_id, replicate), data)
+        return data
 
     def remove_image(self, row: Generation) -> None:
         self.image(row.contender, row.prompt_id, row.replicate).unlink(missing_ok=True)
@@ -132,30 +134,30 @@ class StudyFolder:
 
     def failures(self) -> list[Failure]:
         """Failures that still stand: the newest of each image, without those that succeeded later."""
-        made = self.generations()
-        newest: dict[tuple[str, Key], Failure] = {}
-        for row in iterate_rows(self.failures_file, Failure):
-            key = (row.contender, row.prompt_id, row.replicate)
-            if not (row.stage in ("generate", "import") and key in made):
-                newest[(row.stage, key)] = row
-        return list(newest.values())
+        set_aside = set(self.read_json("set-aside.json") or {})
+        return standing(iterate_rows(self.failures_file, Failure), self.generations().keys(), set_aside)
 
     def append(self, path: Path, rows: Sequence[Any]) -> None:
         """Append rows durably: a torn last line left by a killed process is cut off first."""
         if not rows:
             return
         data = "".join(to_json(row) + "\n" for row in rows).encode()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _disk_errors(path), path.open("a+b") as file:
-            end = _end_of_last_line(file)
-            file.truncate(end)
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
+
+        def write() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a+b") as file:
+                end = _end_of_last_line(file)
                 file.truncate(end)
-                raise
+                try:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    with suppress(OSError):
+                        file.truncate(end)
+                    raise
+
+        _durably(path, write)
 
     def read_json(self, name: str) -> Any | None:
         """A document of the folder (`latency.json`, …), or None where it does not exist yet."""
@@ -170,6 +172,27 @@ class StudyFolder:
     def write_json(self, name: str, value: Any) -> None:
         text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_bytes(self.path / name, text.encode())
+
+    def plan(self) -> dict[str, Any]:
+        """Model → what is frozen for it."""
+        return self.read_json("plan.json") or {}
+
+    def freeze_model(self, model: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Freeze a model's settings, before its first image; returns them."""
+        self.write_json("plan.json", {**self.plan(), model: dict(entry)})
+        return dict(entry)
+
+    def forget_model(self, model: str) -> None:
+        """Take a model out of the plan, where no image of it is left."""
+        self.write_json("plan.json", {name: entry for name, entry in self.plan().items() if name != model})
+
+    def settings(self) -> dict[str, Any]:
+        """Hash → the settings that rows name by it."""
+        return self.read_json("settings.json") or {}
+
+    def keep_settings(self, key: str, entry: Mapping[str, Any]) -> None:
+        """Add an entry to the table of settings."""
+        self.write_json("settings.json", {**self.settings(), key: dict(entry)})
 
     def timings(self) -> list[Timing]:
         document = self.read_json("latency.json") or {"rows": []}
@@ -202,18 +225,60 @@ class StudyFolder:
             file.flush()
             yield
 
-    def freeze(self, study_text: str, prompts: Sequence[Prompt]) -> None:
-        """Write the study file and its prompts at the first run; refuse others afterwards."""
-        self.path.mkdir(parents=True, exist_ok=True)
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file of the folder, or None."""
+        path = self.path / name
+        return path.read_bytes() if path.is_file() else None
+
+    def write_study(self, study_text: str, prompts: Sequence[Prompt]) -> None:
+        """Write the study file and its prompts, where they differ from what is there."""
         rows = "".join(to_json(prompt) + "\n" for prompt in prompts)
-        for path, text in ((self.prompts_file, rows), (self.study_file, study_text)):
-            if not path.exists():
-                write_bytes(path, text.encode())
-            elif path.read_text(encoding="utf-8") != text:
-                raise InputError(
-                    f"{self.path} was made by another study ({path.name} differs): give the study a new "
-                    f"name, or move the folder away"
-                )
+        for name, text in (("prompts.jsonl", rows), ("study.toml", study_text)):
+            if self.read(name) != text.encode():
+                write_bytes(self.path / name, text.encode())
+
+    def read_rows(self, name: str, kind: type[Row]) -> list[Row]:
+        """All rows of a file of the folder."""
+        return list(iterate_rows(self.path / name, kind))
+
+    def write_rows(self, name: str, rows: Iterable[Any]) -> None:
+        """Replace a file of rows."""
+        write_rows(self.path / name, rows)
+
+    def archive(self, replaced: Callable[[Key], bool]) -> tuple[str, int]:
+        """Take images out of the study: their rows and files move to `replaced/<number>/`.
+
+        A process killed in between leaves rows without files, which are generated again.
+
+        Parameters
+        ----------
+        replaced
+            Says of an image whether it goes.
+
+        Returns
+        -------
+        tuple[str, int]
+            Where they are now, and how many they are; nothing is written where there are none.
+        """
+        rows = [row for key, row in self.generations().items() if replaced(key)]
+        if not rows:
+            return "", 0
+        number = 1 + max((int(p.name) for p in (self.path / "replaced").glob("[0-9]*")), default=0)
+        place = self.path / "replaced" / f"{number:04d}"
+        write_rows(place / "generations.jsonl", rows)
+        for row in rows:
+            image = self.image(row.contender, row.prompt_id, row.replicate)
+            if image.exists():
+                target = place / image.relative_to(self.path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                image.replace(target)
+        kept = (
+            row
+            for row in iterate_rows(self.generations_file, Generation)
+            if not replaced((row.contender, row.prompt_id, row.replicate))
+        )
+        write_rows(self.generations_file, kept)
+        return str(place), len(rows)
 
     def damaged(self) -> list[tuple[Generation, str]]:
         """Every image whose file is missing or differs from its row, with what is wrong."""
@@ -227,35 +292,90 @@ class StudyFolder:
         return "" if sha256(path.read_bytes()) == row.sha256 else "damaged"
 
 
+def standing(failures: Iterable[Failure], made: Container[Key], set_aside: Container[str]) -> list[Failure]:
+    """The newest failure of each image and stage, without those of images that were made later.
+
+    Parameters
+    ----------
+    failures
+        In the order of writing.
+    made
+        Images that have a row.
+    set_aside
+        Models that cannot be loaded: a failure of stage `load` stands while its contender's model is among them.
+    """
+    newest: dict[tuple[str, Key], Failure] = {}
+    for row in failures:
+        key = (row.contender, row.prompt_id, row.replicate)
+        gone = row.contender.partition("@")[0] not in set_aside if row.stage == "load" else key in made
+        if not (gone and row.stage in ("generate", "import", "load")):
+            newest[(row.stage, key)] = row
+    return list(newest.values())
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Atomic and durable: temporary file in the same folder, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    with _disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+    _replace(path, lambda file: file.write(data))
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
     """Replace a file of rows, atomically; they are written as they come, so they need not fit into memory."""
+    if not isinstance(rows, Sequence):  # it comes once, and a write that fails may be tried again
+        _replace(path, lambda file: file.writelines((to_json(r) + "\n").encode() for r in rows), tries=1)
+    else:
+        _replace(path, lambda file: file.writelines((to_json(r) + "\n").encode() for r in rows))
+
+
+def _replace(path: Path, fill: Callable[[Any], Any], tries: int | None = None) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    with _disk_errors(path):
+
+    def write() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.writelines(to_json(row) + "\n" for row in rows)
+            with temporary.open("wb") as file:
+                fill(file)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+    _durably(path, write, tries)
+
+
+OUTAGE_SECONDS = 300.0
+"""A file system or store that does not answer is tried again for so long."""
+STALE = {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
+"""What a network file system says while its server is away. A failed fsync (EIO) is not among it: the pages are lost,
+and a second fsync would report success for data that never reached the disk."""
+
+
+def _durably(path: Path, write: Callable[[], None], tries: int | None = None) -> None:
+    """Run a write that starts from nothing, again while the file system's server is away."""
+    for pause in backoff(OUTAGE_SECONDS):
+        tries = None if tries is None else tries - 1
+        try:
+            with _disk_errors(path):
+                return write()
+        except OSError as error:
+            if error.errno not in STALE or tries == 0:
+                raise
+            last = error
+        time.sleep(pause)
+    raise InputError(
+        f"cannot write {path}: {last.strerror}, for {OUTAGE_SECONDS:.0f} s; run the same command again when the file "
+        f"system is back; nothing written so far is lost"
+    ) from last
+
+
+def backoff(total: float, first: float = 0.5, most: float = 20.0) -> Iterator[float]:
+    """Pauses of doubling length, seconds, that end when `total` seconds have passed."""
+    end, pause = time.monotonic() + total, first
+    while time.monotonic() < end:
+        yield min(pause, max(0.0, end - time.monotonic()))
+        pause = min(2 * pause, most)
 
 
 def sha256(data: bytes) -> str:
@@ -272,6 +392,9 @@ def _disk_errors(path: Path) -> Iterator[None]:
             errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
             errno.EACCES: "no permission to write there: choose another folder with --results",
             errno.EROFS: "the disk is read-only: choose another folder with --results",
+            errno.EIO: "the disk reported an error (see `dmesg`): what was just written is not kept; run the same "
+            "command again, on another disk if it comes back",
+            errno.EMFILE: "too many open files: raise the limit (`ulimit -n 4096`) and run the same command again",
         }
         if error.errno in cures:
             raise InputError(

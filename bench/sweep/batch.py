@@ -139,19 +139,40 @@ class Maker:
         )
 
     def fitting_shape(self) -> int:
-        """The shape for `--batch-size auto`: on a GPU the largest power of two that is seen to fit, up to MOST."""
-        prompts = len(self.study.prompts)
+        """The shape for `--batch-size auto`: on a GPU the largest power of two that is seen to fit, up to MOST. It does
+        not depend on the number of prompts, so that a study may grow."""
         if not self.device.startswith("cuda"):
-            return min(8 if self.model.size <= 128 else 1, prompts)
-        # Memory does not depend on the number of steps; the widest guidance tells.
+            return 8 if self.model.size <= 128 else 1
+        probe = self._probe()
+        embedding = self.pipeline.encode(["a photograph"], probe)[0]
+        most = max(1, min(MOST, MOST * 512**2 // probe.size**2))
+        return self._largest(embedding, probe, 1 << (most.bit_length() - 1))
+
+    def _probe(self) -> Contender:
+        """The model's contender of the widest guidance, with few steps: memory does not depend on their number."""
         contenders = [c for c in self.study.contenders if c.model == self.model.name]
         probe = max(contenders, key=lambda c: c.guidance or 0.0)
         if not self.model.recipes and probe.steps:
             probe = replace(probe, steps=min(probe.steps, 2))
-        embedding = self.pipeline.encode(["a photograph"], probe)[0]
-        most = max(1, min(MOST, MOST * 512**2 // probe.size**2))
-        enough = 1 << (prompts - 1).bit_length()
-        return self._largest(embedding, probe, min(1 << (most.bit_length() - 1), enough))
+        return probe
+
+    def independent(self, shape: int) -> bool | None:
+        """Whether images keep their bytes one slot further and beside another neighbour: two batches are compared.
+        None where that cannot be seen, because they do not go through."""
+        if shape == 1:
+            return True
+        texts = [f"{n} grey stones and a red door, seen from the left" for n in range(shape + 1)]
+        try:
+            first = self._trial(texts[:shape], range(shape))
+            second = self._trial([texts[shape], *texts[: shape - 1]], [shape, *range(shape - 1)])
+        except (RuntimeError, ValueError, ArithmeticError):
+            return None
+        return bool((first[:-1] == second[1:]).all())
+
+    def _trial(self, texts: Sequence[str], seeds: Sequence[int]) -> Any:
+        probe = self._probe()
+        latents = self.pipeline.denoise(self.pipeline.encode(list(texts), probe), list(seeds), probe)
+        return self.pipeline.decode_later(latents)()
 
     def _largest(self, embedding: Any, contender: Contender, shape: int) -> int:
         """The largest of shape, shape / 2, … that goes through; 1 is not tried."""
@@ -178,7 +199,7 @@ class Maker:
         fits = self._largest(embedding, contender, shape // 2)
         refused = ShapeError(
             f"'{contender.name}' runs out of GPU memory at batch size {shape}: {fits} would fit, run with "
-            f"--batch-size {fits} (where images of it were made before: in a study of another name)"
+            f"--batch-size {fits} (where images of it exist: with --replace, or in a study of another name)"
         )
         refused.model = self.model.name
         raise refused from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,12 +17,13 @@ from bench.errors import InputError
 from bench.records import Failure, Generation
 from bench.store.object_store import ObjectFolder
 from bench.store.study_folder import StudyFolder
+from bench.study.identity import SLOTS, Slot
 from bench.study.study import Study
 from bench.sweep.batch import ShapeError
 from bench.sweep.inventory import Census, census
-from bench.sweep.settings import Options, begun, forget, freeze, resolve_device, size_of
+from bench.sweep.settings import Options, Settled, begun, freeze, resolve_device, size_of
 from bench.sweep.work import Handout, Settle, units
-from bench.sweep.worker import Loader, Rows, Settled, Worker
+from bench.sweep.worker import Loader, Rows, Worker
 from bench.sweep.workers import Emit, Engine, Here
 
 
@@ -67,7 +68,8 @@ def generate(
         summary.stopped = summary.stopped or stop()
         return summary.stopped
 
-    handout = _handout(study, folder, options, device, done)
+    slots = folder.read_rows(SLOTS, Slot)
+    handout = _handout(study, folder, options, device, done, slots)
     for name, total in done.totals.items():
         progress(name, done.counts[name], total, None)
     start = partial(_start, study, _anywhere(folder), options, device, threads, load)
@@ -75,8 +77,8 @@ def generate(
         for task, value in (engine or Here()).run(start, handout, halted):
             if isinstance(value, Settled):
                 model = study.models[task.model]
-                frozen = freeze(study, folder, model, device, options, value.shape, value.threads)
-                handout.settled(task.model, units(study, task.model, frozen, done, options.limit))
+                frozen = freeze(study, folder, model, device, options, value)
+                handout.settled(task.model, units(study, task.model, frozen, done, options.limit, slots))
             else:
                 _record(folder, value, summary)
                 for row in value:
@@ -86,7 +88,7 @@ def generate(
                     progress(row.contender, done.counts[row.contender], done.totals[row.contender], seconds)
     except ShapeError as error:
         if not any(done.counts[c.name] for c in study.contenders if c.model == error.model):
-            forget(folder, error.model)
+            folder.forget_model(error.model)
         raise
     if isinstance(folder, StudyFolder):
         folder.remove_temporaries()
@@ -95,7 +97,12 @@ def generate(
 
 
 def _handout(
-    study: Study, folder: StudyFolder | ObjectFolder, options: Options, device: str, done: Census
+    study: Study,
+    folder: StudyFolder | ObjectFolder,
+    options: Options,
+    device: str,
+    done: Census,
+    slots: Sequence[Slot],
 ) -> Handout:
     """The work that is left. Raises InputError where the folder was begun with other settings."""
     fresh: list[Settle] = []
@@ -110,7 +117,7 @@ def _handout(
             going.append((name, frozen))
     handout = Handout(fresh, done)
     for name, frozen in going:
-        handout.settled(name, units(study, name, frozen, done, options.limit))
+        handout.settled(name, units(study, name, frozen, done, options.limit, slots))
     return handout
 
 

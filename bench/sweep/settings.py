@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from bench.errors import InputError
 from bench.models.registry import Model
 from bench.records import Contender, settings_hash
 from bench.store.study_folder import Key
+from bench.study.identity import contender_meaning
 from bench.study.study import Study
 
 
@@ -38,7 +39,22 @@ class Frozen:
     dtype: str
     optimize: str
     threads: int | None = None
-    """Of torch on a CPU, where they change the last bits of a picture; None on a GPU."""
+    """Of torch on a CPU, where they change the last bits of an image; None on a GPU."""
+    independent: bool | None = None
+    """Whether an image's bytes were seen not to depend on its slot and its neighbours, at this shape on the first
+    device; None: not measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a worker found out about a model."""
+
+    shape: int
+    """Images a forward that fit."""
+    threads: int | None
+    """Of torch, on a CPU."""
+    independent: bool | None = None
+    """As in `Frozen`."""
 
 
 class Folder(Protocol):
@@ -46,14 +62,15 @@ class Folder(Protocol):
 
     @property
     def where(self) -> str: ...
-    def read_json(self, name: str) -> Any | None: ...
-    def write_json(self, name: str, value: Any) -> None: ...
+    def plan(self) -> dict[str, Any]: ...
+    def freeze_model(self, model: str, entry: Mapping[str, Any]) -> dict[str, Any]: ...
     def intact(self) -> Iterator[tuple[Key, bool]]: ...
 
 
 def settings_of(model: Model, contender: Contender, frozen: Frozen) -> str:
     """Hash of everything that decides the pixels beside prompt and seed."""
-    return settings_hash({"model": model, "contender": contender, "frozen": frozen})
+    frozen = replace(frozen, independent=None)
+    return settings_hash({"contender": contender_meaning(model, contender), "frozen": frozen})
 
 
 def resolve_device(study: Study, asked: str) -> str:
@@ -72,43 +89,49 @@ def begun(study: Study, folder: Folder, model: Model, device: str, options: Opti
 
     Raises InputError, before anything is loaded, where other settings are asked for now.
     """
-    entry: dict[str, Any] | None = (folder.read_json("plan.json") or {}).get(model.name)
+    entry: dict[str, Any] | None = folder.plan().get(model.name)
     if entry is None:
         return None
     frozen = Frozen(**entry)
     size = size_of(study, options)
     shape = frozen.shape if size == "auto" else int(size)
-    asked = replace(_asked(study, model, device, options, shape), threads=frozen.threads)
+    asked = _asked(study, model, device, options, shape)
+    asked = replace(asked, threads=frozen.threads, independent=frozen.independent)
     if asked != frozen:
+        names = [c.name for c in study.contenders if c.model == model.name]
+        replace_all = " ".join(f"--replace {name}" for name in names)
         raise InputError(
-            f"{folder.where}: images of '{model.name}' were begun with {_told(frozen)}, now {_told(asked)}: "
-            f"ask for the former, or give the study a new name"
+            f"{folder.where}: images of '{model.name}' were begun with {_options(frozen)}, now {_options(asked)}: ask "
+            f"for the former, give the study a new name, or replace those images: bench generate {replace_all}"
         )
     return frozen
 
 
 def freeze(
-    study: Study, folder: Folder, model: Model, device: str, options: Options, shape: int, threads: int | None
+    study: Study, folder: Folder, model: Model, device: str, options: Options, settled: Settled
 ) -> Frozen:
-    """Write a model's settings into the folder, before its first image; later runs are held to them."""
-    frozen = _asked(study, model, device, options, shape)
+    """Write a model's settings into the folder, before its first image; later runs are held to them.
+
+    Parameters
+    ----------
+    study, folder, model
+        Whose settings they are.
+    device, options
+        What was asked for.
+    settled
+        What a worker found when it loaded the model.
+    """
+    frozen = _asked(study, model, device, options, settled.shape)
+    frozen = replace(frozen, independent=settled.independent)
     if frozen.device == "cpu":
-        frozen = replace(frozen, threads=threads)
-    plan: dict[str, Any] = folder.read_json("plan.json") or {}
-    folder.write_json("plan.json", {**plan, model.name: asdict(frozen)})
-    return frozen
+        frozen = replace(frozen, threads=settled.threads)
+    return Frozen(**folder.freeze_model(model.name, asdict(frozen)))
 
 
 def _asked(study: Study, model: Model, device: str, options: Options, shape: int) -> Frozen:
     kind = device.partition(":")[0]
     dtype = dtype_of(study, options) or default_dtype(model.dtype, kind)
     return Frozen(shape=shape, device=kind, dtype=dtype, optimize=options.optimize)
-
-
-def forget(folder: Folder, model: str) -> None:
-    """Take a model out of the plan: its shape did not fit and no image of it was made."""
-    plan: dict[str, Any] = folder.read_json("plan.json") or {}
-    folder.write_json("plan.json", {name: entry for name, entry in plan.items() if name != model})
 
 
 def size_of(study: Study, options: Options) -> int | str:
@@ -120,5 +143,5 @@ def dtype_of(study: Study, options: Options) -> str | None:
     return options.dtype or study.file.generate.dtype
 
 
-def _told(frozen: Frozen) -> str:
+def _options(frozen: Frozen) -> str:
     return f"--batch-size {frozen.shape} --device {frozen.device} --dtype {frozen.dtype} --optimize {frozen.optimize}"

@@ -1,20 +1,21 @@
-"""What is to be made, in which batches, and in which order it is handed out.
+"""What is to be generated, in which batches, and in which order it is handed out.
 
-The prompts of a study are cut into chunks of the batch shape once and for all. A chunk of one model is the
-unit of work: its prompts are encoded once and serve every contender and replicate of that model. A batch
-always holds the same prompts in the same slots, whoever makes it and however often the work was interrupted,
-so its bytes are the same too.
+The prompts of a study are cut into chunks of the batch shape in the order in which they came into the study
+(`slots.jsonl`), so that prompts added later fill the last chunk and new ones, and move nothing. A chunk of one model is
+the unit of work: its prompts are encoded once and serve every contender and replicate of that model. A batch holds the
+same prompts in the same slots, whoever computes it and however often the work was interrupted.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.records import Contender, Prompt
 from bench.store.study_folder import Key
+from bench.study.identity import Slot, arranged
 from bench.study.study import Study
 from bench.sweep.inventory import Census
 from bench.sweep.settings import Frozen
@@ -36,8 +37,10 @@ class Unit:
     model: str
     chunk: int
     """0-based."""
+    prompts: tuple[Prompt, ...]
+    """Of the chunk by slot, generated or not; one that has left the study is missing."""
     keys: frozenset[Key]
-    """Images still to be made."""
+    """Images still to be generated."""
     frozen: Frozen
 
 
@@ -65,22 +68,40 @@ def seed_of(prompt_id: str, replicate: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def units(study: Study, model: str, frozen: Frozen, done: Census, limit: int | None) -> Iterator[Unit]:
-    """The units of a model that still have something to make, in order; of a model with its own weights for each
+def units(
+    study: Study, model: str, frozen: Frozen, done: Census, limit: int | None, slots: Sequence[Slot] = ()
+) -> Iterator[Unit]:
+    """The units of a model that still have something to generate, in order. Of a model with its own weights for each
     step count, one step count after the other, so that each is loaded once.
+
+    Parameters
+    ----------
+    study, model
+        What is generated, and with which of its models.
+    frozen
+        The model's settings in this folder; its shape is the size of a chunk.
+    done
+        Which images exist.
+    limit
+        Only the first prompts of the study; None: all.
+    slots
+        The folder's, in the order of the chunks; prompts without one follow.
     """
-    wanted = study.prompts[:limit]
+    order = arranged(study.prompts, slots)
+    wanted = {prompt.id for prompt in study.prompts[:limit]}
     for names in _loaded_together(study, model):
-        for chunk, start in enumerate(range(0, len(wanted), frozen.shape)):
+        for chunk, start in enumerate(range(0, len(order), frozen.shape)):
+            prompts = tuple(p for p in order[start : start + frozen.shape] if p is not None)
             keys = frozenset(
                 key
-                for prompt in wanted[start : start + frozen.shape]
+                for prompt in prompts
+                if prompt.id in wanted
                 for name in names
                 for replicate in range(study.file.images_per_prompt)
                 if (key := (name, prompt.id, replicate)) not in done
             )
             if keys:
-                yield Unit(model=model, chunk=chunk, keys=keys, frozen=frozen)
+                yield Unit(model=model, chunk=chunk, prompts=prompts, keys=keys, frozen=frozen)
 
 
 def _loaded_together(study: Study, model: str) -> list[list[str]]:
@@ -93,20 +114,13 @@ def _loaded_together(study: Study, model: str) -> list[list[str]]:
     return list(groups.values())
 
 
-def chunk_of(study: Study, unit: Unit) -> tuple[Prompt, ...]:
-    """The prompts of a unit, done or not."""
-    start = unit.chunk * unit.frozen.shape
-    return study.prompts[start : start + unit.frozen.shape]
-
-
 def batches(study: Study, unit: Unit) -> Iterator[Batch]:
-    """The batches of a unit that hold at least one wanted image; their slots never change."""
-    prompts = chunk_of(study, unit)
-    strengths = list(dict.fromkeys(prompt.strength for prompt in prompts))
+    """The batches of a unit that hold at least one wanted image."""
+    strengths = list(dict.fromkeys(prompt.strength for prompt in unit.prompts))
     for contender in (c for c in study.contenders if c.model == unit.model):
         for replicate in range(study.file.images_per_prompt):
             for strength in strengths:
-                alike = tuple(p for p in prompts if p.strength == strength)
+                alike = tuple(p for p in unit.prompts if p.strength == strength)
                 keys = frozenset((contender.name, p.id, replicate) for p in alike) & unit.keys
                 if keys:
                     yield Batch(

@@ -22,8 +22,8 @@ from bench.store.object_store import ObjectFolder
 from bench.store.study_folder import StudyFolder, sha256
 from bench.study.study import Study
 from bench.sweep.batch import Maker, Pipeline, failure_row
-from bench.sweep.settings import Frozen, Options, dtype_of
-from bench.sweep.work import Batch, Settle, Task, Unit, batches, chunk_of
+from bench.sweep.settings import Frozen, Options, Settled, dtype_of
+from bench.sweep.work import Batch, Settle, Task, Unit, batches
 
 BACKLOG = 3
 """Batches launched whose files are not all written yet: bounds memory where the disk is the slow part."""
@@ -32,7 +32,7 @@ BACKLOG = 3
 class Images(Protocol):
     """Where pictures go."""
 
-    def write_image(self, contender: str, prompt_id: str, replicate: int, data: bytes) -> None: ...
+    def write_image(self, contender: str, prompt_id: str, replicate: int, data: bytes) -> bytes: ...
 
 
 Loader = Callable[..., Pipeline]
@@ -40,15 +40,6 @@ Rows = list[Generation | Failure]
 Emit = Callable[[Task, Any, bool], None]
 """(task, what came of it, whether that was all): a `Settled`, rows whose files are in place, or an exception."""
 Submit = Callable[..., Future[Generation]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """What a worker found out about a model."""
-
-    shape: int
-    threads: int | None
-    """Of torch, on a CPU."""
 
 
 @dataclass(slots=True)
@@ -87,12 +78,14 @@ class Worker:
         if isinstance(task, Settle):
             maker = self._hold(task.model, None)
             shape = maker.fitting_shape() if task.size == "auto" else int(task.size)
-            self.emit(task, Settled(shape=shape, threads=_torch_threads()), True)
+            independent = maker.independent(shape)
+            found = Settled(shape=shape, threads=_torch_threads(), independent=independent)
+            self.emit(task, found, True)
             return
         maker = self._hold(task.model, task.frozen)
         waiting = list(batches(self.study, task))
         unit = Open(left=len(waiting))
-        embeddings = maker.encode(chunk_of(self.study, task), waiting[0].contender, task.frozen.shape)
+        embeddings = maker.encode(task.prompts, waiting[0].contender, task.frozen.shape)
         for batch in waiting:
             self._slots.acquire()
             try:
@@ -191,10 +184,15 @@ class Worker:
 
 
 def write(folder: Images, row: Generation, picture: Any) -> Generation:
-    """Encode and store one picture; its row, now with the file's hash and size."""
+    """Encode and store one image; its row, now with the file's hash and size.
+
+    In an object store an image that another process created first stays; its row then names no settings, where its
+    bytes are not those that were to be written.
+    """
     data = encode_webp(picture)
-    folder.write_image(row.contender, row.prompt_id, row.replicate, data)
-    return replace(row, sha256=sha256(data), bytes=len(data))
+    kept = folder.write_image(row.contender, row.prompt_id, row.replicate, data)
+    settings = row.settings if kept == data else ""
+    return replace(row, sha256=sha256(kept), bytes=len(kept), settings=settings)
 
 
 def _fetch(made: list[tuple[list[Prompt], Callable[[], Any]]]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def desk(tmp_path):
         )
         for i in range(2)
     ]  # fmt: skip
-    folder.freeze(STUDY, prompts)
+    folder.write_study(STUDY, prompts)
     rows = []
     for i, prompt in enumerate(prompts):
         paint(folder.reference(prompt.id), (0, 200, i))

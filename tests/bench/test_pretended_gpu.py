@@ -176,7 +176,7 @@ def test_a_study_on_a_gpu_from_generation_to_scores(gpu, tmp_path, shared_cache,
     found, values = {}, {}
     for device in ("cpu", "cuda:1"):
         folder = StudyFolder(tmp_path / device)
-        folder.freeze(study.text, study.prompts)
+        folder.write_study(study.text, study.prompts)
         options = Options(device=device, dtype="float32", batch_size="auto" if device == "cuda:1" else 4)
         assert generate(study, folder, options, load=load).made == 6
         values[device] = {

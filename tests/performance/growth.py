@@ -68,7 +68,7 @@ def measure(images: int, place: Path) -> dict[str, float]:
     study = read(place / "study.toml")
     folder = StudyFolder(place / "growth")
     with folder.lock():
-        folder.freeze(study.text, study.prompts)
+        folder.write_study(study.text, study.prompts)
         before = peak()
         summary = generate(study, folder, Options(device="cpu"), load=load)
         after = peak()

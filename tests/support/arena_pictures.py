@@ -118,7 +118,7 @@ def _mix(one: tuple[int, ...], other: tuple[int, ...], share: float) -> tuple[in
 def make_study(path: Path) -> StudyFolder:
     folder = StudyFolder(path)
     prompts = [Prompt(id=f"scene{i}", text=text, category="Outdoors") for i, (text, *_) in enumerate(SCENES)]
-    folder.freeze(
+    folder.write_study(
         f'name = "drawn"\ncontenders = {list(NAMES)}\ndisplay_size = {SIDE}\n[prompts]\nset = "parti"\n'
         '[arena]\nquestions = ["alignment"]\nboth_bad = true\nvotes_per_rater = 40\nvotes_per_pair = 60\n'
         'break_after = 3\nattention_rate = 0.0\nrepeat_rate = 0.0\ncompletion_code = "C7K2-WIND"\n'

@@ -37,7 +37,7 @@ def make_study(
         for i in range(prompts)
     ]
     folder = StudyFolder(path)
-    folder.freeze(text, chosen)
+    folder.write_study(text, chosen)
     rows = []
     for k, name in enumerate(names):
         for i, prompt in enumerate(chosen):

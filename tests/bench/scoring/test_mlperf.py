@@ -133,7 +133,7 @@ def test_scoring_the_shipped_study_says_pass_or_fail_with_both_ranges(
     np.savez(place / PUBLISHED[mlperf.REFERENCE].file, mu=np.zeros(2048), sigma=np.eye(2048))
     study = study_module.read("mlperf-sdxl")
     folder = StudyFolder(tmp_path / "results" / study.name)
-    folder.freeze(study.text, study.prompts)
+    folder.write_study(study.text, study.prompts)
     fill(folder, study)
     done = CliRunner().invoke(
         bench.cli.app.app, ["score", "mlperf-sdxl", "--results", str(tmp_path / "results"), "--device", "cpu"],

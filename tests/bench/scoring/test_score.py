@@ -61,7 +61,7 @@ def make(tmp_path: Path, metrics: str, *, replicates: int = 1, prompts: int = 6)
     )
     study = study_module.read(path)
     folder = StudyFolder(tmp_path / "results")
-    folder.freeze(study.text, study.prompts)
+    folder.write_study(study.text, study.prompts)
     for number, contender in enumerate(NAMES):
         for index, prompt in enumerate(study.prompts):
             for replicate in range(replicates):

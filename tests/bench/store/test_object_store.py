@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,8 +19,14 @@ import pytest
 import bench.store.object_store as objects
 from bench.errors import InputError
 from bench.records import Generation
+from bench.store.fencing import List, Read, lease
 from bench.store.object_store import ObjectFolder, copy, folder_at, is_url, open_anywhere, url_of
 from bench.store.study_folder import StudyFolder
+from bench.study.binding import bind
+from bench.study.study import read
+from bench.sweep.generate import generate
+from bench.sweep.settings import Options
+from tests.support.null_pipeline import load
 from tests.support.sweeping import (
     IMAGES,
     assert_whole,
@@ -81,7 +92,7 @@ def test_the_bytes_in_a_bucket_are_those_on_a_disk_also_after_a_kill(study, whol
     assert hashes(folder) == whole
     assert folder.damaged() == []
     assert {name.partition("/")[0] for name in folder.sizes("")} == {
-        "images", "generations.jsonl", "plan.json", "prompts.jsonl", "study.toml",
+        "images", "generations", "identity.json", "lease", "plan", "prompts.jsonl", "slots.jsonl", "study.toml",
     }  # fmt: skip
     copied = copy(f"{bucket}/sweep", tmp_path)
     assert_whole(StudyFolder(copied), whole)
@@ -101,9 +112,170 @@ def test_a_second_driver_is_told_who_holds_the_folder(bucket):
 
 def test_a_hold_that_nobody_renews_ends(bucket):
     folder = ObjectFolder(f"{bucket}/stale")
-    folder.write(".lock", json.dumps({"hold": "x", "pid": 1, "node": "gone", "time": 0.0}).encode())
+    claim = json.dumps({"hold": "x", "pid": 1, "node": "gone", "time": 0.0}).encode()
+    folder.write(lease(3), claim)
+    folder.write(".lock", claim)  # of version 0.1
     with folder.lock():
-        assert json.loads(folder.read(".lock") or b"")["pid"] == os.getpid()
+        assert json.loads(folder.read(lease(4)) or b"")["pid"] == os.getpid()
+    alive = json.dumps({"hold": "x", "pid": 1, "node": "elsewhere", "time": time.time()}).encode()
+    folder.write(".lock", alive)
+    with pytest.raises(InputError, match="of an older version"), folder.lock():
+        pass
+
+
+def test_a_driver_that_was_taken_over_from_stops_with_a_line_and_loses_nothing(bucket, monkeypatch):
+    stalled, other = ObjectFolder(f"{bucket}/x"), ObjectFolder(f"{bucket}/x")
+    monkeypatch.setattr(objects, "PART_SECONDS", 0.0)
+
+    def meanwhile() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(objects, "_is_expired", lambda holder: True)
+            held.enter_context(other.lock())
+        other.append("generations", [row("b", b"b")])
+        with pytest.raises(InputError, match="is being written by another"), ObjectFolder(other.where).lock():
+            pass
+
+    held = contextlib.ExitStack()
+    with held, stalled.lock():
+        stalled.append("generations", [row("a", b"a")])
+        meanwhile()
+        with pytest.raises(InputError, match=f"taken over by another process \\(pid {os.getpid()} "):
+            stalled.append("generations", [row("c", b"c")])
+        other.join()
+        assert {key[1] for key in other.generations()} >= {"a", "b"}
+    with ObjectFolder(f"{bucket}/x").lock():
+        assert ObjectFolder(f"{bucket}/x").read(lease(2, "end")) is not None
+
+
+SMALL = """name = "small"
+contenders = ["tiny-turbo@1", "tiny-lcm@4"]
+[prompts]
+file = "prompts.txt"
+[generate]
+batch_size = 2
+"""
+
+
+def drive(study: Path, where: str) -> None:
+    """`bench generate` with null pipelines, in this process."""
+    folder, found = ObjectFolder(where), read(study)
+    with folder.lock():
+        bind(found, folder)
+        generate(found, folder, Options(device="cpu"), load=load)
+
+
+@pytest.fixture
+def little(tmp_path, monkeypatch):
+    """A study of four images, whose rows reach the store one by one; and its hashes."""
+    monkeypatch.setattr(objects, "PART_SECONDS", 0.0)
+    (tmp_path / "prompts.txt").write_text("a fox\na boat\n")
+    (tmp_path / "study.toml").write_text(SMALL)
+    where = f"memory://whole-{tmp_path.name}/small"
+    drive(tmp_path / "study.toml", where)
+    return tmp_path / "study.toml", hashes(ObjectFolder(where))
+
+
+@pytest.fixture
+def stall(monkeypatch):
+    """stall(n, meanwhile): the n-th change of the store waits, in the thread that makes it, while `meanwhile` runs as
+    another process would. Returns a list that is filled when that happened."""
+    real, here = ObjectFolder._once, threading.local()
+
+    def arrange(number: int, meanwhile) -> list[str]:
+        changes, happened = itertools.count(1), []
+
+        def once(self, operation, again):
+            mine = not getattr(here, "other", False) and not isinstance(operation, Read | List)
+            if mine and next(changes) == number and not happened:
+                happened.append(f"{type(operation).__name__} {operation.name}")
+
+                def run() -> None:
+                    here.other = True
+                    meanwhile()
+
+                thread = threading.Thread(target=run)
+                thread.start()
+                thread.join()
+            return real(self, operation, again)
+
+        monkeypatch.setattr(ObjectFolder, "_once", once)
+        return happened
+
+    return arrange
+
+
+def test_a_driver_stalled_at_any_change_while_another_does_the_whole_study(
+    little, stall, monkeypatch, tmp_path
+):
+    study, expected = little
+    monkeypatch.setattr(objects, "_is_expired", lambda holder: True)
+    stalls = []
+    for number in itertools.count(1):
+        where = f"memory://stalled-{tmp_path.name}-{number}/small"
+        happened = stall(number, lambda where=where: drive(study, where))
+        said = ""
+        try:
+            drive(study, where)
+        except InputError as error:
+            said = str(error)
+        assert not said or "taken over" in said or "being written" in said
+        folder = ObjectFolder(where)
+        assert hashes(folder) == expected, happened
+        assert folder.damaged() == [], happened
+        if not happened:
+            break
+        stalls += happened
+    assert len(stalls) > 15
+    assert {place.split()[1].split("/")[0] for place in stalls} >= {
+        "lease",
+        "images",
+        "generations",
+        "plan",
+        "study.toml",
+    }
+
+
+def test_an_outage_is_waited_for_and_an_answer_that_got_lost_is_no_second_writer(bucket, monkeypatch, caplog):
+    import botocore.exceptions
+
+    folder = ObjectFolder(f"{bucket}/x")
+    real, calls = ObjectFolder._once, []
+    outages = [
+        botocore.exceptions.EndpointConnectionError(endpoint_url="s3"),
+        botocore.exceptions.ReadTimeoutError(endpoint_url="s3"),
+        OSError(errno.EBUSY, "Slow Down"),
+        ConnectionResetError(),
+    ]
+
+    def away(self, operation, again):
+        calls.append(operation)
+        if len(calls) % 3:  # the request arrives, its answer does not
+            if len(calls) % 3 == 2:
+                real(self, operation, again)
+            raise outages[len(calls) % 4]
+        return real(self, operation, again)
+
+    monkeypatch.setattr(ObjectFolder, "_once", away)
+    monkeypatch.setattr(objects, "backoff", lambda total: iter([0.0] * 9))
+    with folder.lock():
+        folder.write_image("c", "p", 0, b"pixels")
+        folder.append("generations", [row("p", b"pixels")])
+    assert folder.damaged() == []
+    assert "does not answer" in caplog.text
+
+    def gone(self, operation, again):
+        raise outages[0]
+
+    monkeypatch.setattr(ObjectFolder, "_once", gone)
+    with pytest.raises(InputError, match=r"has not answered for .* nothing written so far is lost"):
+        folder.read("x")
+
+
+def test_a_foreign_image_in_the_place_of_ours_is_described_by_the_row(bucket):
+    folder = ObjectFolder(f"{bucket}/x")
+    folder.write_image("c", "p", 0, b"theirs")
+    assert folder.write_image("c", "p", 0, b"ours") == b"theirs"
+    assert folder.read_image(row("p", b"theirs")) == b"theirs"
 
 
 def row(name: str, data: bytes) -> Generation:
@@ -130,12 +302,10 @@ def test_damage_in_a_bucket_is_found(bucket):
     assert {key[1]: there for key, there in folder.intact()} == {"good": True, "cut": False, "gone": False}
 
 
-def test_another_study_over_an_old_one_is_refused(bucket):
+def test_a_name_without_a_study_is_one_line(bucket):
     folder = ObjectFolder(f"{bucket}/x")
-    folder.freeze("name = 'x'", [])
-    folder.freeze("name = 'x'", [])
-    with pytest.raises(InputError, match=r"another study \(study\.toml differs\)"):
-        folder.freeze("name = 'y'", [])
+    folder.write_study("name = 'x'", [])
+    assert open_anywhere("x", Path(bucket)).read("study.toml") == b"name = 'x'"
     with pytest.raises(InputError, match="holds no study"):
         open_anywhere("z", Path(bucket))
 

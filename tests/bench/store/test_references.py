@@ -148,7 +148,7 @@ def study_file(tmp_path):
 
 
 def keep(study, folder):
-    folder.freeze(study.text, study.prompts)
+    folder.write_study(study.text, study.prompts)
     pictures.keep(study.prompts, study.references, folder, 64)
 
 

@@ -89,15 +89,14 @@ def test_a_second_process_is_told_who_writes(folder):
         pass
 
 
-def test_another_study_over_an_old_folder_is_refused(folder):
-    prompts = [Prompt(id="a", text="one")]
-    folder.freeze("name = 'x'", prompts)
-    folder.freeze("name = 'x'", prompts)
-    with pytest.raises(InputError, match="another study"):
-        folder.freeze("name = 'y'", prompts)
-    with pytest.raises(InputError, match=r"prompts\.jsonl differs"):
-        folder.freeze("name = 'x'", [Prompt(id="a", text="two")])
-    assert folder.prompts() == prompts
+def test_a_study_that_is_the_same_is_not_written_again(folder):
+    folder.write_study("name = 'x'", [Prompt(id="a", text="one")])
+    before = (folder.study_file.stat().st_ino, folder.prompts_file.stat().st_ino)
+    folder.write_study("name = 'x'", [Prompt(id="a", text="one")])
+    assert (folder.study_file.stat().st_ino, folder.prompts_file.stat().st_ino) == before
+    folder.write_study("name = 'x' # grown", [Prompt(id="a", text="one"), Prompt(id="b", text="two")])
+    assert [p.id for p in folder.prompts()] == ["a", "b"]
+    assert folder.has("name = 'x' # grown")
 
 
 def test_missing_and_damaged_images_are_found(folder):
@@ -113,14 +112,14 @@ def test_missing_and_damaged_images_are_found(folder):
 
 
 def test_an_unknown_folder_names_those_that_are_there(tmp_path):
-    StudyFolder(tmp_path / "known").freeze("name = 'known'", [])
+    StudyFolder(tmp_path / "known").write_study("name = 'known'", [])
     with pytest.raises(InputError, match="there: known"):
         open_folder("unknown", tmp_path)
 
 
 def test_a_folder_is_found_by_the_file_it_was_run_from(tmp_path):
     made = StudyFolder(tmp_path / "results" / "night")
-    made.freeze("name = 'night'", [])
+    made.write_study("name = 'night'", [])
     file = tmp_path / "my-study.toml"
     file.write_text("name = 'night'\n")
     assert open_folder(file, tmp_path / "results").path == made.path

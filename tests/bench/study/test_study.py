@@ -105,7 +105,7 @@ def test_a_frozen_study_reads_back_without_its_prompt_file(write, tmp_path):
     path = write(GOOD)
     study = read(path)
     folder = StudyFolder(tmp_path / "folder")
-    folder.freeze(study.text, study.prompts)
+    folder.write_study(study.text, study.prompts)
     (tmp_path / "prompts.txt").unlink()
     again = open_study(folder)
     assert again.prompts == study.prompts

@@ -163,7 +163,7 @@ def edits(tmp_path):
 
 def test_an_edit_batch_is_of_one_strength_and_the_frozen_shape(edits, tmp_path):
     folder = StudyFolder(tmp_path / "out")
-    folder.freeze(edits.text, edits.prompts)
+    folder.write_study(edits.text, edits.prompts)
     references.keep(edits.prompts, edits.references, folder, 64)
     summary, loaded, _ = make(edits, folder.path)
     assert summary.made == 2 * 5 * 2

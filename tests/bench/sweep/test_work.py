@@ -30,7 +30,7 @@ class Nothing(Census):
 def units(model: str, count: int):
     for chunk in range(count):
         keys = frozenset({(f"{model}@1", f"p{chunk}", r) for r in range(2)})
-        yield Unit(model=model, chunk=chunk, keys=keys, frozen=FROZEN)
+        yield Unit(model=model, chunk=chunk, prompts=(), keys=keys, frozen=FROZEN)
 
 
 def simulate(sizes: dict[str, int], speeds: list[int], costs: dict[str, int], lost=()):

@@ -186,7 +186,7 @@ def test_a_thousand_hostile_prompts_are_refused_or_stored_safely(tmp_path):
     folder = StudyFolder(out)
     out.mkdir(parents=True)
     before = set(tmp_path.rglob("*"))
-    folder.freeze(study.text, study.prompts)
+    folder.write_study(study.text, study.prompts)
     generate(study, folder, Options(device="cpu"), load=lambda model, **_: NullPipeline())
     assert len(hashes(folder)) == len(study.prompts)
     assert folder.damaged() == []
