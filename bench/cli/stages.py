@@ -77,7 +77,9 @@ def generate(
     address: Annotated[str, typer.Option(help="Of the Ray cluster.")] = "auto",
     replace: Annotated[
         list[str] | None,
-        typer.Option(help="A contender or prompt whose images are kept aside and generated anew; repeatable."),
+        typer.Option(
+            help="A contender or prompt whose images are kept aside and generated anew; repeatable."
+        ),
     ] = None,
 ) -> None:
     """Generate the images that do not exist yet: of a study that grew, only the new ones.

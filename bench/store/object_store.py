@@ -275,12 +275,19 @@ class ObjectFolder:
                 self.write(name, data)
 
     def intact(self) -> Iterator[tuple[Key, bool]]:
-        """Of each row whether an object of its size is there: one listing. An image that is there in another size
-        than its row says is removed, for nothing overwrites it."""
+        """Of each row whether an object of its size is there: one listing."""
         sizes = self.sizes("images/")
         for row in self._iterate(self.generations_file, Generation):
             key = (row.contender, row.prompt_id, row.replicate)
             yield key, sizes.get(_image(*key)) == row.bytes
+
+    def remove_unfit(self) -> None:
+        """Remove images of another size than their row says, for nothing would overwrite them. The caller holds the
+        lease."""
+        sizes = self.sizes("images/")
+        for key, row in self.generations().items():
+            if sizes.get(_image(*key), row.bytes) != row.bytes:
+                self.remove_image(row)
 
     def generations(self) -> dict[Key, Generation]:
         rows = self._iterate(self.generations_file, Generation)

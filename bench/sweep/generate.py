@@ -61,6 +61,8 @@ def generate(
     """
     began = time.perf_counter()
     device = device or resolve_device(study, options.device)
+    if isinstance(folder, ObjectFolder):
+        folder.remove_unfit()
     done = census(study, folder, options.limit)
     summary = Summary(kept=done.counts.total())
 

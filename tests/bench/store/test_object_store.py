@@ -271,6 +271,17 @@ def test_an_outage_is_waited_for_and_an_answer_that_got_lost_is_no_second_writer
         folder.read("x")
 
 
+def test_an_image_of_another_size_is_generated_again(little, tmp_path):
+    study, expected = little
+    where = f"memory://foreign-{tmp_path.name}/small"
+    drive(study, where)
+    folder = ObjectFolder(where)
+    folder.write("images/tiny-lcm@4/prompts-0001-0.webp", b"somebody else's")
+    drive(study, where)
+    assert hashes(folder) == expected
+    assert folder.damaged() == []
+
+
 def test_a_foreign_image_in_the_place_of_ours_is_described_by_the_row(bucket):
     folder = ObjectFolder(f"{bucket}/x")
     folder.write_image("c", "p", 0, b"theirs")
@@ -292,7 +303,7 @@ def test_damage_in_a_bucket_is_found(bucket):
             folder.write_image("c", name, 0, b"pixels")
             folder.append(folder.generations_file, [row(name, b"pixels")])
         folder.write("study.toml", b"")
-    folder.write_image("c", "cut", 0, b"pix")
+    folder.write("images/c/cut-0.webp", b"pix")
     folder.remove_image(row("gone", b""))
     opened = open_anywhere("x", Path(bucket))
     assert {(r.prompt_id, fault) for r, fault in opened.damaged()} == {

@@ -36,7 +36,7 @@ def on_a_gpu(monkeypatch):
     monkeypatch.setattr("bench.sweep.generate.resolve_device", lambda study, asked: "cuda")
 
 
-@pytest.mark.parametrize(("fits", "shape"), [(1, 1), (2, 2), (7, 4), (1000, 32)])
+@pytest.mark.parametrize(("fits", "shape"), [(1, 1), (2, 2), (7, 4), (1000, 64)])
 def test_auto_finds_the_shape_that_fits_before_the_first_image_and_freezes_it(
     study, on_a_gpu, tmp_path, fits, shape
 ):
@@ -117,12 +117,54 @@ def test_a_resumed_study_uses_the_threads_it_was_begun_with(study, tmp_path, mon
     assert set(used) == {3}
 
 
-def test_a_shape_on_a_cpu_does_not_exceed_the_prompts(study, tmp_path):
-    model = study.models["tiny-turbo"]
-    maker = Maker(
-        study=study, folder=StudyFolder(tmp_path), model=model, device="cpu", pipeline=NullPipeline()
-    )
-    assert maker.fitting_shape() == 8
+def test_the_shape_that_is_found_does_not_depend_on_the_number_of_prompts(tmp_path):
+    for count in (1, 30):
+        (tmp_path / "prompts.txt").write_text("".join(f"prompt number {i}\n" for i in range(count)))
+        (tmp_path / "study.toml").write_text(
+            'name = "s"\ncontenders = ["tiny-turbo@1"]\n[prompts]\nfile = "prompts.txt"\n'
+        )
+        study = read(tmp_path / "study.toml")
+        model, shapes = study.models["tiny-turbo"], []
+        for device in ("cpu", "cuda"):
+            folder, pipeline = StudyFolder(tmp_path), NullPipeline()
+            maker = Maker(study=study, folder=folder, model=model, device=device, pipeline=pipeline)
+            shapes.append(maker.fitting_shape())
+        assert shapes == [8, 64]
+
+
+class Neighbourly(NullPipeline):
+    """Its images depend on their slot."""
+
+    def decode(self, latents):
+        pixels = super().decode(latents)
+        pixels[:, 0, 0, 0] = range(len(pixels))
+        return pixels
+
+
+@pytest.mark.parametrize(("pipeline", "found"), [(NullPipeline, True), (Neighbourly, False)])
+def test_whether_an_image_depends_on_its_slot_is_measured_and_kept(study, tmp_path, pipeline, found):
+    folder = StudyFolder(tmp_path / "out")
+    generate(study, folder, Options(device="cpu", limit=1), load=lambda model, **_: pipeline())
+    assert {entry["independent"] for entry in folder.plan().values()} == {found}
+    generate(study, folder, Options(device="cpu"), load=lambda model, **_: pipeline())  # held to it
+
+
+class Black(NullPipeline):
+    def decode(self, latents):
+        pixels = super().decode(latents)
+        pixels[0] = 8  # the brightest that is still black
+        pixels[1] = 0
+        pixels[1, 5, 5, 2] = 9
+        return pixels
+
+
+def test_a_black_image_is_recorded_as_black_and_one_bright_channel_is_not(study, tmp_path):
+    folder = StudyFolder(tmp_path / "out")
+    summary = generate(study, folder, Options(device="cpu"), load=lambda model, **_: Black())
+    black = {(key[1], key[2]) for key, row in folder.generations().items() if row.black}
+    first = study.prompts[::3]  # the first slot of each batch of three
+    assert black == {(prompt.id, replicate) for prompt in first for replicate in (0, 1)}
+    assert summary.black == len(black) * 4 == sum(row.black for row in folder.generations().values())
 
 
 def test_the_same_study_again_makes_the_same_bytes(study, tmp_path):
