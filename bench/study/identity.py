@@ -23,7 +23,7 @@ from bench.study.study import Study
 
 FREE = (
     "name", "kind", "recipes", "dtype", "size", "steps", "guidance", "tasks", "licence", "commercial", "source",
-    "citation", "weights", "gated", "note",
+    "citation", "weights", "gated", "unverified", "note",
 )  # fmt: skip
 """Fields of a model that say nothing of the pixels, or that the contender or the frozen settings say better. Any other
 field binds, a new one too."""
@@ -93,6 +93,7 @@ def contender_meaning(model: Model, contender: Contender) -> dict[str, Any]:
     meaning: dict[str, Any] = {
         name: _placeless(_plain(value)) for name, value in _fields(model) if name not in FREE
     }
+    meaning["custom_pipeline"] = Path(model.custom_pipeline).name
     recipe = model.recipes.get(contender.steps or 0)
     meaning |= {
         "recipe": _placeless(_plain(recipe)),
@@ -135,14 +136,15 @@ def is_local(repository: str) -> bool:
 def weights_digest(model: Model) -> str | None:
     """16 hex digits over the names, sizes and sampled contents of a model's local files; None where it has none, or
     they are not on this machine."""
-    folders = [own_folder(piece.repository) for piece in pieces(model) if is_local(piece.repository)]
-    if not folders or not all(folder and folder.is_dir() for folder in folders):
+    places = [own_folder(piece.repository) for piece in pieces(model) if is_local(piece.repository)]
+    places += [Path(model.custom_pipeline)] if model.custom_pipeline else []
+    if not places or not all(place and place.exists() for place in places):
         return None
     digest = hashlib.sha256()
-    for folder in folders:
-        assert folder is not None
-        for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
-            digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
+    for place in (place for place in places if place is not None):
+        files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+        for path in (path for path in files if not path.name.startswith(".")):
+            digest.update(f"{path.relative_to(place)}\0{path.stat().st_size}\0".encode())
             digest.update(_sample(path))
     return digest.hexdigest()[:16]
 
@@ -186,6 +188,10 @@ def recorded(folder: Folder) -> Recorded | None:
     return Recorded(contenders=contenders, slots=slots)
 
 
+OF_VERSION_0_1 = ("repository", "revision", "pipeline", "scheduler", "stages", "options", "variant")
+"""Fields that run.json of version 0.1 says as this version does."""
+
+
 def _of_version_0_1(folder: Folder) -> dict[str, dict[str, Any]]:
     """Contenders by the study file a folder was frozen to. Models as run.json has them, else as they are now."""
     import tomllib
@@ -202,8 +208,8 @@ def _of_version_0_1(folder: Folder) -> dict[str, dict[str, Any]]:
         contender = models.contender(name, known)
         meaning = contender_meaning(known[contender.model], contender)
         if "kind" not in meaning and contender.model in run:
-            ran = {key: _placeless(value) for key, value in run[contender.model].items() if key not in FREE}
-            meaning |= {key: ran[key] for key in ran.keys() & meaning.keys()}
+            ran = run[contender.model]
+            meaning |= {key: _placeless({key: ran[key]})[key] for key in OF_VERSION_0_1 if key in ran}
         meanings[name] = meaning | ({} if "kind" in meaning else {"weights": None})
     return meanings
 
@@ -261,7 +267,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], nested: bool 
         was, value = before.get(key), now.get(key)
         digest = key == "weights" and not nested
         unknown = None in (was, value) if digest else not nested and (key not in before or key not in now)
-        if was == value or unknown:
+        if was == value or unknown or not (was or value):
             continue
         if digest:
             found.append("the files of its weights changed")
