@@ -20,7 +20,7 @@ from bench.errors import InputError
 from bench.export.croissant import croissant
 from bench.records import Battle, Failure, Generation, ImageScore, Prompt, Reference, iterate_rows, to_json
 from bench.report.results import Results, read_results
-from bench.report.text.bibliography import bibtex
+from bench.report.text.bibliography import bibliography, bibtex, with_names
 from bench.report.text.method import command_without_folders, data_statement, method
 from bench.report.text.warnings import banners
 from bench.store.study_folder import StudyFolder, write_bytes
@@ -262,7 +262,10 @@ def _card(results: Results, package: Path) -> str:
     lines += [f"| `{name}` | {held} |" for name, held in _HELD if _there(package, name)]
     lines += ["", "## Data statement", ""]
     lines += [f"- **{key}**: {text}" for key, text in data_statement(results)]
-    lines += ["", "## Method", "", " ".join(method(results)), "", "## Licences", ""]
+    works = bibliography(results)
+    lines += ["", "## Method"]
+    lines += [f"\n**{part.head}.** {with_names(part.text, works)}" for part in method(results)]
+    lines += ["", "## Licences", ""]
     chosen = results.run.get("prompt_set") or {}
     lines += [f"- Prompts ({chosen.get('name') or 'unnamed'}): {chosen.get('licence') or 'not recorded'}"]
     lines += [

@@ -1,27 +1,34 @@
-"""The one HTML page of a report: self-contained, no script from elsewhere, no prompt taken for markup."""
+"""The one HTML page of a report: self-contained, no script from elsewhere, prompts escaped."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.report.figures.bars import few
+from bench.report.figures.catalogue import CELLS
 from bench.report.figures.style import styles
-from bench.report.images import duels
-from bench.report.images import thumbnails as pictures
+from bench.report.images import duels, grids
+from bench.report.images.selection import SEED, licences, random_prompts
+from bench.report.images.thumbnails import Thumbnails, side_for
 from bench.report.results import Results
-from bench.report.tables.form import Estimate, Table, folded, interval, number, shared_n
+from bench.report.tables.form import Estimate, Table, all_notes, folded, interval, number, shared_n
 from bench.report.tables.votes import slice_cells, slice_rows, vote_count, win_matrix
-from bench.report.text.findings import findings
+from bench.report.text.answer import answer, question, remarks
+from bench.report.text.bibliography import bibliography, with_names
 from bench.report.text.method import data_statement, method, protocols, provenance
 from bench.report.text.warnings import banners
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-MOST_WITH_INTERVALS = 16
+MOST_WITH_INTERVALS = 10
 """Contenders up to which each cell of the pairwise matrix shows its interval."""
+FIRST_ROWS = 4
+"""Prompts of the grid that are shown unfolded."""
+STEP_PROMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +38,15 @@ class Shown:
     name: str
     caption: str
     sources: Mapping[str, str]
-    """Data URIs by width and theme; empty: the page has it as a table of cells."""
+    """Data URIs by width and theme; empty: only the paper needs the drawing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """Win rates as a table of coloured cells."""
+    """Win rates as a table of cells."""
 
     name: str
-    """Of the figure that the paper takes."""
+    """Of the figure for the paper."""
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, list[Estimate | None]], ...]
@@ -47,8 +54,8 @@ class Cells:
     """Numbers only."""
 
 
-def page(results: Results, made: Sequence[Table], drawn: Sequence[Shown]) -> tuple[str, list[Path]]:
-    """The page, and the thumbnails it links because they did not fit in."""
+def page(results: Results, tables: Sequence[Table], drawn: Sequence[Shown]) -> tuple[str, list[Path]]:
+    """The page, and the thumbnails that it links because they did not fit in."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -56,25 +63,29 @@ def page(results: Results, made: Sequence[Table], drawn: Sequence[Shown]) -> tup
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"digits": number, "interval": interval}
-    environment.globals |= {"shared_n": shared_n, "folded": folded}
+    environment.globals |= {"shared_n": shared_n, "folded": folded, "page_notes": _notes, "few": few}
     environment.tests |= {
         "estimate": lambda value: isinstance(value, Estimate),
         "numeric": lambda table, index: not all(isinstance(cell, str) for cell in table.column(index)),
     }
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    shown, paths = _pictures(results)
+    shown, paths = _images(results)
+    works = bibliography(results)
     context: dict[str, Any] = {
         "results": results,
-        "tables": {table.name: table for table in made},
+        "tables": {table.name: table for table in tables},
         "figures": {figure.name: figure for figure in drawn},
         "banners": banners(results),
-        "findings": findings(results),
+        "question": question(results),
+        "answer": answer(results),
+        "remarks": remarks(results),
         "protocols": protocols(results),
-        "method": method(results),
+        "method": [(part.head, with_names(part.text, works)) for part in method(results)],
         "statement": data_statement(results),
         "provenance": provenance(results),
         "matrix": _matrix(results),
         "slices": [cells for by in ("category", "challenge") if (cells := _slices(results, by))],
+        "cells_note": CELLS,
         "votes": vote_count(results),
         **shown,
         "look": styles(results.contenders),
@@ -85,24 +96,36 @@ def page(results: Results, made: Sequence[Table], drawn: Sequence[Shown]) -> tup
     return environment.get_template("report.html.j2").render(context), paths
 
 
-def _pictures(results: Results) -> tuple[dict[str, Any], list[Path]]:
-    """Every row of pictures of the page, and the thumbnails beside it."""
+def _notes(table: Table) -> list[str]:
+    """What stands below a table of the page: its foot row and the fingerprints are in the table itself."""
+    return all_notes(
+        replace(table, foot="", columns=tuple(replace(c, fingerprint="") for c in table.columns))
+    )
+
+
+def _images(results: Results) -> tuple[dict[str, Any], list[Path]]:
+    """Every row of images of the page, and the thumbnails beside it."""
     count = min(results.pictures, len(results.prompts)) * len(results.contenders)
-    thumbnails = pictures.Thumbnails(
-        results=results, side=pictures.side_for(results, count), folder=results.folder.report / "pictures"
+    thumbnails = Thumbnails(
+        results=results, side=side_for(results, count), folder=results.folder.report / "pictures"
     )
     there = bool(results.generations)
     pairs = {
-        "disputed": duels.disputed(results), "clearest": duels.clearest(results),
+        "disputed": duels.disputed(results),
+        "clearest": duels.clearest(results),
         "closest": duels.closest(results),
-    }  # fmt: skip
-    shown: dict[str, Any] = {
-        "grid": pictures.grid(results, thumbnails) if there else [],
-        "steps": pictures.steps_grids(results, thumbnails) if there else [],
-        **{name: pictures.duels(results, thumbnails, found) for name, found in pairs.items()},
     }
-    shown["sure"] = any(duels.certain(results, found) for found in pairs["clearest"])
-    return {**shown, "side": thumbnails.side, "linked": thumbnails.linked}, thumbnails.paths
+    prompts = random_prompts(results, results.pictures) if there else []
+    shown: dict[str, Any] = {
+        "grid": grids.grid(results, thumbnails, prompts),
+        "steps": grids.steps_grids(results, thumbnails, prompts[:STEP_PROMPTS]) if there else [],
+        **{name: grids.duel_rows(results, thumbnails, rows) for name, rows in pairs.items()},
+        "first_rows": FIRST_ROWS,
+        "seed": SEED,
+        "licences": licences(results),
+    }
+    shown["sure"] = any(duels.certain(results, pair) for pair in pairs["clearest"])
+    return {**shown, "side": thumbnails.side, "linked": len(thumbnails.paths)}, thumbnails.paths
 
 
 def _matrix(results: Results) -> Cells | None:
@@ -124,7 +147,7 @@ def _slices(results: Results, by: str) -> Cells | None:
         return None
     return Cells(
         name=f"by-{by}",
-        title=f"Mean win rate by {by}, per cent; votes in parentheses",
+        title=f"Mean win rate by {by}, per cent; number of votes in parentheses",
         heads=tuple(f"{part.level} ({part.n})" for part in levels),
         rows=tuple(slice_cells(results, by)),
     )

@@ -53,6 +53,37 @@ class WinRate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Rating of `a` minus rating of `b`, points; the 95% intervals of all pairs hold jointly."""
+
+    a: str
+    b: str
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainRating:
+    """A Bradley–Terry rating with ties as half wins, points."""
+
+    contender: str
+    rating: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EloRating:
+    """A sequential Elo rating, the mean over shuffled orders of the votes."""
+
+    contender: str
+    rating: float
+    order_spread: float
+    """Standard deviation over the shuffles: noise of the order, not of the votes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AverageWin:
     contender: str
     rate: float | None
@@ -175,6 +206,9 @@ class Preference:
     notes: tuple[str, ...] = ()
     by_category: tuple[Slice, ...] = ()
     by_challenge: tuple[Slice, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    bradley_terry: tuple[PlainRating, ...] = ()
+    elo: tuple[EloRating, ...] = ()
     agreement: RaterAgreement = RaterAgreement()
     equivalence: tuple[Equivalence, ...] = ()
     stopping: tuple[Decision, ...] = ()
@@ -205,6 +239,11 @@ def read_preferences(document: Mapping[str, Any], where: str) -> dict[str, Prefe
                 by_category=_slices(part.get("by_category") or {}, where),
                 by_challenge=_slices(part.get("by_challenge") or {}, where),
                 agreement=_part(RaterAgreement, part.get("agreement") or {}, where),
+                differences=tuple(_part(Difference, row, where) for row in part.get("differences") or []),
+                bradley_terry=tuple(
+                    _part(PlainRating, row, where) for row in part.get("bradley_terry") or []
+                ),
+                elo=tuple(_part(EloRating, row, where) for row in part.get("elo_add") or []),
                 equivalence=tuple(_part(Equivalence, row, where) for row in part.get("equivalence") or []),
                 stopping=tuple(_part(Decision, row, where) for row in part.get("stopping") or []),
                 robustness=_robustness(part.get("robustness") or {}, where),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class Protocol:
     label: str
     """Head of its columns."""
-    told: str
+    description: str
     """What was measured, on what."""
     source: str
     n: int | None = None
@@ -39,57 +39,57 @@ class Published:
 
 ANNOUNCED = Protocol(
     label="A100, announcement",
-    told="512 px, batch 1, fp16, A100; window: prompt encoding + one denoising step + decoding",
+    description="512 px, batch 1, fp16, A100; window: prompt encoding + one denoising step + decoding",
     source="Stability AI, announcement of SDXL Turbo (28 November 2023), the model of arXiv 2311.17042",
 )
 _ADD = Protocol(
     label="ADD table 2",
-    told="COCO-2017, 5,000 captions, 512 px, CLIP ViT-g-14 (shares, not hundredfold); seconds on an A100",
+    description="COCO-2017, 5,000 captions, 512 px, CLIP ViT-g-14 (shares, not hundredfold); seconds on an A100",
     source="arXiv 2311.17042, table 2",
     n=5000,
 )
 _LIGHTNING = Protocol(
     label="SDXL-Lightning table 2",
-    told="COCO, 10,000 captions, native size, CLIP score hundredfold",
+    description="COCO, 10,000 captions, native size, CLIP score hundredfold",
     source="arXiv 2402.13929, table 2",
     n=10000,
 )
 _MLPERF_REFERENCE = Protocol(
     label="MLPerf reference",
-    told="MLPerf Inference, COCO-2014, 5,000 captions, 1024 px, guidance 8, CLIP ViT-B-32, fp32",
+    description="MLPerf Inference, COCO-2014, 5,000 captions, 1024 px, guidance 8, CLIP ViT-B-32, fp32",
     source="mlcommons/inference, text_to_image",
     n=5000,
 )
 _MLPERF_41 = Protocol(
     label="MLPerf v4.1 closed",
-    told="MLPerf Inference v4.1, closed division, 8 x H200 together; quality as the MLPerf reference",
+    description="MLPerf Inference v4.1, closed division, 8 x H200 together; quality as the MLPerf reference",
     source="mlcommons/inference_results_v4.1",
     n=5000,
 )
 _MLPERF_41_OPEN = Protocol(
     label="MLPerf v4.1 open",
-    told="MLPerf Inference v4.1, open division, fp8, 1 x H200; quality as the MLPerf reference",
+    description="MLPerf Inference v4.1, open division, fp8, 1 x H200; quality as the MLPerf reference",
     source="mlcommons/inference_results_v4.1",
     n=5000,
 )
 _MLPERF_51 = Protocol(
     label="MLPerf v5.1 closed",
-    told="MLPerf Inference v5.1, closed division, 8 x H200 together",
+    description="MLPerf Inference v5.1, closed division, 8 x H200 together",
     source="mlcommons/inference_results_v5.1",
 )
 _TENSORRT_A100 = Protocol(
     label="A100, TensorRT",
-    told="512 px, batch 1, TensorRT, A100",
+    description="512 px, batch 1, TensorRT, A100",
     source="stabilityai/sdxl-turbo-tensorrt",
 )
 _TENSORRT_H100 = Protocol(
     label="H100, TensorRT 512 px",
-    told="512 px, batch 1, TensorRT, H100",
+    description="512 px, batch 1, TensorRT, H100",
     source="stabilityai/sdxl-turbo-tensorrt",
 )
 _TENSORRT_1024 = Protocol(
     label="H100, TensorRT 1024 px",
-    told="1024 px, batch 1, TensorRT, H100",
+    description="1024 px, batch 1, TensorRT, H100",
     source="stabilityai/stable-diffusion-xl-1.0-tensorrt",
 )
 

@@ -125,6 +125,11 @@ class Results:
         return str(protocol.get("gpu") or protocol.get("device") or "a device that was not recorded")
 
     @property
+    def rivals(self) -> tuple[str, ...]:
+        """Contenders that the study compares the chosen one with, in its order."""
+        return tuple(name for name in self.contenders if name != self.chosen)
+
+    @property
     def voters(self) -> str:
         """Whose judgement the votes are: never `people` where a program gave them."""
         return "simulated votes" if self.simulated_votes else "people"

@@ -1,4 +1,4 @@
-"""Bars, dots and cells: win rates, metrics, stages, throughput, time to picture, one colour a contender."""
+"""Bars, dots, intervals and cells: win rates, metrics, stages of latency, throughput, time to picture."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def stage_bars(
         text = f"{row.total:.0f}" if row.total >= 100 else f"{row.total:.3g}"
         if end <= edge:
             axes.text(end + edge * 0.012, place, text, va="center", fontsize=6.5, color=theme.ink)
-        else:  # cut at the edge, and said so
+        else:  # cut at the edge and marked
             axes.text(
                 edge * 1.02, place, f"▸ {text}", va="center", fontsize=6.5, color=theme.ink, weight="bold"
             )
     if reference:
         edge = max(edge, reference[0])
         _reference_line(axes, *reference, theme, end=edge)
-    axes.set_yticks(list(places), [row.contender for row in rows])
+    axes.set_yticks(list(places), [shortened(row.contender) for row in rows])
     axes.invert_yaxis()
     axes.set_xlim(0, edge * (1.12 if max(ends) <= edge else 1.0))
     axes.set_xlabel("Milliseconds an image (median)" + ("; ▸: beyond the axis" if max(ends) > edge else ""))
@@ -71,12 +71,12 @@ def within_reach(rows: Sequence[Stages], milliseconds: float) -> bool:
     return milliseconds <= 1.5 * _edge([row.total for row in rows])
 
 
-def _reference_line(axes: Axes, place: float, told: str, theme: Theme, *, end: float) -> None:
+def _reference_line(axes: Axes, place: float, label: str, theme: Theme, *, end: float) -> None:
     """end: of the axis; the words stand on the side of the line that has more room."""
     axes.axvline(place, color=theme.ink, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0.9)
     side = "left" if place < end / 2 else "right"
     axes.annotate(
-        told, (place, 1.0), xycoords=("data", "axes fraction"), xytext=(2 if side == "left" else -2, 2),
+        label, (place, 1.0), xycoords=("data", "axes fraction"), xytext=(2 if side == "left" else -2, 2),
         textcoords="offset points", fontsize=6, color=theme.soft, ha=side, va="bottom",
     )  # fmt: skip
 
@@ -98,57 +98,75 @@ def _stage_legend(figure: Figure, shades: Mapping[str, float], theme: Theme) -> 
     )
 
 
-def win_bars(
+def win_forest(
     chosen: str,
     by_question: Mapping[str, Mapping[str, Estimate]],
     order: Sequence[str],
-    look: Mapping[str, Style],
     width: str,
     theme: Theme,
 ) -> Figure:
-    """How often the chosen contender wins against each rival, per question; 50% line, 95% intervals."""
+    """The chosen contender's win rate against each rival, a panel a question; reads the same in grey.
+
+    Filled: the 95% interval excludes 50%; hollow: it does not.
+    """
     rivals = [name for name in order if any(name in wins for wins in by_question.values())]
     across = len(by_question) if width == "two" and len(by_question) <= 3 else 1
     down = math.ceil(len(by_question) / across)
-    row = row_height(0.24, down * len(rivals), 0.65 * down + 0.1)
+    row = row_height(0.2, down * len(rivals), 0.65 * down + 0.1)
     height = down * (0.65 + row * len(rivals)) + 0.1
     figure, panels = new_figure(width, height, theme, rows=down, columns=across)
     for index, (axes, (question, wins)) in enumerate(zip(panels, by_question.items(), strict=False)):
         for place, rival in enumerate(rivals):
-            _win_bar(axes, place, wins.get(rival), look[rival], theme)
-        axes.axvline(50, color=theme.ink, linewidth=0.9, linestyle=(0, (3, 2)))
+            _forest_row(axes, place, wins.get(rival), theme)
+        axes.axvline(50, color=theme.ink, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
         axes.set_xlim(0, 100)
         axes.set_ylim(len(rivals) - 0.5, -0.5)
-        labels = [f"vs {name}" for name in rivals] if index % across == 0 else [""] * len(rivals)
+        labels = [f"vs {shortened(name)}" for name in rivals] if index % across == 0 else [""] * len(rivals)
         axes.set_yticks(range(len(rivals)), labels)
         axes.set_title(question, fontsize=8, color=theme.ink)
-        axes.set_xlabel(f"{chosen} wins (%)")
+        axes.set_xlabel(f"Win rate of {shortened(chosen)} (%)")
         axes.grid(axis="y", visible=False)
     for axes in panels[len(by_question) :]:
         axes.set_visible(False)
     return figure
 
 
-def _win_bar(axes: Axes, place: int, win: Estimate | None, style: Style, theme: Theme) -> None:
+def _forest_row(axes: Axes, place: int, win: Estimate | None, theme: Theme) -> None:
     if win is None or win.value is None:
         axes.text(51, place, "no votes", va="center", fontsize=6.5, color=theme.soft)
         return
-    axes.barh(place, win.value, color=style.colour, height=0.68)
+    clear = clear_of(win, 50)
     axes.errorbar(
-        [win.value], [place], xerr=error_bars(win), fmt="none", ecolor=theme.ink, elinewidth=1, capsize=2
-    )
-    # Beside the panel, not on the bar: an interval would cross it there.
+        [win.value], [place], xerr=error_bars(win), fmt="s", color=theme.ink, markersize=4,
+        markerfacecolor=theme.ink if clear else theme.paper, markeredgewidth=0.9, elinewidth=1.1, capsize=2,
+        zorder=2,
+    )  # fmt: skip
+    n = "" if win.n is None else f"  ({win.n})"
     axes.text(
-        1.02, place, f"{win.value:.0f}%", transform=axes.get_yaxis_transform(), va="center", fontsize=6.5,
-        color=theme.ink, weight="bold" if _clear_of(win, 50) else "normal",
+        1.02, place, f"{win.value:.0f}%{n}", transform=axes.get_yaxis_transform(), va="center", fontsize=6,
+        color=theme.ink, weight="bold" if clear else "normal",
     )  # fmt: skip
 
 
-def _clear_of(estimate: Estimate, value: float) -> bool:
-    """Whether the interval leaves the value out."""
+def shortened(name: str, most: int = 28) -> str:
+    """A name that an axis has room for: the middle gives way, since names differ at their ends."""
+    return name if len(name) <= most else f"{name[: most - 13]}…{name[-12:]}"
+
+
+def clear_of(estimate: Estimate, value: float) -> bool:
+    """Whether the interval excludes the value."""
     if estimate.low is None or estimate.high is None:
         return False
     return estimate.low > value or estimate.high < value
+
+
+FEW_VOTES = 30
+"""A cell of fewer votes has grey figures and no colour."""
+
+
+def few(cell: Estimate) -> bool:
+    """Whether a cell has too few votes to be coloured."""
+    return cell.n is not None and cell.n < FEW_VOTES
 
 
 def win_cells(
@@ -160,7 +178,7 @@ def win_cells(
     *,
     across: str = "",
 ) -> Figure:
-    """Win rates in per cent as coloured cells: blue above 50, orange below; bold where the interval leaves 50 out."""
+    """Win rates in per cent as cells: bold and coloured where the interval excludes 50, blue above it, orange below."""
     inches = WIDTHS[width] * 0.74 / max(len(columns), 1)
     long = max((len(name) for name in columns), default=0)
     above = 0.5 + 0.055 * min(long, 28)
@@ -173,14 +191,15 @@ def win_cells(
             if cell is None or cell.value is None:
                 axes.text(j, i, NONE, ha="center", va="center", fontsize=size, color=theme.soft)
                 continue
-            colour = COLOURS[0] if cell.value >= 50 else COLOURS[1]
-            axes.fill_between([j - 0.5, j + 0.5], i - 0.5, i + 0.5, color=(colour, min(1, abs(cell.value - 50) / 60)),
-                              linewidth=0)  # fmt: skip
-            weight = "bold" if _clear_of(cell, 50) else "normal"
+            clear, ink = clear_of(cell, 50), theme.soft if few(cell) else theme.ink
+            if clear and not few(cell):
+                colour = (COLOURS[0] if cell.value >= 50 else COLOURS[1], min(0.8, abs(cell.value - 50) / 60))
+                axes.fill_between([j - 0.5, j + 0.5], i - 0.5, i + 0.5, color=colour, linewidth=0)
+            weight = "bold" if clear else "normal"
             shown = interval(cell, 0) if roomy else ""
             axes.text(j, i - (0.16 if shown else 0), number(cell.value, 0), ha="center", va="center", fontsize=size,
-                      color=theme.ink, weight=weight)  # fmt: skip
-            axes.text(j, i + 0.24, shown, ha="center", va="center", fontsize=5, color=theme.ink)
+                      color=ink, weight=weight)  # fmt: skip
+            axes.text(j, i + 0.24, shown, ha="center", va="center", fontsize=5, color=ink)
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(visible=False)
@@ -224,7 +243,9 @@ def metric_dots(
                 elinewidth=1.2,
             )
         axes.set_ylim(len(order) - 0.5, -0.5)
-        axes.set_yticks(range(len(order)), list(order) if index % across == 0 else [""] * len(order))
+        axes.set_yticks(
+            range(len(order)), [shortened(n) for n in order] if index % across == 0 else [""] * len(order)
+        )
         axes.set_title(title, fontsize=8, color=theme.ink)
         axes.margins(x=0.12)
         axes.locator_params(axis="x", nbins=4)
@@ -272,7 +293,7 @@ def felt_bars(
     if reference:
         longest = max(longest, reference[0])
         _reference_line(axes, *reference, theme, end=1.3 * longest)
-    axes.set_yticks(range(len(rows)), [row.contender for row in rows])
+    axes.set_yticks(range(len(rows)), [shortened(row.contender) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, longest * 1.3)
     axes.set_xlabel("Milliseconds from keystroke to picture")
@@ -304,8 +325,8 @@ def throughput_dots(
             face = style.colour if batch == batches[-1] else theme.paper
             axes.plot([rate], [place], marker=style.marker, markersize=5, markerfacecolor=face,
                       markeredgecolor=style.colour, linestyle="none", zorder=2)  # fmt: skip
-        told = f"{rates[-1]:.3g}/s, batch {batches[-1]}"
-        axes.annotate(told, (max(rates), place), xytext=(6, 0), textcoords="offset points", va="center",
+        label = f"{rates[-1]:.3g}/s, batch {batches[-1]}"
+        axes.annotate(label, (max(rates), place), xytext=(6, 0), textcoords="offset points", va="center",
                       fontsize=6.5, color=theme.ink)  # fmt: skip
     everything = [rate for by_batch in rows.values() for rate in by_batch.values()]
     axes.set_xscale("log")
@@ -313,7 +334,7 @@ def throughput_dots(
     axes.set_xlim(low, high * (high / low) ** (0.5 if width == "one" else 0.22) * 1.1)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_yticks(range(len(rows)), [shortened(name) for name in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("Images a second (log)")
     return figure

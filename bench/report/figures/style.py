@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,16 @@ WIDTHS = {"one": 3.3, "two": 6.8}
 
 TALLEST = 8.2
 """Inches a figure may be high, so that a page holds it with its caption."""
+
+FAMILIES = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Noto Emoji",
+)
+"""Fonts in the order in which a character is looked for; matplotlib brings the first."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A7A7A")
 """Okabe and Ito 2008, without black (it is the text) and yellow (unreadable on white)."""
@@ -45,6 +56,15 @@ class Theme:
 
 LIGHT = Theme(ink="#1a1d21", soft="#5f6872", grid="#e3e6ea", paper="#ffffff")
 DARK = Theme(ink="#e8eaed", soft="#a3acb6", grid="#353b43", paper="#1b1f24")
+
+
+@cache
+def fonts() -> tuple[str, ...]:
+    """Those of FAMILIES that this machine has."""
+    from matplotlib import font_manager
+
+    known = set(font_manager.get_font_names())
+    return tuple(name for name in FAMILIES if name in known)
 
 
 def styles(contenders: Sequence[str]) -> dict[str, Style]:
@@ -97,7 +117,7 @@ def new_figure(
 def _settings(theme: Theme) -> Any:
     return {
         "font.size": 7,
-        "font.family": "DejaVu Sans",
+        "font.family": list(fonts()),
         "text.color": theme.ink,
         "text.parse_math": False,
         "axes.facecolor": theme.paper,

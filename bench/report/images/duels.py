@@ -1,6 +1,6 @@
-"""Pairs of pictures worth a look: the clearest and the closest votes, and those a metric would have given the other.
+"""Pairs of images by their votes: the clearest, the closest, and those that a metric orders the other way.
 
-A duel is one pair of pictures of one prompt and replicate; its votes are those of all questions together.
+A duel is one pair of images of one prompt and replicate; its votes are those of all questions together.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SHOWN = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One duel, told from the side that people preferred."""
+    """One pair of images, seen from the one that was preferred."""
 
     prompt_id: str
     replicate: int
@@ -28,7 +28,7 @@ class Verdict:
     """For `liked`, for `other`, ties."""
     both_bad: int
     metric: str = ""
-    """The metric that prefers `other`; empty where none is spoken of."""
+    """The metric that prefers `other`; empty: none."""
     values: tuple[float, float] = (0.0, 0.0)
     """What it gave `liked` and `other`."""
 
@@ -39,32 +39,32 @@ class Verdict:
 
 def clearest(results: Results, count: int = SHOWN) -> list[Verdict]:
     """Most surely decided first: by the lower end of Wilson's interval of the winner's share."""
-    found = [(_certainty(tally), duel, tally) for duel, tally in results.duels.items() if tally.n >= 2]
+    rows = [(_certainty(tally), duel, tally) for duel, tally in results.duels.items() if tally.n >= 2]
     return _spread(
-        [_verdict(duel, tally) for _, duel, tally in sorted(found, key=lambda e: (-e[0], e[1]))], count
+        [_verdict(duel, tally) for _, duel, tally in sorted(rows, key=lambda e: (-e[0], e[1]))], count
     )
 
 
 def certain(results: Results, verdict: Verdict) -> bool:
-    """Whether the votes on one pair of pictures are beyond chance: Wilson's interval leaves one half out."""
+    """Whether the votes on one pair of images are beyond chance: Wilson's interval excludes one half."""
     a, b = sorted((verdict.liked, verdict.other))
     return _certainty(results.duels[verdict.prompt_id, verdict.replicate, a, b]) > 0.5
 
 
 def closest(results: Results, count: int = SHOWN) -> list[Verdict]:
     """Nearest to a draw first, those with more votes before those with fewer."""
-    found = [(abs(t.share - 0.5), -t.n, duel) for duel, t in results.duels.items() if t.n >= 2]
-    return _spread([_verdict(duel, results.duels[duel]) for _, _, duel in sorted(found)], count)
+    rows = [(abs(t.share - 0.5), -t.n, duel) for duel, t in results.duels.items() if t.n >= 2]
+    return _spread([_verdict(duel, results.duels[duel]) for _, _, duel in sorted(rows)], count)
 
 
 def disputed(results: Results, count: int = SHOWN) -> list[Verdict]:
     """Duels in which people went one way and a metric the other: strongest on both sides first.
 
     A metric's difference counts in standard deviations of that metric's differences over all duels voted on;
-    the votes count as the winner's share beyond one half, shrunk by two imagined votes.
+    the votes count as the winner's share beyond one half, shrunk by two added votes.
     """
     directions = {(s.metric, s.fingerprint): s.higher_is_better for s in results.scores}
-    found: list[tuple[float, Verdict]] = []
+    rows: list[tuple[float, Verdict]] = []
     for metric, values in _image_values(results).items():
         up = directions.get(metric, True)
         gaps = {duel: gap for duel in results.duels if (gap := _gap(values, duel, up)) is not None}
@@ -74,22 +74,22 @@ def disputed(results: Results, count: int = SHOWN) -> list[Verdict]:
             margin = (tally.share - 0.5) * tally.n / (tally.n + 2)
             if spread and margin * gap < 0:
                 verdict = _verdict(duel, tally, metric[0], values)
-                found.append((abs(margin * gap) / spread, verdict))
-    found.sort(key=lambda e: (-e[0], e[1].prompt_id, e[1].liked, e[1].other, e[1].metric))
-    return _spread([verdict for _, verdict in found], count)
+                rows.append((abs(margin * gap) / spread, verdict))
+    rows.sort(key=lambda e: (-e[0], e[1].prompt_id, e[1].liked, e[1].other, e[1].metric))
+    return _spread([verdict for _, verdict in rows], count)
 
 
 def _image_values(results: Results) -> dict[tuple[str, str], dict[tuple[str, str, int], float]]:
     """Metric and fingerprint → image → value."""
-    found: dict[tuple[str, str], dict[tuple[str, str, int], float]] = {}
+    rows: dict[tuple[str, str], dict[tuple[str, str, int], float]] = {}
     for row in results.image_scores:
-        values = found.setdefault((row.metric, row.fingerprint), {})
+        values = rows.setdefault((row.metric, row.fingerprint), {})
         values[row.contender, row.prompt_id, row.replicate] = row.value
-    return found
+    return rows
 
 
 def _gap(values: dict[tuple[str, str, int], float], duel: Duel, up: bool) -> float | None:
-    """How much better the metric finds the first; None where it has not seen both."""
+    """How much better the metric finds the first; None where it has no value of both."""
     prompt_id, replicate, a, b = duel
     first, second = values.get((a, prompt_id, replicate)), values.get((b, prompt_id, replicate))
     if first is None or second is None:

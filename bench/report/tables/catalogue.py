@@ -7,18 +7,20 @@ from collections import Counter
 from bench.report.results import Results
 from bench.report.tables import claims, metrics, speed, votes
 from bench.report.tables.form import Cell, Column, Table
+from bench.report.tables.main import main_table
 
 
 def all_tables(results: Results) -> list[Table]:
     """Every table that has data, in the order of the report."""
-    found = [
+    tables: list[Table | None] = [
+        main_table(results),
         *votes.all_of(results),
         *claims.all_of(results),
         *metrics.all_of(results),
         *speed.all_of(results),
     ]
-    found += [image_counts(results), failure_table(results), model_table(results)]
-    return [table for table in found if table is not None]
+    tables += [image_counts(results), failure_table(results), model_table(results)]
+    return [table for table in tables if table is not None]
 
 
 def image_counts(results: Results) -> Table:

@@ -13,23 +13,29 @@ if TYPE_CHECKING:
 UP, DOWN = "↑", "↓"
 NONE = "–"
 """What stands where there is no number."""
+MARKS = (
+    "Bold: the best of its column. Underlined: not shown to be worse, the 95% interval of the paired difference "
+    "includes 0."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A number as it must be shown: with its interval and what it stands on."""
+    """A number with its interval and its N."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
     n: int | None = None
     best: bool = False
-    """Best of its column, and told apart from the second best."""
+    """The best value of its column."""
+    near: bool = False
+    """Not shown to be worse than the best: the interval of their difference includes 0."""
     note: str = ""
 
 
 class P(float):
-    """A p-value: what would round to nothing is said to be below the last digit shown."""
+    """A p-value; one that would be rounded to 0 is shown as below the last digit."""
 
 
 Cell: TypeAlias = str | int | float | Estimate | None
@@ -50,7 +56,7 @@ class Column:
     level: int = 95
     """Per cent that its intervals hold."""
     folds: bool = False
-    """Said once below the table if every row says the same; CSV keeps the column."""
+    """Stated once below the table if every row has the same value; CSV keeps the column."""
 
     @property
     def label(self) -> str:
@@ -68,6 +74,8 @@ class Table:
     notes: tuple[str, ...] = ()
     foot: str = ""
     """Name of the row that the columns' `foot` make; empty: there is none."""
+    counts_below: bool = False
+    """N is stated once, below the table, and not in each cell."""
 
     def column(self, index: int) -> list[Cell]:
         return [row[index] for row in self.rows]
@@ -114,9 +122,9 @@ def plain(cell: Cell, digits: int | None) -> str:
 
 
 def shared_n(table: Table, index: int) -> int | None:
-    """The N that every estimate of a column stands on; None: they differ, or it has none."""
-    found = {cell.n for cell in table.column(index) if isinstance(cell, Estimate) and cell.value is not None}
-    return found.pop() if len(found) == 1 else None
+    """The N of every estimate of a column; None: they differ, or there is none."""
+    ns = {cell.n for cell in table.column(index) if isinstance(cell, Estimate) and cell.value is not None}
+    return ns.pop() if len(ns) == 1 else None
 
 
 def to_frame(table: Table) -> pd.DataFrame:
@@ -133,6 +141,8 @@ def to_frame(table: Table) -> pd.DataFrame:
             columns[f"{head} low"] = [e.low for e in estimates]
             columns[f"{head} high"] = [e.high for e in estimates]
             columns[f"{head} N"] = [e.n for e in estimates]
+            if any(e.best for e in estimates):
+                columns[f"{head} mark"] = ["best" if e.best else "near" if e.near else "" for e in estimates]
         else:
             columns[head] = list(cells)
     return pd.DataFrame({head: pd.Series(cells, dtype=object) for head, cells in columns.items()})
@@ -143,7 +153,7 @@ def to_csv(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """A GitHub table; what a prompt or a message brought in cannot end a cell or open a tag."""
+    """A GitHub table. Text of prompts and messages is escaped: it cannot end a cell or open a tag."""
     table = folded(table)
     lines = [f"**{_markdown(table.title)}**", ""]
     lines.append("| " + " | ".join(_markdown(column.label) for column in table.columns) + " |")
@@ -151,9 +161,11 @@ def to_markdown(table: Table) -> str:
         "|" + "|".join("---" if is_text(table, i) else "---:" for i in range(len(table.columns))) + "|"
     )
     for row in table.rows:
-        lines.append(
-            "| " + " | ".join(_markdown_cell(c, k) for c, k in zip(row, table.columns, strict=True)) + " |"
-        )
+        cells = [
+            _markdown_cell(cell, column, counts_below=table.counts_below)
+            for cell, column in zip(row, table.columns, strict=True)
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
     lines += ["", *(f"{_markdown(note)}  " for note in all_notes(table))]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -163,11 +175,36 @@ def all_notes(table: Table) -> list[str]:
     feet = [f"{c.head} {c.foot}" for c in table.columns if c.foot] if table.foot else []
     prints = [f"{c.head}: protocol {c.fingerprint}" for c in table.columns if c.fingerprint]
     below = [f"{table.foot}: {'; '.join(feet)}."] if feet else []
-    return [*below, *table.notes, *([f"Protocol fingerprints: {'; '.join(prints)}."] if prints else [])]
+    marked = any(isinstance(cell, Estimate) and cell.best for row in table.rows for cell in row)
+    return [
+        *below,
+        *([MARKS] if marked else []),
+        *table.notes,
+        *(counts(table) if table.counts_below else []),
+        *([f"Protocol fingerprints: {'; '.join(prints)}."] if prints else []),
+    ]
+
+
+def counts(table: Table) -> list[str]:
+    """What the numbers stand on, one sentence for all columns."""
+    by_count: dict[str, list[str]] = {}
+    everything = [c.n for row in table.rows for c in row if isinstance(c, Estimate) and c.n is not None]
+    for index, column in enumerate(table.columns):
+        ns = [c.n for c in table.column(index) if isinstance(c, Estimate) and c.n is not None]
+        if ns:
+            same = shared_n(table, index)
+            count = str(same) if same is not None else f"{min(ns)} to {max(ns)}"
+            by_count.setdefault(count, []).append(column.head)
+    if len(by_count) > 6:
+        by_count = {f"{min(everything)} to {max(everything)}": []}
+    if len(by_count) < 2:
+        return [f"N {count}." for count in by_count]
+    parts = [f"{count} ({', '.join(heads)})" for count, heads in by_count.items()]
+    return [f"N: {'; '.join(parts)}."]
 
 
 def folded(table: Table) -> Table:
-    """Without the columns that say one thing in every row, or nothing in any; the first become notes."""
+    """Without columns that have one value in every row, which become notes, and without empty columns."""
     kept, notes = [], []
     for index, column in enumerate(table.columns):
         values = set(table.column(index))
@@ -196,9 +233,11 @@ def _markdown(text: str) -> str:
     )
 
 
-def _markdown_cell(cell: Cell, column: Column) -> str:
+def _markdown_cell(cell: Cell, column: Column, *, counts_below: bool) -> str:
     if not isinstance(cell, Estimate):
         return _markdown(plain(cell, column.digits))
     value = number(cell.value, column.digits)
-    parts = [f"**{value}**" if cell.best else value, _markdown(interval(cell, column.digits))]
-    return " ".join([part for part in parts if part] + ([f"(N {cell.n})"] if cell.n is not None else []))
+    value = f"**{value}**" if cell.best else f"<ins>{value}</ins>" if cell.near else value
+    parts = [value, _markdown(interval(cell, column.digits))]
+    n = [f"(N {cell.n})"] if cell.n is not None and not counts_below else []
+    return " ".join([part for part in parts if part] + n)

@@ -20,12 +20,12 @@ from bench.report.tables.form import (
     Estimate,
     Table,
     all_notes,
+    counts,
     folded,
     interval,
     is_text,
     number,
     plain,
-    shared_n,
 )
 
 COLUMN_POINTS, PAGE_POINTS = 240.0, 495.0
@@ -62,7 +62,9 @@ def to_latex(table: Table) -> str:
     if _points(blocks) > most >= _points(lower := _blocks(table, stacked=True)):
         blocks = lower
     panels = _panels(blocks, most)
-    notes = "\n".join(f"{latex(note)}\\par" for note in (*all_notes(table), *_counts(table)))
+    notes = "\n".join(
+        f"{latex(note)}\\par" for note in (*all_notes(table), *([] if table.counts_below else counts(table)))
+    )
     environment = "table*" if wide else "table"
     boxed = "\\\\[6pt]\n".join(_boxed(panel, len(panels)) for panel in panels)
     below = (
@@ -182,24 +184,6 @@ def _block(
     )  # fmt: skip
 
 
-def _counts(table: Table) -> list[str]:
-    """What the numbers stand on, for the columns that say it."""
-    told: dict[str, list[str]] = {}
-    everything = [c.n for row in table.rows for c in row if isinstance(c, Estimate) and c.n is not None]
-    for index, column in enumerate(table.columns):
-        counts = [c.n for c in table.column(index) if isinstance(c, Estimate) and c.n is not None]
-        if counts:
-            same = shared_n(table, index)
-            count = str(same) if same is not None else f"{min(counts)} to {max(counts)}"
-            told.setdefault(count, []).append(column.head)
-    if len(told) > 3:
-        told = {f"{min(everything)} to {max(everything)}": []}
-    if len(told) < 2:
-        return [f"N {count}." for count in told]
-    parts = [f"{count} ({', '.join(heads)})" for count, heads in told.items()]
-    return [f"N: {'; '.join(parts)}."]
-
-
 def _has_interval(table: Table, index: int) -> bool:
     digits = table.columns[index].digits
     return any(isinstance(cell, Estimate) and interval(cell, digits) for cell in table.column(index))
@@ -210,7 +194,7 @@ def _stacked(cell: Cell, digits: int | None) -> str:
     if not isinstance(cell, Estimate) or cell.value is None:
         return "--" if cell is None or isinstance(cell, Estimate) else latex(plain(cell, digits))
     shown = number(cell.value, digits)
-    top = f"\\textbf{{{shown}}}" if cell.best else shown
+    top = f"\\textbf{{{shown}}}" if cell.best else f"\\underline{{{shown}}}" if cell.near else shown
     below = _minus(interval(cell, digits))
     stack = f"\\shortstack{{\\rule{{0pt}}{{2.2ex}}{top}\\\\{{\\scriptsize {below}}}}}"
     return f"$\\vcenter{{\\hbox{{{stack}}}}}$" if below else top
@@ -234,7 +218,7 @@ _LATEX = {
 
 
 def latex(text: str) -> str:
-    """Text that any LaTeX engine sets as it is; a character it may not have becomes its code point."""
+    """Text that any LaTeX engine sets; a character that it may lack becomes its code point."""
     return "".join(_latex_character(character) for character in text)
 
 
@@ -259,6 +243,8 @@ def _number(cell: Cell, digits: int | None) -> str:
     shown = number(value, digits)
     if shown.startswith("<"):
         return f"{{{latex(shown)}}}"
+    if isinstance(cell, Estimate) and cell.near:
+        return f"{{\\underline{{{shown}}}}}"
     return f"\\bfseries {shown}" if isinstance(cell, Estimate) and cell.best else shown
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 from bench.records import PeopleAgreement, Score
 from bench.report.preferences import OVERALL
@@ -21,6 +21,7 @@ from bench.report.tables.form import (
     interval,
     number,
 )
+from bench.report.tables.marks import marked
 from bench.report.text.phrases import listed
 
 LABELS = {
@@ -41,8 +42,8 @@ def label(metric: str) -> str:
 
 def all_of(results: Results) -> list[Table]:
     """Metrics, how far each agrees with people, and what others published."""
-    found = (metric_table(results), agreement_table(results), published_metrics(results))
-    return [table for table in found if table is not None]
+    tables = (metric_table(results), agreement_table(results), published_metrics(results))
+    return [table for table in tables if table is not None]
 
 
 def metric_columns(scores: Sequence[Score]) -> list[tuple[str, str]]:
@@ -50,8 +51,36 @@ def metric_columns(scores: Sequence[Score]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((score.metric, score.fingerprint) for score in scores))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricColumn:
+    """One metric under one protocol, as every table shows it."""
+
+    metric: str
+    fingerprint: str
+    direction: str
+    """UP or DOWN."""
+    digits: int
+    """Decimals; the same in every table of the report."""
+    by_contender: Mapping[str, Estimate]
+    """Values with intervals; the best is marked."""
+
+
+def metric_estimates(results: Results, metric: str, fingerprint: str) -> MetricColumn:
+    """A metric's values, the best and those not shown to be worse marked."""
+    rows = {s.contender: s for s in results.scores if (s.metric, s.fingerprint) == (metric, fingerprint)}
+    up = next(iter(rows.values())).higher_is_better
+    estimates = {name: _estimate(score) for name, score in rows.items()}
+    return MetricColumn(
+        metric=metric,
+        fingerprint=fingerprint,
+        direction=UP if up else DOWN,
+        digits=decimals(estimates.values()),
+        by_contender=marked(estimates, {}, up=up),
+    )
+
+
 def metric_table(results: Results) -> Table | None:
-    """Contenders × metrics. A best value is bold only where its interval clears the second best's."""
+    """Contenders × metrics, the best of each marked from paired differences."""
     keys = metric_columns(results.scores)
     if not keys:
         return None
@@ -59,23 +88,19 @@ def metric_table(results: Results) -> Table | None:
     cells: list[list[Cell]] = []
     noted: dict[str, list[Score]] = {}
     for metric, fingerprint in keys:
-        rows = {s.contender: s for s in results.scores if (s.metric, s.fingerprint) == (metric, fingerprint)}
-        up = next(iter(rows.values())).higher_is_better
-        estimates = {name: _estimate(score) for name, score in rows.items()}
-        winner = clear_best(estimates, up=up)
-        if winner:
-            estimates[winner] = replace(estimates[winner], best=True)
+        values = metric_estimates(results, metric, fingerprint)
         columns.append(
             Column(
                 head=label(metric),
-                direction=UP if up else DOWN,
+                direction=values.direction,
                 fingerprint=fingerprint,
-                digits=decimals(estimates.values()),
+                digits=values.digits,
                 foot=agreement_in_words(results, metric, fingerprint),
             )
         )
-        cells.append([estimates.get(name) for name in results.contenders])
-        noted.setdefault(label(metric), []).extend(rows.values())
+        cells.append([values.by_contender.get(name) for name in results.contenders])
+        rows_of = [s for s in results.scores if (s.metric, s.fingerprint) == (metric, fingerprint)]
+        noted.setdefault(label(metric), []).extend(rows_of)
     rows = tuple((name, *(column[i] for column in cells)) for i, name in enumerate(results.contenders))
     return Table(
         name="metrics",
@@ -83,7 +108,7 @@ def metric_table(results: Results) -> Table | None:
         columns=tuple(columns),
         rows=rows,
         notes=(
-            "95% interval in brackets, N images. Bold: best, and its interval is clear of the second best's.",
+            "95% interval in brackets, N images.",
             *([_people(results)] if results.people else []),
             *_metric_notes(noted),
         ),
@@ -96,17 +121,17 @@ def _estimate(score: Score) -> Estimate:
 
 
 def _metric_notes(by_metric: Mapping[str, Sequence[Score]]) -> list[str]:
-    """Each thing said once, with the metrics and contenders it is said of."""
+    """Each remark once, with the metrics and contenders it applies to."""
     intervals: dict[str, dict[str, None]] = {}
-    said: dict[str, dict[str, list[str]]] = {}
+    remarks: dict[str, dict[str, list[str]]] = {}
     for name, rows in by_metric.items():
         for row in rows:
             if row.interval:
                 intervals.setdefault(row.interval, {})[name] = None
             for text in _remarks(row):
-                said.setdefault(text, {}).setdefault(name, []).append(row.contender)
+                remarks.setdefault(text, {}).setdefault(name, []).append(row.contender)
     notes = [f"{listed(list(names))}: interval by {kind}." for kind, names in intervals.items()]
-    for text, where in said.items():
+    for text, where in remarks.items():
         whose: dict[tuple[str, ...], list[str]] = {}
         for name, contenders in where.items():
             everyone = len(contenders) == len(by_metric[name]) > 1
@@ -118,28 +143,12 @@ def _metric_notes(by_metric: Mapping[str, Sequence[Score]]) -> list[str]:
 
 
 def _remarks(row: Score) -> list[str]:
-    found = [row.note] if row.note else []
+    remarks = [row.note] if row.note else []
     if row.missing:
-        found.append(f"{row.missing} images missing or unreadable.")
+        remarks.append(f"{row.missing} images missing or unreadable.")
     if row.truncated:
-        found.append(f"{row.truncated} captions cut to the text tower's length.")
-    return found
-
-
-def clear_best(estimates: dict[str, Estimate], *, up: bool) -> str | None:
-    """The best contender if its interval clears every other's; None for a tie, a single one, no interval.
-
-    Marginal intervals that do not overlap are a conservative test of a difference, paired or not.
-    """
-    known = {name: e for name, e in estimates.items() if e.value is not None}
-    if len(known) < 2 or any(e.low is None or e.high is None for e in known.values()):
-        return None
-    sign = 1 if up else -1
-    best = max(known, key=lambda name: sign * (known[name].value or 0.0))
-    edge = known[best].low if up else known[best].high
-    others = [e.high if up else e.low for name, e in known.items() if name != best]
-    assert edge is not None
-    return best if all(other is not None and sign * edge > sign * other for other in others) else None
+        remarks.append(f"{row.truncated} captions cut to the text tower's length.")
+    return remarks
 
 
 def _people(results: Results) -> str:
@@ -241,5 +250,5 @@ def published_metrics(results: Results) -> Table | None:
         title="Published by others: each column its own protocol, none of them ours",
         columns=tuple(columns),
         rows=tuple(rows),
-        notes=tuple(f"{p.label}: {p.told}; N {p.n}. Source: {p.source}." for p in protocols),
+        notes=tuple(f"{p.label}: {p.description}; N {p.n}. Source: {p.source}." for p in protocols),
     )

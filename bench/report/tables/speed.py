@@ -9,27 +9,33 @@ from bench.records import FELT_STAGES, STAGES
 from bench.report.published import PUBLISHED, TURBO_A100, Protocol
 from bench.report.results import Results, model_of
 from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, decimals
-from bench.report.timings import dtype_of, felt_of, median, milliseconds, quantile, total_of
+from bench.report.timings import (
+    dtype_of,
+    felt_of,
+    median,
+    milliseconds,
+    quantile,
+    seconds_an_image,
+    total_of,
+)
 
 
 def all_of(results: Results) -> list[Table]:
     """Latency as measured, keystroke to picture, and what others published."""
-    found = (latency_table(results), felt_table(results), published_latency(results))
-    return [table for table in found if table is not None]
+    tables = (latency_table(results), work_table(results), felt_table(results), published_latency(results))
+    return [table for table in tables if table is not None]
 
 
 def latency_table(results: Results) -> Table | None:
-    """Median milliseconds a call by stage, the whole with its interval, p95, throughput."""
-    found = {(t.contender, t.batch, t.stage): t for t in results.timings}
+    """Median milliseconds a call by stage, the whole with its interval, p95, throughput, memory."""
+    timings = {(t.contender, t.batch, t.stage): t for t in results.timings}
     batches = sorted({t.batch for t in results.timings})
-    pairs = [(c, b) for c in results.contenders for b in batches if any((c, b, s) in found for s in STAGES)]
+    pairs = [(c, b) for c in results.contenders for b in batches if any((c, b, s) in timings for s in STAGES)]
     if not pairs:
         return None
-    protocol = results.timing_protocol
-    device = results.device
     rows: list[tuple[Cell, ...]] = []
     for contender, batch in pairs:
-        stages = {stage: found.get((contender, batch, stage)) for stage in (*STAGES, "forward")}
+        stages = {stage: timings.get((contender, batch, stage)) for stage in (*STAGES, "forward")}
         medians = [milliseconds(stages[stage]) for stage in ("encode", "denoise", "decode", "forward")]
         total = total_of(stages["total"])
         seconds = total.value / 1000 if total and total.value else None
@@ -38,18 +44,15 @@ def latency_table(results: Results) -> Table | None:
         peak = results.memory.get(f"{contender} batch {batch}")
         memory = None if peak is None else peak / 2**30
         dtype = dtype_of(results, contender) or "not recorded"
-        work = results.work.get(contender)
-        floor = floor_ms(results, contender)
-        times = total.value / batch / floor if total and total.value and floor else None
         rows.append(
-            (contender, batch, *medians[:3], total, p95, medians[3], rate, memory, work, floor, times, dtype,
-             device)
-        )  # fmt: skip
+            (contender, batch, *medians[:3], total, p95, medians[3], rate, memory, dtype, results.device)
+        )
     digits = _time_digits([cell for row in rows for cell in row[2:5]])
     time_columns = [
         Column(head=head, unit="ms", digits=digits)
         for head in ("Encode", "Denoise", "Decode", "Total", "Total p95", "One forward")
     ]
+    window = str(results.timing_protocol.get("window") or "not recorded").rstrip(".")
     return Table(
         name="latency",
         title="Latency, measured here",
@@ -59,19 +62,40 @@ def latency_table(results: Results) -> Table | None:
             *time_columns,
             Column(head="Images/s", direction=UP, digits=2),
             Column(head="Peak memory", unit="GiB", digits=1),
-            Column(head="Work", unit="TFLOP an image", digits=_four_digits(rows, 10, most=6)),
-            Column(head="Floor", unit="ms an image", digits=_four_digits(rows, 11, most=3)),
-            Column(head="Times the floor", direction=DOWN, digits=1),
             Column(head="dtype", folds=True),
             Column(head="Device", folds=True),
         ),
         rows=tuple(rows),
         notes=(
-            "Median milliseconds a call of the given batch; N calls after warm-up; brackets hold the 95% "
-            "order-statistic interval of the median.",
-            f"Window: {str(protocol.get('window') or 'not recorded').rstrip('.')}.",
-            *_floor_in_words(results),
+            "Median milliseconds a call of the given batch; brackets hold the 95% order-statistic interval of the "
+            "median over N calls after warm-up.",
+            f"Window: {window}.",
         ),
+        counts_below=True,
+    )
+
+
+def work_table(results: Results) -> Table | None:
+    """Counted work, the time it would take at the device's fastest matrix product, and the multiple measured."""
+    rows: list[tuple[Cell, ...]] = []
+    for name in results.contenders:
+        work, floor, total = results.work.get(name), floor_ms(results, name), seconds_an_image(results, name)
+        times = 1000 * total.value / floor if total and total.value and floor else None
+        if work is not None:
+            rows.append((name, work, floor, times))
+    if not rows:
+        return None
+    return Table(
+        name="work",
+        title="Work of an image, and the least time it could take",
+        columns=(
+            Column(head="Contender"),
+            Column(head="Work", unit="TFLOP an image", digits=_four_digits(rows, 1, most=6)),
+            Column(head="Floor", unit="ms an image", digits=_four_digits(rows, 2, most=3)),
+            Column(head="Latency as a multiple of the floor", direction=DOWN, digits=1),
+        ),
+        rows=tuple(rows),
+        notes=tuple(_floor_in_words(results)),
     )
 
 
@@ -107,12 +131,12 @@ def _floor_in_words(results: Results) -> list[str]:
 
 def throughput(results: Results) -> dict[str, dict[int, float]]:
     """Images a second at the median, by contender and batch size."""
-    found: dict[str, dict[int, float]] = {}
+    rates: dict[str, dict[int, float]] = {}
     for name in results.contenders:
         for timing in results.timings:
             if timing.contender == name and timing.stage == "total" and timing.seconds:
-                found.setdefault(name, {})[timing.batch] = timing.batch / median(timing.seconds)
-    return found
+                rates.setdefault(name, {})[timing.batch] = timing.batch / median(timing.seconds)
+    return rates
 
 
 def felt_table(results: Results) -> Table | None:
@@ -175,7 +199,7 @@ def published_latency(results: Results) -> Table | None:
         title="Published by others: other hardware, other windows, not for ranking against ours",
         columns=tuple(columns),
         rows=tuple(rows),
-        notes=tuple(f"{p.label}: {p.told}. Source: {p.source}." for p in protocols),
+        notes=tuple(f"{p.label}: {p.description}. Source: {p.source}." for p in protocols),
     )
 
 

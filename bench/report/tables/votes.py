@@ -1,4 +1,4 @@
-"""What people answered, as tables: leaderboards, win rates, the pairwise matrix, categories and challenges."""
+"""The votes as tables: leaderboards, Elo, win rates, the pairwise matrix, categories and challenges."""
 
 from __future__ import annotations
 
@@ -8,50 +8,159 @@ from bench.records import Score
 from bench.report.preferences import MEAN, OVERALL, Preference, Slice
 from bench.report.results import Results
 from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, decimals, number
+from bench.report.tables.marks import marked, rating_differences
 from bench.report.tables.metrics import label
 
 
 def all_of(results: Results) -> list[Table]:
-    """Leaderboards and win rates of every question; categories and challenges of all together."""
-    found = [leaderboard(preference, results.anchor) for preference in results.preferences.values()]
-    found += [win_rates(preference) for preference in results.preferences.values()]
+    """Leaderboards side by side and of each question, Elo, win rates, categories and challenges."""
+    tables = [leaderboards(results), elo_table(results)]
+    tables += [leaderboard(results, preference) for preference in results.preferences.values()]
+    tables += [win_rates(results, preference) for preference in results.preferences.values()]
     if results.headline:
-        found += [slice_table(results, "category"), slice_table(results, "challenge")]
-    found += [contradictions(results)]
-    return [table for table in found if table is not None]
+        tables += [slice_table(results, "category"), slice_table(results, "challenge")]
+    tables += [contradictions(results)]
+    return [table for table in tables if table is not None]
 
 
-def leaderboard(preference: Preference, anchor: str) -> Table | None:
-    """Ratings with intervals and rank sets, best first; average win rates and `both bad` where there are any.
+def rating_digits(results: Results) -> int:
+    """Decimals of ratings, the same in every table."""
+    rows = [r for part in results.preferences.values() for r in part.ratings]
+    return decimals([Estimate(value=r.rating, low=r.low, high=r.high) for r in rows], most=1)
 
-    anchor: what stands at 1000, as `Results.anchor`.
-    """
+
+def rate_digits(results: Results) -> int:
+    """Decimals of win rates in per cent, the same in every table."""
+    rows = [w for part in results.preferences.values() for w in (*part.average_wins, *part.win_rates)]
+    return decimals([_percent(w.rate, w.low, w.high, w.n) for w in rows], most=1)
+
+
+def ratings_of(preference: Preference) -> dict[str, Estimate]:
+    """Ratings by contender, best first; the best and those not shown to be worse are marked."""
+    estimates = {
+        r.contender: Estimate(value=r.rating, low=r.low, high=r.high, n=r.n) for r in preference.ratings
+    }
+    return marked(estimates, rating_differences(preference), up=True)
+
+
+def average_wins_of(preference: Preference) -> dict[str, Estimate]:
+    """Mean win rate over the opponents met, per cent, by contender."""
+    return {w.contender: _percent(w.rate, w.low, w.high, w.n) for w in preference.average_wins}
+
+
+def leaderboards(results: Results) -> Table | None:
+    """Every question beside each other: ratings, mean win rates, and `both bad` where it was an answer."""
+    headline = results.headline
+    if headline is None or not headline.ratings:
+        return None
+    parts = asked_parts(results)
+    names = [row.contender for row in headline.ratings]
+    ranks = {r.contender: _rank(r.rank_low, r.rank_high) for r in headline.ratings}
+    columns = [Column(head="Rank"), Column(head="Contender")]
+    cells: list[list[Cell]] = [[ranks[name] for name in names], [*names]]
+    for part in parts:
+        head = f"Rating, {part.question}" if len(parts) > 1 else "Rating"
+        ratings = ratings_of(part)
+        columns.append(Column(head=head, direction=UP, digits=rating_digits(results)))
+        cells.append([ratings.get(name) for name in names])
+    for part in parts:
+        wins = average_wins_of(part)
+        if wins:
+            head = f"Win rate, {part.question}" if len(parts) > 1 else "Win rate"
+            columns.append(Column(head=head, unit="%", direction=UP, digits=rate_digits(results)))
+            cells.append([wins.get(name) for name in names])
+    bad = {
+        r.contender: _percent(r.both_bad_rate, r.both_bad_low, r.both_bad_high, None)
+        for r in headline.ratings
+    }
+    if any(cell.value for cell in bad.values()):
+        columns.append(Column(head="Both bad", unit="%", direction=DOWN, digits=rate_digits(results)))
+        cells.append([bad[name] for name in names])
+    together = ", all questions together" if len(parts) > 1 else ""
+    return Table(
+        name="leaderboards",
+        title="Leaderboard, every question",
+        columns=tuple(columns),
+        rows=tuple(zip(*cells, strict=True)),
+        notes=(
+            f"Rank: the places that the joint 95% intervals leave open{together}. "
+            f"{scale(results.anchor)} Win rate: mean over the rivals met, ties half.",
+            *([BOTH_BAD] if any(cell.value for cell in bad.values()) else []),
+            *dict.fromkeys(note for part in parts for note in part.notes),
+        ),
+        counts_below=True,
+    )
+
+
+BOTH_BAD = "N of ratings counts every vote; N of win rates leaves out the answers `both bad`."
+
+
+def asked_parts(results: Results) -> list[Preference]:
+    """All questions together, then each; only the one where one was asked."""
+    parts = results.preferences
+    alone = len(parts) == 2 and OVERALL in parts
+    return [part for name, part in parts.items() if not (alone and name == OVERALL)]
+
+
+def elo_table(results: Results) -> Table | None:
+    """Sequential Elo beside Bradley–Terry and Davidson's model, all votes together."""
+    headline = results.headline
+    if headline is None or not headline.elo:
+        return None
+    elo = {row.contender: row for row in headline.elo}
+    terry = {r.contender: Estimate(value=r.rating, low=r.low, high=r.high) for r in headline.bradley_terry}
+    davidson = {r.contender: Estimate(value=r.rating, low=r.low, high=r.high) for r in headline.ratings}
+    names = sorted(elo, key=lambda name: -elo[name].rating)
+    digits = rating_digits(results)
+    protocol = str(results.votes_method.get("elo_add") or "protocol not recorded")
+    return Table(
+        name="elo",
+        title="Elo ratings beside Bradley–Terry and Davidson",
+        columns=(
+            Column(head="Contender"),
+            Column(head="Elo", direction=UP, digits=1),
+            Column(head="Order noise of Elo", digits=2),
+            Column(head="Bradley–Terry", direction=UP, digits=digits),
+            Column(head="Davidson", direction=UP, digits=digits),
+        ),
+        rows=tuple(
+            (
+                name, Estimate(value=elo[name].rating), Estimate(value=elo[name].order_spread),
+                terry.get(name), davidson.get(name),
+            )
+            for name in names
+        ),
+        notes=(
+            f"Elo: updated vote by vote as the reference study defines it ({protocol}); order noise is its standard "
+            "deviation over the shuffles, not an interval, and ratings stay close to the start when votes are few. "
+            "Bradley–Terry: maximum likelihood, ties as half wins. Davidson: with a parameter for ties; the ratings of "
+            "every other table. Brackets: 95% intervals clustered by rater and prompt.",
+        ),
+    )  # fmt: skip
+
+
+def leaderboard(results: Results, preference: Preference) -> Table | None:
+    """Ratings with intervals and rank sets, best first; average win rates and `both bad` where there are any."""
     if not preference.ratings:
         return None
-    ratings = [
-        Estimate(value=r.rating, low=r.low, high=r.high, n=r.n, best=r.rank_low == r.rank_high == 1)
-        for r in preference.ratings
-    ]
-    averages = {
-        win.contender: _percent(win.rate, win.low, win.high, win.n) for win in preference.average_wins
-    }
+    ratings, averages = ratings_of(preference), average_wins_of(preference)
     wins = [averages.get(r.contender) for r in preference.ratings]
     bad = [_percent(r.both_bad_rate, r.both_bad_low, r.both_bad_high, None) for r in preference.ratings]
     columns = [
         Column(head="Rank"),
         Column(head="Contender"),
-        Column(head="Rating", direction=UP, digits=decimals(ratings, most=1)),
+        Column(head="Rating", direction=UP, digits=rating_digits(results)),
     ]
     cells: list[list[Cell]] = [
         [_rank(r.rank_low, r.rank_high) for r in preference.ratings],
         [r.contender for r in preference.ratings],
-        [*ratings],
+        [ratings[r.contender] for r in preference.ratings],
     ]
     if any(wins):
-        columns.append(Column(head="Mean win rate", unit="%", direction=UP, digits=decimals(wins, most=1)))
+        columns.append(Column(head="Mean win rate", unit="%", direction=UP, digits=rate_digits(results)))
         cells.append([*wins])
     if any(cell.value for cell in bad):
-        columns.append(Column(head="Both bad", unit="%", direction=DOWN, digits=decimals(bad, most=1)))
+        columns.append(Column(head="Both bad", unit="%", direction=DOWN, digits=rate_digits(results)))
         cells.append([*bad])
     return Table(
         name=f"leaderboard-{preference.question}",
@@ -59,22 +168,27 @@ def leaderboard(preference: Preference, anchor: str) -> Table | None:
         columns=tuple(columns),
         rows=tuple(zip(*cells, strict=True)),
         notes=(
-            f"Rank is the set of places the votes allow. {_scale(anchor)} "
-            "N counts the votes a contender was part of; brackets hold the 95% interval. "
-            "Bold: alone in first place.",
+            f"Rank: the places that the joint 95% intervals leave open. {scale(results.anchor)} "
+            "Brackets: 95% intervals.",
+            *([BOTH_BAD] if any(cell.value for cell in bad) else []),
             *preference.notes,
         ),
     )
 
 
-def _scale(anchor: str) -> str:
+def scale(anchor: str) -> str:
+    """What a rating means: where 1000 is, and what a difference of 400 says."""
     if not anchor:
         return (
-            "400 points are odds of 10 to 1; where 1000 stands is not recorded, so only differences mean anything: "
-            "run `arena rate` again."
+            "A difference of 400 points means odds of 10 to 1; which contender has 1000 is not recorded, so only "
+            "differences have a meaning: run `arena rate` again."
         )
-    held = "the mean of all contenders" if anchor == MEAN else f"{anchor}, which has no interval of its own"
-    return f"1000 is {held}; 400 points are odds of 10 to 1."
+    held = (
+        "the mean of all contenders is 1000"
+        if anchor == MEAN
+        else f"{anchor} is fixed at 1000, without an interval"
+    )
+    return f"A difference of 400 points means odds of 10 to 1; {held}."
 
 
 def _rank(low: int | None, high: int | None) -> str:
@@ -87,7 +201,7 @@ def _question(question: str) -> str:
     return "all questions together" if question == OVERALL else question
 
 
-def win_rates(preference: Preference) -> Table | None:
+def win_rates(results: Results, preference: Preference) -> Table | None:
     """Every pair, in per cent for the first."""
     if not preference.win_rates:
         return None
@@ -98,7 +212,7 @@ def win_rates(preference: Preference) -> Table | None:
         columns=(
             Column(head="Contender"),
             Column(head="Against"),
-            Column(head="Win rate", unit="%", digits=decimals(cells, most=1)),
+            Column(head="Win rate", unit="%", digits=rate_digits(results)),
         ),
         rows=tuple((w.a, w.b, cell) for w, cell in zip(preference.win_rates, cells, strict=True)),
         notes=("Share of the votes for the first contender, ties half; 95% interval in brackets.",),
@@ -119,13 +233,13 @@ def _rest(share: float | None) -> float | None:
 
 def wins_of(preference: Preference, contender: str) -> dict[str, Estimate]:
     """Win rate of one contender in per cent, by rival, whichever way round the pair is stored."""
-    found = {}
+    wins = {}
     for w in preference.win_rates:
         if w.a == contender:
-            found[w.b] = _percent(w.rate, w.low, w.high, w.n)
+            wins[w.b] = _percent(w.rate, w.low, w.high, w.n)
         elif w.b == contender:
-            found[w.a] = _percent(_rest(w.rate), _rest(w.high), _rest(w.low), w.n)
-    return found
+            wins[w.a] = _percent(_rest(w.rate), _rest(w.high), _rest(w.low), w.n)
+    return wins
 
 
 def win_matrix(preference: Preference, order: Sequence[str]) -> list[tuple[str, list[Estimate | None]]]:
@@ -171,7 +285,7 @@ def slice_table(results: Results, by: str) -> Table | None:
         columns=(Column(head="Contender"), *columns),
         rows=tuple((name, *cells) for name, cells in rows),
         notes=(f"All questions together; in parentheses the votes on prompts of that {by}; 95% intervals, "
-               "each level for itself.",),
+               "each level on its own.",),
     )  # fmt: skip
 
 
@@ -224,7 +338,7 @@ def contradictions(results: Results) -> Table | None:
         ),
         rows=tuple(rows[:MOST_CONTRADICTIONS]),
         notes=(
-            f"Pairs whose 95% win-rate interval leaves 50% out and whose order a metric turns round.{more}",
+            f"Pairs whose 95% win-rate interval excludes 50% and that a metric puts in the other order.{more}",
         ),
     )
 

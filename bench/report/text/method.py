@@ -1,68 +1,102 @@
-"""How the study was done, in sentences an author can paste and a data statement; where it came from.
+"""The method section in paragraphs with citations, the data statement, and the provenance.
 
-Only what the folder says: a sentence about something that is not there is left out.
+Only what the folder records: a sentence about something that is absent is left out.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from bench.report.images.selection import licences
 from bench.report.preferences import OVERALL, Preference
-from bench.report.results import Results
+from bench.report.results import Results, model_of
 from bench.report.tables import claims
-from bench.report.tables.votes import vote_count, votes_of
+from bench.report.tables.metrics import label
+from bench.report.tables.votes import scale, vote_count, votes_of
+from bench.report.text.bibliography import Bibliography, bibliography, cite
 from bench.report.text.phrases import counted, listed
 from bench.report.timings import dtype_of
 
 ASKED = {
-    "alignment": "which picture follows the description better",
-    "quality": "which picture looks better, the description hidden",
-    "faithfulness": "which picture keeps more of the reference, as the text asks",
+    "alignment": "which image follows the prompt better",
+    "quality": "which image looks better, with the prompt hidden",
+    "faithfulness": "which image keeps more of the reference, as the prompt asks",
 }
-"""The arena's questions, in its words."""
+"""What the arena's questions ask."""
 RULES = {
-    "balanced": "the least-judged pair first",
-    "active": "the pair that tells most about the order first, over a uniform floor",
+    "balanced": "the pair with the fewest votes first",
+    "active": "the most informative pair first, with a share of uniform draws",
     "exhaustive": "every pair of every prompt",
 }
 LONGEST_WINDOW = 120
-"""Characters of a timing window that the paragraph repeats; a longer one stands below the latency table."""
+"""Characters of a timing window that the paragraph repeats; a longer one is below the latency table."""
 
 
-def method(results: Results) -> list[str]:
-    """Sentences of the method paragraph, in order."""
+MOST_NAMED = 8
+"""Contenders that a sentence names; with more of them it points to the main table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paragraph:
+    """One paragraph of the method section."""
+
+    head: str
+    text: str
+    """Sentences; citations as `[@key]`."""
+
+
+def method(results: Results) -> list[Paragraph]:
+    """The method section: images, votes, analysis, metrics, latency, reproduction."""
+    works = bibliography(results)
+    paragraphs = {
+        "Images": _images(results, works),
+        "Votes": _votes(results),
+        "Ratings and tests": _analysis(results, works),
+        "Metrics": _metrics(results, works),
+        "Latency": _latency(results, works),
+        "Reproduction": _reproduction(results, works),
+    }
     return [
-        *_pictures_in_words(results),
-        *_votes_in_words(results),
-        *claims.method_in_words(results),
-        *_latency_in_words(results),
-        *_metrics_in_words(results),
-        *_run_in_words(results),
+        Paragraph(head=head, text=" ".join(sentences)) for head, sentences in paragraphs.items() if sentences
     ]
 
 
-def _pictures_in_words(results: Results) -> list[str]:
+def _images(results: Results, works: Bibliography) -> list[str]:
     sizes = {(row.width, row.height) for row in results.generations.values()}
     chosen = results.run.get("prompt_set") or {}
-    source = f" from {chosen['name']}" if chosen.get("name") else ""
+    source = f" from the set {chosen['name']}{cite(works.prompts)}" if chosen.get("name") else ""
     per = f", {results.images_per_prompt} images each" if results.images_per_prompt > 1 else ""
     native = (
         f"; native sizes were {listed([f'{w}×{h}' for w, h in sorted(sizes)])} px" if len(sizes) > 1 else ""
     )
-    edits = " starting from each prompt's reference image" if results.task == "image-to-image" else ""
+    edits = ", starting from each prompt's reference image," if results.task == "image-to-image" else ""
     return [
-        f"{counted(len(results.contenders), 'contender')} ({listed(list(results.contenders))}) drew "
-        f"{counted(len(results.prompts), 'prompt')}{source}{per}{edits}: "
-        f"{len(results.generations)} of {results.expected} images.",
-        f"{_seeds_in_words(results)} Images were judged and scored at {results.display_size} px{native}.",
+        f"{_contenders(results, works)} generated images{edits} for {counted(len(results.prompts), 'prompt')}"
+        f"{source}{per}: {len(results.generations)} of {results.expected} images.",
+        _seeds(results),
+        f"Raters saw and metrics scored the images at {results.display_size} px{native}.",
     ]
 
 
-def _seeds_in_words(results: Results) -> str:
-    """What the rows say of the seeds, not what the suite means them to be."""
+def _contenders(results: Results, works: Bibliography) -> str:
+    count = counted(len(results.contenders), "contender")
+    if len(results.contenders) > MOST_NAMED:
+        return f"{count} (the rows of the main table){cite(works.models.values())}"
+    cited: set[str] = set()
+    names = []
+    for name in results.contenders:
+        key = works.models.get(model_of(name)[0])
+        names.append(name + (cite([key]) if key and key not in cited else ""))
+        cited |= {key} if key else set()
+    return f"{count}, {listed(names)}," if len(names) > 1 else f"One contender, {names[0]},"
+
+
+def _seeds(results: Results) -> str:
+    """What the rows record of the seeds."""
     by_image: dict[tuple[str, int], set[int]] = {}
     unknown = 0
     for row in results.generations.values():
@@ -70,133 +104,148 @@ def _seeds_in_words(results: Results) -> str:
             unknown += 1
         else:
             by_image.setdefault((row.prompt_id, row.replicate), set()).add(row.seed)
-    told = f" The seeds of {counted(unknown, 'imported image')} are not known." if unknown else ""
+    imported = f" The seeds of {counted(unknown, 'imported image')} are not known." if unknown else ""
     if any(len(seeds) > 1 for seeds in by_image.values()):
-        return f"Contenders did not all start from the same seed.{told}"
+        return f"Contenders did not all start from the same seed.{imported}"
     same = "All contenders started a prompt and replicate from the same seed." if by_image else ""
-    return f"{same}{told}".strip() or "No seed is recorded."
+    return f"{same}{imported}".strip() or "No seed is recorded."
 
 
-def _votes_in_words(results: Results) -> list[str]:
+def _votes(results: Results) -> list[str]:
     if not results.preferences:
         return [f"No votes were counted; the questions are {listed(list(results.questions))}."]
     asked = [name for name in results.preferences if name != OVERALL] or list(results.preferences)
     whose = "A program, not people," if results.simulated_votes else "Raters"
-    parts = listed([_votes_on(results.preferences[name]) for name in asked], "; ")
-    words = [f"{whose} compared pairs of images of one prompt, blind to the contenders ({parts})."]
-    words += _design_in_words(results)
+    parts = "; ".join(_question(results.preferences[name]) for name in asked)
+    sentences = [f"{whose} compared pairs of images of one prompt, blind to the contenders: {parts}."]
+    sentences += _design(results)
     if results.excluded_votes:
-        left_out = [f"{count} for {reason}" for reason, count in sorted(results.excluded_votes.items())]
-        words.append(f"Left out of the ratings: {listed(left_out)}.")
-    about = results.votes_method
-    if about.get("model"):
-        words.append(f"Ratings: {about['model']}; {about.get('scale', 'Elo scale')}.")
-    if about.get("intervals"):
-        words.append(f"Intervals of ratings: {about['intervals']}.")
-    return words + _agreement_in_words(results)
+        excluded = [f"{count} for {reason}" for reason, count in sorted(results.excluded_votes.items())]
+        sentences.append(f"Excluded from the ratings: {listed(excluded)}.")
+    return sentences + _agreement(results)
 
 
-def _votes_on(preference: Preference) -> str:
+def _question(preference: Preference) -> str:
     raters = f" by {counted(preference.n_raters, 'rater')}" if preference.n_raters else ""
-    asked = f", {ASKED[preference.question]}" if preference.question in ASKED else ""
-    return f"{preference.question}{asked}: {votes_of(preference)} votes{raters}"
+    asked = f" ({ASKED[preference.question]})" if preference.question in ASKED else ""
+    return f"{preference.question}{asked}, {votes_of(preference)} votes{raters}"
 
 
-def _design_in_words(results: Results) -> list[str]:
-    """What `[arena]` says, with the study schema's defaults where it says nothing."""
+def _design(results: Results) -> list[str]:
+    """What `[arena]` says, with the defaults of the study file's schema where it says nothing."""
     if not results.arena:
         return []
     arena = results.arena
     answers = ["left", "right", *(["tie"] if arena.get("ties", True) else []),
                *(["both bad"] if arena.get("both_bad") else [])]  # fmt: skip
     rule = arena.get("pairing", "balanced")
-    told = f", {RULES[rule]}" if rule in RULES else ""
+    meaning = f" ({RULES[rule]})" if rule in RULES else ""
     return [
-        f"Answers were {listed(answers)}; sides were drawn at random; pairs were chosen by the {rule} rule{told}, "
-        f"aiming at {arena.get('votes_per_pair', 50)} votes a pair of contenders and question; "
-        f"{100 * arena.get('attention_rate', 0.05):.3g}% attention checks and "
-        f"{100 * arena.get('repeat_rate', 0.05):.3g}% planted repeats were mixed in."
+        f"Answers were {listed(answers)}; sides were drawn at random; pairs were chosen by the {rule} rule{meaning}, "
+        f"with a target of {arena.get('votes_per_pair', 50)} votes for each pair of contenders and question; "
+        f"{100 * arena.get('attention_rate', 0.05):.3g}% of the assignments were attention checks and "
+        f"{100 * arena.get('repeat_rate', 0.05):.3g}% planted repeats."
     ]
 
 
-def _agreement_in_words(results: Results) -> list[str]:
-    found = results.headline.agreement if results.headline else None
-    if found is None:
+def _analysis(results: Results, works: Bibliography) -> list[str]:
+    if not results.preferences:
         return []
-    words = []
-    if found.alpha is not None:
+    about = results.votes_method
+    sentences = []
+    if about.get("model"):
+        sentences.append(
+            f"Ratings are those of {about['model']}{cite(works.ratings)}. {scale(results.anchor)}"
+        )
+    if about.get("intervals"):
+        sentences.append(f"Intervals of ratings: {about['intervals']}.")
+    if about.get("rates"):
+        sentences.append(f"Intervals of win rates: {about['rates']}.")
+    return [*sentences, *claims.method_in_words(results)]
+
+
+def _agreement(results: Results) -> list[str]:
+    agreement = results.headline.agreement if results.headline else None
+    if agreement is None:
+        return []
+    sentences = []
+    if agreement.alpha is not None:
         ends = (
             ""
-            if found.alpha_low is None or found.alpha_high is None
-            else f" [{found.alpha_low:.2f}, {found.alpha_high:.2f}]"
+            if agreement.alpha_low is None or agreement.alpha_high is None
+            else f" [{agreement.alpha_low:.2f}, {agreement.alpha_high:.2f}]"
         )
-        words.append(
-            f"Raters' agreement on {counted(found.units, 'shared pair')} of pictures: Krippendorff's alpha "
-            f"{found.alpha:.2f}{ends}."
+        sentences.append(
+            f"Agreement of raters on {counted(agreement.units, 'shared pair')} of images: Krippendorff's alpha "
+            f"{agreement.alpha:.2f}{ends}."
         )
-    if found.repeats and found.repeat_consistency is not None:
-        words.append(
-            f"Of {counted(found.repeats, 'planted repeat')} {found.repeat_consistency:.0%} were answered as before."
+    if agreement.repeats and agreement.repeat_consistency is not None:
+        sentences.append(
+            f"Of {counted(agreement.repeats, 'planted repeat')}, {agreement.repeat_consistency:.0%} were answered as "
+            "before."
         )
-    return words
+    return sentences
 
 
-def _latency_in_words(results: Results) -> list[str]:
-    if not results.timings:
+def _metrics(results: Results, works: Bibliography) -> list[str]:
+    names = list(dict.fromkeys(score.metric for score in results.scores))
+    if not names:
         return []
-    protocol = results.timing_protocol
-    device = results.device
-    told = str(protocol.get("window") or "")
-    window = f" ({told})" if 0 < len(told) <= LONGEST_WINDOW else ""
-    kinds = list(dict.fromkeys(filter(None, (dtype_of(results, name) for name in results.contenders))))
-    dtype = f", {listed(kinds)}" if kinds else ""
-    least = min(len(t.seconds) for t in results.timings)
+    cited = [f"{label(name)}{cite(works.metrics.get(name, ()))}" for name in names]
+    kinds = list(dict.fromkeys(score.interval for score in results.scores if score.interval))
+    intervals = f" with 95% intervals by {listed(kinds)}" if kinds else ""
+    published = (
+        f" Figures published by others{cite(works.published)} are in tables of their own."
+        if works.published
+        else ""
+    )
     return [
-        f"Latency was measured on {device}{dtype}{window}; a figure is the median of {least} or more "
-        "calls after warm-up."
+        f"{listed(cited)} {'was' if len(names) == 1 else 'were'} computed{intervals}; a fingerprint names the protocol "
+        f"of each, and numbers of two protocols are never in one column.{published}"
     ]
 
 
-def _metrics_in_words(results: Results) -> list[str]:
-    words = []
-    if results.scores:
-        kinds = list(dict.fromkeys(score.interval for score in results.scores if score.interval))
-        told = f"95% intervals ({listed(kinds)}) and " if kinds else ""
-        words.append(f"Metrics carry {told}the fingerprint of their protocol.")
+def _latency(results: Results, works: Bibliography) -> list[str]:
+    if not results.timings:
+        return []
+    window = str(results.timing_protocol.get("window") or "")
+    measured = f" ({window})" if 0 < len(window) <= LONGEST_WINDOW else ""
+    kinds = list(dict.fromkeys(filter(None, (dtype_of(results, name) for name in results.contenders))))
+    dtype = f" in {listed(kinds)}" if kinds else ""
+    least = min(len(t.seconds) for t in results.timings)
+    return [
+        f"Latency was measured on {results.device}{dtype}{measured}; each figure is the median of at least {least} "
+        "calls after warm-up, with its order-statistic interval."
+    ]
+
+
+def _reproduction(results: Results, works: Bibliography) -> list[str]:
+    """Failures, software, licences, fingerprint, command."""
+    sentences = []
     if results.failures:
-        words.append(f"Failures, all in the failure table: {len(results.failures)}.")
-    return words
-
-
-def _run_in_words(results: Results) -> list[str]:
-    """Software, licences, fingerprint and the way to do it again."""
+        sentences.append(f"{counted(len(results.failures), 'failure')} are listed in the table of failures.")
     versions = results.run.get("versions") or {}
     named = [
-        f"{name} {versions[name]}"
+        f"{name} {versions[name]}" + (cite(works.suite) if name == "turbo-preference-bench" else "")
         for name in ("turbo-preference-bench", "torch", "diffusers")
         if name in versions
     ]
-    words = []
     if named:
         commit = f", commit {results.run['git']}" if results.run.get("git") else ""
-        words.append(f"Software: {listed(named)}{commit}.")
-    licences = [
-        f"{name} ({entry.get('licence') or 'licence unknown'})"
-        for name, entry in sorted(results.models.items())
-    ]
-    if licences:
-        words.append(f"Model licences: {listed(licences)}.")
+        sentences.append(f"Software: {listed(named)}{commit}.")
+    if results.models:
+        sentences.append(licences(results))
     if results.run.get("fingerprint"):
-        words.append(f"Protocol fingerprint: {results.run['fingerprint']}.")
+        sentences.append(f"Fingerprint of the study's protocol: {results.run['fingerprint']}.")
     if results.run:
-        words.append(
-            f"To rerun: `bench run {results.name}`, or with the study file that lies in the study's folder."
+        sentences.append(
+            f"Command: `bench run {results.name}`, or with the study file in the study's folder."
         )
-    return words
+    return sentences
 
 
 def data_statement(results: Results) -> list[tuple[str, str]]:
-    """Heading and text: what the data are, whose they are, and what they cannot show."""
+    """Heading and text: what the data are, whose they are, what they cannot show."""
     chosen = results.run.get("prompt_set") or {}
     categories = Counter(prompt.category for prompt in results.prompts if prompt.category)
     spread = (
@@ -209,7 +258,7 @@ def data_statement(results: Results) -> list[tuple[str, str]]:
     source = f"; {chosen['source']}" if chosen.get("source") else ""
     rows = [
         ("Prompts", f"{counted(len(results.prompts), 'prompt')} from {name}{source}. Licence: {licence}.{spread}"),
-        ("Pictures", _pictures_statement(results)),
+        ("Images", _images_statement(results)),
         ("Votes", _votes_statement(results)),
         ("Personal data", "Raters appear as salted hashes; the exported data hold no name, address or panel id."
          if results.preferences and not results.simulated_votes else "None."),
@@ -218,12 +267,12 @@ def data_statement(results: Results) -> list[tuple[str, str]]:
     return rows
 
 
-def _pictures_statement(results: Results) -> str:
+def _images_statement(results: Results) -> str:
     black = sum(row.black for row in results.generations.values())
     gone = results.expected - len(results.generations)
     random = sorted(name for name, entry in results.models.items() if entry.get("weights") == "random")
     words = f"{len(results.generations)} synthetic images, lossless; {gone} missing, {black} black."
-    return words + (f" Random weights, which draw nothing: {listed(random)}." if random else "")
+    return words + (f" Random weights, whose images show nothing: {listed(random)}." if random else "")
 
 
 def _votes_statement(results: Results) -> str:
@@ -248,7 +297,7 @@ def _limits(results: Results) -> str:
             f"{counted(len(results.prompts), 'prompt')}: differences between prompts are not averaged out."
         )
     words.append(
-        "Ratings hold for these prompts, this display size and these contenders; a metric stands in for no person."
+        "Ratings hold for these prompts, this display size and these contenders; a metric does not replace people."
     )
     return " ".join(words)
 
@@ -286,7 +335,7 @@ def _text(value: Any) -> str:
 
 
 def command_without_folders(command: str) -> str:
-    """Paths by their last part: where somebody keeps their studies is nobody's business."""
+    """Paths by their last part, so that a report does not publish the user's folders."""
     return " ".join(
         PurePath(word).name if "/" in word and "://" not in word else word for word in command.split(" ")
     )

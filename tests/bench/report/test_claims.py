@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from scipy.stats import norm
 from bench.report.preferences import Equivalence, FewVotes, Preference, Rating, Robustness, WinRate
 from bench.report.results import Results, read_results
 from bench.report.tables.claims import (
-    asked,
     claims,
     claims_table,
     fragility,
@@ -23,8 +23,8 @@ from bench.report.tables.claims import (
 )
 from bench.report.tables.form import Estimate, to_csv, to_markdown
 from bench.report.tables.latex import to_latex
-from bench.report.tables.votes import leaderboard
-from bench.report.text.findings import findings
+from bench.report.tables.votes import asked_parts, leaderboard
+from bench.report.text.answer import answer, question, ratio_in_words, remarks
 from bench.report.text.warnings import banners
 from tests.support.report_study import TURBO, make_study
 
@@ -62,7 +62,7 @@ def test_verdicts_are_what_the_intervals_say(rate: float, error: float, margin: 
     }[gap.low > -margin, gap.high < margin]  # fmt: skip
     if abs(rate) > norm.ppf(0.975) * error:
         wanted = ("better" if rate > 0 else "worse") + (
-            ", yet within the margin" if wanted == "equivalent" else ""
+            ", within the margin" if wanted == "equivalent" else ""
         )
     assert mine.verdict == wanted
     turned = {"better": "worse", "worse": "better", "not worse": "not better", "not better": "not worse"}
@@ -91,7 +91,7 @@ def test_every_rival_of_the_chosen_has_a_row_a_question_in_both_tables(results: 
 
 def test_a_single_question_is_shown_once(results: Results) -> None:
     parts = {name: results.preferences[name] for name in ("overall", "quality")}
-    assert [part.question for part in asked(replace(results, preferences=parts))] == ["quality"]
+    assert [part.question for part in asked_parts(replace(results, preferences=parts))] == ["quality"]
 
 
 def test_a_tiny_p_is_said_to_be_tiny_and_kept_in_the_csv(results: Results) -> None:
@@ -110,31 +110,25 @@ def test_a_tiny_p_is_said_to_be_tiny_and_kept_in_the_csv(results: Results) -> No
 def test_the_method_says_power_margin_stopping_and_what_the_first_place_hangs_on(results: Results) -> None:
     words = " ".join(method_in_words(results))
     # The fixture's pairs: ten with 10 to 13 points, four of them 10, three 11, two 12, one 13.
-    assert "50% ± 11.0 points" in words
+    assert "a difference of 11.0 points from 50% is detected with 80% power" in words
     assert "10.0 to 13.0 over the pairs" in words
     assert "within ±3 points" in words
     assert "4 of 10 pairs (all questions together)" in words
-    assert "had not ended" in words
-    assert "7 votes that tell most (2.3%)" in words
-    assert f"one rater's ({TURBO[0]} first)" in words
-    parts = {
-        name: replace(part, stopping=tuple(replace(row, decided=True) for row in part.stopping))
-        for name, part in results.preferences.items()
-    }
-    assert "could have stopped" in " ".join(method_in_words(replace(results, preferences=parts)))
+    assert "at most 7 influential votes (2.3%)" in words
+    assert f"removing one rater ({TURBO[0]} first)" in words
 
 
 @pytest.mark.parametrize(
     ("few", "raters", "wanted"),
     [
-        (FewVotes(), (), "nor would any single rater's"),
-        (FewVotes(), ("b", "b"), "but any one of 2 raters' would (b first)"),
+        (FewVotes(), (), "nor does removing any single rater"),
+        (FewVotes(), ("b", "b"), "removing any one of 2 raters would put b first"),
         (
             FewVotes(votes=1, share=0.01, challenger="b"),
             (),
-            "the one vote that tells most (1.0%) would put b first",
+            "the most influential vote (1.0%) would put b first",
         ),
-        (FewVotes(votes=9, share=0.09, challenger="b"), ("c",), "so would one rater's (c first)"),
+        (FewVotes(votes=9, share=0.09, challenger="b"), ("c",), "so would removing one rater (c first)"),
     ],
 )
 def test_what_the_first_place_hangs_on_in_words(few: FewVotes, raters: tuple[str, ...], wanted: str) -> None:
@@ -157,22 +151,63 @@ def test_raters_are_counted_and_never_named(results: Results) -> None:
     assert rows["By the third quarter"] == (f"{TURBO[1]} (80%)",) * 3
 
 
-def test_findings_have_the_claim_against_the_best_liked(results: Results) -> None:
-    real = findings(replace(results, simulated_votes=False))
-    # 44.3% for the chosen, ± 6: above the margin is left out, below it is not.
-    assert "sdxl-turbo@1 is not better than sdxl-turbo@2 by 3 points of win rate." in real
-    assert any(words.startswith("Taking away the 7 votes") for words in real)
+def test_the_answer_names_the_strongest_rival_the_others_and_the_speed(results: Results) -> None:
+    """Rates of the fixture: strengths 1000 + 40 sin(1.7 j), ± 7 points at 95%, ± 6 at 90%, margin 3."""
+    assert (
+        question(results)
+        == "Is sdxl-turbo@1 as good as each of sdxl-turbo@2, sdxl-turbo@4, sdxl@50 and lcm-xl@4?"
+    )
+    first, others, speed = answer(replace(results, simulated_votes=False))
+    # 1039.7 against 1000: 1 / (1 + 10^(39.7/400)) = 44.3%; above 50% − 7, so open, but below +3 at 90%.
+    assert first == (
+        "sdxl-turbo@1 wins 44% [37, 51] of 50 votes against sdxl-turbo@2, the rival with the highest rating: "
+        "it is not better by 3 points or more."
+    )
+    assert others.startswith("Against the other 3 rivals it is ")
+    assert "lcm-xl@4 (47% [40, 54])" in others
+    # Medians of 0.05 and 0.07 s, each up to 3% longer.
+    ratio = float(re.search(r": ([\d.]+) times as fast \[", speed)[1])
+    assert ratio == pytest.approx(1.4, abs=0.02)
 
 
-def test_the_leaderboard_says_what_stands_at_1000(results: Results) -> None:
+def test_a_rate_whose_interval_excludes_a_half_is_better_or_worse(results: Results) -> None:
+    headline = results.headline
+    assert headline is not None
+    for rate, word in ((0.7, "it is better"), (0.3, "it is worse")):
+        wins = tuple(replace(w, rate=rate, low=rate - 0.07, high=rate + 0.07) for w in headline.win_rates)
+        changed = replace(results, preferences={"overall": replace(headline, win_rates=wins)})
+        assert word in answer(changed)[0]
+        assert f"{word.removeprefix('it is ')} than 4 rivals" not in answer(changed)[1]
+        assert f"{word.removeprefix('it is ')} than 3 rivals (" in answer(changed)[1]
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "wanted"),
+    [
+        ((1.0, 0.98, 1.02), (1.01, 0.99, 1.03), "no difference in speed is shown (ratio 1.01 [0.971, 1.05])"),
+        ((0.5, 0.49, 0.51), (2.0, 1.9, 2.1), "4 times as fast [3.73, 4.29]"),
+        ((2.0, 1.9, 2.1), (0.5, 0.49, 0.51), "4 times as slow [3.73, 4.29]"),
+        ((1.0, None, None), (1.001, None, None), "no difference in speed is shown (ratio 1)"),
+    ],
+)
+def test_a_ratio_near_one_is_never_times_as_fast(mine, other, wanted: str) -> None:
+    estimates = [Estimate(value=v, low=low, high=high) for v, low, high in (mine, other)]
+    assert ratio_in_words(*estimates) == wanted
+
+
+def test_remarks_name_the_influential_votes(results: Results) -> None:
+    assert any(text.startswith("Removing at most 7 influential votes") for text in remarks(results))
+
+
+def test_the_leaderboard_says_which_contender_has_1000(results: Results) -> None:
     headline = results.headline
     assert headline is not None
     for anchor, words in (
-        ("mean", "1000 is the mean of all"),
-        (TURBO[3], f"1000 is {TURBO[3]}"),
+        ("mean", "the mean of all contenders is 1000"),
+        (TURBO[3], f"{TURBO[3]} is fixed at 1000"),
         ("", "not recorded"),
     ):
-        table = leaderboard(headline, anchor)
+        table = leaderboard(replace(results, anchor=anchor), headline)
         assert table is not None
         assert words in table.notes[0]
 

@@ -143,7 +143,7 @@ def test_forty_contenders_and_empty_cells_are_drawn() -> None:
         bars.win_cells(names, ["a very long category name indeed", "b"], cells, "one", LIGHT),
         bars.throughput_dots({n: {1: 3.0, 8: 9.0 + i} for i, n in enumerate(names)}, look, "two", LIGHT),
         bars.stage_bars(rows, look, "one", LIGHT, reference=(20.0, "published")),
-        bars.win_bars(names[0], wins, names, look, "two", LIGHT),
+        bars.win_forest(names[0], wins, names, "two", LIGHT),
         bars.metric_dots([("FID", {names[3]: Estimate(value=3.0)})], names, look, "one", LIGHT),
     )
     for figure in drawn:

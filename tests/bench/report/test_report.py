@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -22,12 +23,12 @@ from bench.papers import BY_ARXIV, PAPERS
 from bench.prompts.sets import PROMPT_SETS
 from bench.report.build import build
 from bench.report.figures.catalogue import all_drawings
-from bench.report.images import thumbnails
+from bench.report.images import selection, thumbnails
 from bench.report.published import PUBLISHED
-from bench.report.results import read_results
-from bench.report.tables.speed import felt_table, latency_table
+from bench.report.results import Results, read_results
+from bench.report.tables.speed import felt_table, latency_table, work_table
+from bench.report.text.answer import answer, remarks
 from bench.report.text.bibliography import bibtex
-from bench.report.text.findings import findings
 from bench.report.text.method import command_without_folders, method
 from bench.report.text.warnings import banners
 from bench.store.study_folder import StudyFolder, write_bytes
@@ -88,7 +89,7 @@ def test_prompts_cannot_inject_markup(soup: BeautifulSoup) -> None:
 
 
 def test_every_prompt_and_every_picture_is_there(soup: BeautifulSoup) -> None:
-    grid = soup.select(".row")[-6:]
+    grid = soup.select(".grid .row")
     assert [len(row.select("figure")) for row in grid] == [5] * 6
     assert sum(len(row.select("img")) for row in grid) == 28
     assert [tag.get_text() for row in grid for tag in row.select(".none")] == ["failed: OutOfMemoryError"] * 2
@@ -233,21 +234,25 @@ def test_shown_prompts_prefer_the_complete_ones(tmp_path: Path) -> None:
     folder = make_study(
         tmp_path / "s", prompts=prompts, side=16, missing=tuple(("sdxl@50", i) for i in range(10))
     )
-    shown = thumbnails.shown_prompts(read_results(folder), 12)
+    shown = selection.random_prompts(read_results(folder), 12)
     assert len(shown) == 12
     assert min(prompt.id for prompt in shown) == "p010"
-    assert len(thumbnails.shown_prompts(read_results(folder), 25)) == 25
+    assert len(selection.random_prompts(read_results(folder), 25)) == 25
+
+
+def method_text(results: Results) -> str:
+    return " ".join(part.text for part in method(results))
 
 
 def test_method_says_only_what_the_folder_says(tmp_path: Path) -> None:
-    bare = " ".join(method(read_results(make_study(tmp_path / "a", latency=False, scores=False, run=False))))
+    bare = method_text(read_results(make_study(tmp_path / "a", latency=False, scores=False, run=False)))
     assert "No votes" in bare
     assert "Latency" not in bare
     assert "Metrics" not in bare
     folder = make_study(tmp_path / "b", votes=True, simulated=True)
     ratings = folder.read_json("ratings.json")
     folder.write_json("ratings.json", {**ratings, "excluded": {"attention check failed": 12}})
-    full = " ".join(method(read_results(folder)))
+    full = method_text(read_results(folder))
     assert "A program, not people" in full
     assert "12 for attention check failed" in full
     assert "NVIDIA H200" in full
@@ -304,11 +309,13 @@ def test_bibliography_has_models_metrics_prompt_set_and_rating_model(full: Study
 
 
 def test_every_section_has_what_its_data_give(soup: BeautifulSoup) -> None:
-    titles = [tag.get_text() for tag in soup.select("h2, h3, caption")]
+    titles = [tag.get_text() for tag in soup.select("h2, h3, caption, summary")]
     for words in (
-        "Which metric agrees with simulated votes", "Where simulated votes disagree with the metrics",
-        "The clearest votes", "The closest votes", "Time to picture, from keystroke to painted pixels",
-        "Mean win rate by category, per cent; votes in parentheses", "Method, to paste", "Data statement",
+        "Main results", "Leaderboard, every question", "Which metric agrees with simulated votes",
+        "Where simulated votes disagree with the metrics", "The clearest votes", "The closest votes",
+        "Time to picture, from keystroke to painted pixels", "Is sdxl-turbo@1 as good as its rivals?",
+        "Mean win rate by category, per cent; number of votes in parentheses", "Data statement",
+        "Could the votes on sdxl-turbo@1 have stopped?", "Work of an image, and the least time it could take",
     ):  # fmt: skip
         assert words in titles
     foot = soup.find("tfoot")
@@ -316,7 +323,7 @@ def test_every_section_has_what_its_data_give(soup: BeautifulSoup) -> None:
     assert [cell.get_text() for cell in foot.find_all(["th", "td"])] == [
         "Agrees with simulated votes", "61% [55, 67], τ 0.33 [-0.20, 0.73]", "61% [55, 67], τ 0.33 [-0.20, 0.73]",
     ]  # fmt: skip
-    disputed = next(tag for tag in soup.find_all("h3") if "disagree" in tag.get_text()).find_next(
+    disputed = next(tag for tag in soup.find_all("summary") if "disagree" in tag.get_text()).find_next(
         class_="row"
     )
     assert disputed is not None
@@ -324,34 +331,39 @@ def test_every_section_has_what_its_data_give(soup: BeautifulSoup) -> None:
     assert [img["data-contender"] for img in disputed.select("img")] == ["sdxl-turbo@1", "sdxl-turbo@2"]
 
 
-def test_findings_of_simulated_votes_say_so(full: StudyFolder) -> None:
+def test_the_answer_by_simulated_votes_says_so(full: StudyFolder, soup: BeautifulSoup) -> None:
+    first = soup.select_one("#answer")
+    assert first is not None
+    assert "By simulated votes, which say nothing about the models" in first.get_text()
     results = read_results(full)
-    voted = [words for words in findings(results) if not words.startswith("Fastest")]
-    assert len(voted) == 4
-    assert all(words.startswith("Simulated votes: ") for words in voted)
-    real = findings(replace(results, simulated_votes=False))
-    assert not [words for words in real if "imulated" in words]
-    assert findings(replace(results, preferences={}, timings=())) == []
+    assert len(answer(results)) == 3
+    without = replace(results, preferences={}, simulated_votes=False)
+    assert answer(without)[0].startswith(
+        "There are no votes yet. On CLIP score (higher is better), sdxl-turbo@1 has "
+    )
+    assert answer(replace(without, scores=(), timings=())) == []
 
 
 def test_first_place_is_claimed_only_where_the_ranks_give_it(full: StudyFolder) -> None:
     results = replace(read_results(full), simulated_votes=False)
     headline = results.headline
     assert headline is not None
-    assert "first place open between" in findings(results)[0]
+    assert "first place open among all 5" in remarks(results)[0]
     ranks = [replace(row, rank_low=k, rank_high=k) for k, row in enumerate(headline.ratings, 1)]
     alone = replace(results, preferences={"overall": replace(headline, ratings=tuple(ranks))})
-    assert findings(alone)[0] == f"{ranks[0].contender} is alone in first place."
+    assert remarks(alone)[0] == f"{ranks[0].contender} is alone in first place."
 
 
 def test_distance_from_the_floor_is_work_over_rate(full: StudyFolder) -> None:
-    table = latency_table(read_results(full))
-    assert table is not None
-    heads = [column.head for column in table.columns]
-    row = dict(zip(heads, table.rows[0], strict=True))
+    results = read_results(full)
+    work, latency = work_table(results), latency_table(results)
+    assert work is not None
+    assert latency is not None
+    row = dict(zip([column.head for column in work.columns], work.rows[0], strict=True))
+    timed = dict(zip([column.head for column in latency.columns], latency.rows[0], strict=True))
     assert row["Floor"] == pytest.approx(1000 * 3.0 / 790)
-    assert row["Times the floor"] == pytest.approx(row["Total"].value / row["Floor"])
-    assert row["Peak memory"] == pytest.approx(6.0)
+    assert row["Latency as a multiple of the floor"] == pytest.approx(timed["Total"].value / row["Floor"])
+    assert timed["Peak memory"] == pytest.approx(6.0)
 
 
 def test_time_to_picture_is_the_median_of_the_pictures(full: StudyFolder) -> None:
@@ -429,4 +441,7 @@ def test_report_tex_compiles_as_it_is_and_can_be_read(
     for left, top, right, bottom, word in words:
         assert margin - 3 < float(left) < float(right) < 595.28 - margin + 3, word
         # Turned text is measured across; DejaVu's box is 1.16 times its size.
-        assert min(float(bottom) - float(top), float(right) - float(left) + 100 * (len(word) < 4)) > 5.0, word
+        assert (
+            min(float(bottom) - float(top), float(right) - float(left) + 100 * (len(html.unescape(word)) < 4))
+            > 5.0
+        ), word

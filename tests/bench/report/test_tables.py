@@ -23,6 +23,7 @@ from bench.report.tables import catalogue, speed, votes
 from bench.report.tables import metrics as metric_tables
 from bench.report.tables.form import Column, Estimate, Table, decimals, to_csv, to_markdown
 from bench.report.tables.latex import latex, to_latex
+from bench.report.tables.marks import marked
 from tests.support.report_study import make_study
 
 
@@ -55,11 +56,28 @@ def test_quantiles_are_numpys(samples: list[float], q: float) -> None:
 def test_best_is_bold_only_where_its_interval_is_clear() -> None:
     a, b = Estimate(value=10, low=9, high=11), Estimate(value=13, low=12, high=14)
     near = Estimate(value=11.5, low=10.5, high=12.5)
-    assert metric_tables.clear_best({"a": a, "b": b}, up=True) == "b"
-    assert metric_tables.clear_best({"a": a, "b": b}, up=False) == "a"
-    assert metric_tables.clear_best({"a": a, "b": b, "c": near}, up=True) is None
-    assert metric_tables.clear_best({"a": a}, up=True) is None
-    assert metric_tables.clear_best({"a": a, "b": Estimate(value=99)}, up=True) is None
+    assert best_of({"a": a, "b": b}, up=True) == ["b"]
+    assert best_of({"a": a, "b": b}, up=False) == ["a"]
+    assert best_of({"a": a, "b": b, "c": near}, up=True) == []
+    assert best_of({"a": a}, up=True) == []
+    assert best_of({"a": a, "b": Estimate(value=99)}, up=True) == []
+
+
+def best_of(estimates: dict[str, Estimate], *, up: bool) -> list[str]:
+    return [name for name, estimate in marked(estimates, {}, up=up).items() if estimate.best]
+
+
+def test_what_is_not_shown_to_be_worse_than_the_best_comes_from_paired_differences() -> None:
+    wide = {
+        name: Estimate(value=value, low=0, high=20) for name, value in (("a", 10), ("b", 13), ("c", 12.5))
+    }
+    differences = {("a", "b"): (-4.0, -2.0), ("c", "b"): (-1.0, 0.2)}
+    marks = marked(wide, differences, up=True)
+    assert [(m.best, m.near) for m in marks.values()] == [(False, False), (True, False), (False, True)]
+    low = marked(wide, {("b", "a"): (2.0, 4.0), ("a", "c"): (-3.0, 0.0)}, up=False)
+    assert [(m.best, m.near) for m in low.values()] == [(True, False), (False, False), (False, True)]
+    # No difference was computed for the pair: nothing is claimed of it.
+    assert not marked(wide, {("a", "b"): (-4.0, -2.0)}, up=True)["c"].near
 
 
 def test_numbers_of_two_protocols_stand_in_two_columns(tmp_path: Path) -> None:
@@ -196,15 +214,16 @@ def test_a_win_rate_read_from_the_other_side_is_the_rest(rate: float, half: floa
     assert here.n == there.n == 9
 
 
-def test_a_rating_that_is_infinite_has_no_number_and_comes_last() -> None:
+def test_a_rating_that_is_infinite_has_no_number_and_comes_last(tmp_path: Path) -> None:
     rows = (Rating(contender="a", rating=1010.0, low=990, high=1030, rank_low=1, rank_high=1, n=5),)
-    table = votes.leaderboard(
-        Preference(question="quality", ratings=(*rows, Rating(contender="b", rating=None)), win_rates=()),
-        "mean",
+    preference = Preference(
+        question="quality", ratings=(*rows, Rating(contender="b", rating=None)), win_rates=()
     )
+    results = replace(read_results(make_study(tmp_path / "s", side=16)), preferences={"quality": preference})
+    table = votes.leaderboard(results, preference)
     assert table is not None
     assert [row[:2] for row in table.rows] == [("1", "a"), ("–", "b")]
-    assert [cell.best for cell in table.column(2) if isinstance(cell, Estimate)] == [True, False]
+    assert [cell.value for cell in table.column(2) if isinstance(cell, Estimate)] == [1010.0, None]
 
 
 def test_every_failure_is_counted(tmp_path: Path) -> None:
@@ -245,7 +264,7 @@ def _table() -> Table:
 
 def test_csv_keeps_every_digit() -> None:
     frame = pd.read_csv(io.StringIO(to_csv(_table())), float_precision="round_trip")
-    assert list(frame.columns) == ["Who", "FID ↓", "FID ↓ low", "FID ↓ high", "FID ↓ N", "N"]
+    assert list(frame.columns) == ["Who", "FID ↓", "FID ↓ low", "FID ↓ high", "FID ↓ N", "FID ↓ mark", "N"]
     assert frame["FID ↓"][0] == 1 / 3
     assert frame["FID ↓ high"][0] == 0.5
     assert frame["Who"][1] == "<script>"
