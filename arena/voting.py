@@ -26,6 +26,7 @@ from bench.errors import InputError
 from bench.records import OUTCOMES, Battle, Prompt
 from bench.store.study_folder import StudyFolder, sha256
 from bench.study.file import Arena
+from bench.study.questions import questions_of
 from bench.study.study import Study
 
 AHEAD = 2
@@ -74,6 +75,7 @@ class Desk:
         self.database = database
         self.clock = clock
         self.settings = study.file.arena
+        self.questions = questions_of(self.settings)
         self.prompts = {prompt.id: prompt for prompt in study.prompts}
         names = {c.name for c in study.contenders}
         self.made = {
@@ -150,7 +152,7 @@ class Desk:
             hashes[f"{side}_sha256"] = digest
             path = self.folder.image(contender, prompt, chosen.replicate)
             hashes[f"{side}_sent_sha256"] = self._sent_hash(path, digest, change)
-        if self.study.edits and chosen.question != "quality" and chosen.prompt_id in self.references:
+        if self._shows_reference(chosen.question) and chosen.prompt_id in self.references:
             path, digest = self.references[chosen.prompt_id]
             hashes["reference_sha256"] = digest
             hashes["reference_sent_sha256"] = self._sent_hash(path, digest, "")
@@ -285,7 +287,7 @@ class Desk:
         Parameters
         ----------
         token: of the assignment.
-        answer: one of `answers`.
+        answer: one of the question's answers.
         seconds: from the pair's appearance to the answer, by the browser's clock; None: not known.
         display: how the pair was shown (viewport, pixel ratio, …), JSON without NaN; it is hashed and exported.
 
@@ -298,11 +300,14 @@ class Desk:
         Refused: unknown or somebody else's token, expired, another answer was already given, an answer the
             study does not allow, study closed.
         """
-        if answer not in self.answers:
+        if answer not in OUTCOMES:
             raise Refused("bad_answer", 422)
         now = self.clock()
         with self.database.writing() as tx:
             one = self._mine(tx, rater_id, token)
+            asked = self.questions.get(one.question)
+            if asked is not None and answer not in asked.answers:
+                raise Refused("bad_answer", 422)
             if one.state in ("voted", "released"):
                 last = tx.last_vote(one.id)
                 if last is not None and last.answer == answer:
@@ -384,8 +389,12 @@ class Desk:
         minutes = self.settings.expire_minutes
         return now + 60 * (minutes if voted else min(minutes, self.settings.first_vote_minutes))
 
+    def _shows_reference(self, question: str) -> bool:
+        asked = self.questions.get(question)
+        return self.study.edits and (asked is None or asked.shows_prompt)
+
     def _tokens(self, question: str) -> tuple[str, str, str, str | None]:
-        third = secrets.token_urlsafe(24) if self.study.edits and question != "quality" else None
+        third = secrets.token_urlsafe(24) if self._shows_reference(question) else None
         return secrets.token_urlsafe(24), secrets.token_urlsafe(24), secrets.token_urlsafe(24), third
 
     def _top_up(self, rater_id: str, now: float) -> bool:

@@ -285,6 +285,26 @@ class Battle:
     group: str = ""
     """Rater group (invite label or panel)."""
     simulated: bool = False
+    scale: int | None = None
+    """Of a seven-point question: 3 (left much better) to -3 (right much better)."""
+    comment: str = ""
+    arrangement: str = ""
+    """`beside` or `stacked` (left above right); empty where the page did not say, as for the following fields."""
+    picture_side: int | None = None
+    """Of each picture as shown, CSS pixels."""
+    viewport_width: int | None = None
+    """Of the browser's window, CSS pixels."""
+    viewport_height: int | None = None
+    pixel_ratio: float | None = None
+    """Pixels of the screen per CSS pixel."""
+    orientation: str = ""
+    """`landscape` or `portrait`."""
+    language: str = ""
+    """Of the page."""
+    prompt_language: str = ""
+    """Of the prompt as shown; empty: the prompt set's own."""
+    page_build: str = ""
+    """Hash of the page's scripts and styles."""
 
 
 def settings_hash(value: Any) -> str:

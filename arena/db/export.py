@@ -139,6 +139,11 @@ def _parquet(rows: Sequence[Battle]) -> bytes:
         "probability": pa.float64(),
         "seconds": pa.float64(),
         "simulated": pa.bool_(),
+        "scale": pa.int32(),
+        "picture_side": pa.int32(),
+        "viewport_width": pa.int32(),
+        "viewport_height": pa.int32(),
+        "pixel_ratio": pa.float64(),
     }
     schema = pa.schema([(f.name, kinds.get(f.name, pa.string())) for f in fields(Battle)])
     sink = io.BytesIO()

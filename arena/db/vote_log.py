@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Container, Iterable, Mapping
+from typing import Any
 
 from arena.db.rows import Logged, hashed_content
 from bench.errors import InputError
@@ -84,6 +85,25 @@ def battles(
                 excluded=excluded.get(row.rater_id, "") or (IMAGE_CHANGED if row.seq in changed else ""),
                 group=row.group_label,
                 simulated=row.simulated,
+                **_as_shown(row.display or {}),
             )
         )
     return result
+
+
+def _as_shown(display: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a battle that come from `Vote.display`, which holds only what the page sent."""
+    width, height = display.get("viewport") or (None, None)
+    return {
+        "scale": display.get("scale"),
+        "comment": display.get("comment", ""),
+        "arrangement": display.get("arrangement", ""),
+        "picture_side": display.get("side"),
+        "viewport_width": width,
+        "viewport_height": height,
+        "pixel_ratio": display.get("pixel_ratio"),
+        "orientation": display.get("orientation", ""),
+        "language": display.get("language", ""),
+        "prompt_language": display.get("prompt_language", ""),
+        "page_build": display.get("build", ""),
+    }

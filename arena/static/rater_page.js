@@ -14,7 +14,11 @@
     show("revealed", state.revealed).textContent = state.revealed ? `${say("revealed")}: ${state.revealed.join(", ")}` : "";
     $("resume").hidden = state.stage !== "finished";
     $("resume").style.display = state.stage === "finished" ? "" : "none";
-    drawOwn(state.own ?? {}, say);
+    drawOwn({}, say);
+    if (state.revealed) {
+      const request = { method: "POST", headers: { "Content-Type": "application/json", "X-Arena": "1" }, body: "{}" };
+      fetch("api/choices", request).then((reply) => (reply.ok ? reply.json() : {})).then((own) => drawOwn(own, say));
+    }
     $("end-title").focus();
   }
 

@@ -21,19 +21,16 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from arena import admission
+from arena import admission, feedback
 from arena.admission import Refused
 from arena.db import raters as register
 from arena.db.rows import Assignment
 from arena.panels import completion_code, return_link
 from arena.voting import Desk, Hand
 from arena.web import rater_page
-from arena.web.ballot import Question
-from arena.web.inputs import Nothing, Skip, Start, Vote
-from arena.web.languages import languages
+from arena.web.inputs import Nothing, Report, Skip, Start, Vote, as_stored
 from arena.web.security import Guard
 from bench.errors import InputError
-from bench.study.file import Arena
 
 log = logging.getLogger("arena")
 
@@ -70,10 +67,10 @@ def create_app(
     settings = desk.settings
     rater_page.mount(  # last: what no route above answers is the page's
         app,
-        questions_of(settings),
+        list(desk.questions.values()),
         language=settings.language,
         native=desk.study.file.display_size,
-        smallest=256,
+        smallest=settings.min_image_px,
     )
     return app
 
@@ -83,21 +80,6 @@ def _rater_of(request: Request, key: bytes) -> str:
     if found is None:
         raise Refused("unknown_rater", 401)
     return found
-
-
-def questions_of(settings: Arena) -> list[Question]:
-    """The study's questions as the page asks them."""
-    allowed = {"tie": settings.ties, "both_bad": settings.both_bad}
-    answers = tuple(a for a in ("left", "tie", "both_bad", "right") if allowed.get(a, True))
-    return [
-        Question(
-            name=name,
-            text={code: table[f"question_{name}"] for code, table in languages().items()},
-            answers=answers,
-            shows_prompt=name != "quality",
-        )
-        for name in settings.questions
-    ]
 
 
 def _mount_health(app: FastAPI, desk: Desk) -> None:
@@ -151,8 +133,7 @@ def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
     def vote(given: Vote, request: Request) -> Any:
         rater = _rater_of(request, key)
         try:
-            shown = given.display.model_dump(mode="json") if given.display else None
-            desk.vote(rater, given.token, given.answer, given.seconds, shown)
+            desk.vote(rater, given.token, given.answer, given.seconds, as_stored(given))
         except Refused as error:
             if error.status not in (404, 409, 410):
                 raise
@@ -176,6 +157,28 @@ def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
         rater = _rater_of(request, key)
         desk.skip(rater, given.token)
         return {"state": _state(desk, desk.hand(rater))}
+
+    @app.post("/api/report")
+    def report(given: Report, request: Request) -> Any:
+        rater = _rater_of(request, key)
+        try:
+            feedback.report(desk, rater, given.token, side=given.side, reason=given.reason)
+        except Refused as error:
+            if error.status not in (404, 409):
+                raise
+            return JSONResponse({"error": error.code, "state": _state(desk, desk.hand(rater))}, error.status)
+        return {"state": _state(desk, desk.hand(rater))}
+
+    @app.post("/api/finish")
+    def finish(given: Nothing, request: Request) -> Any:
+        return {"state": _state(desk, feedback.leave(desk, _rater_of(request, key)))}
+
+    @app.post("/api/choices")
+    def choices(given: Nothing, request: Request) -> Any:
+        rater = _rater_of(request, key)
+        if desk.settings.reveal != "after-study" or desk.hand(rater).stage != "closed":
+            raise Refused("closed", 403)
+        return feedback.own_choices(desk, rater)
 
 
 def _mount_pictures(app: FastAPI, desk: Desk, key: bytes) -> None:
@@ -262,7 +265,8 @@ def _ballot(desk: Desk, one: Assignment) -> dict[str, Any]:
         "left": f"i/{one.left_token}",
         "right": f"i/{one.right_token}",
     }
-    if one.question != "quality":
+    asked = desk.questions.get(one.question)
+    if asked is None or asked.shows_prompt:
         prompt = desk.prompts[one.prompt_id]
         ballot["prompt"] = prompt.instruction or prompt.text
     if one.reference_token:

@@ -4,7 +4,7 @@ The component talks to the routes of `arena.web.app` by itself; Gradio brings it
 it into a page of your own, mount that page on the server of `create_app` and pass the way to the routes::
 
     with gr.Blocks() as page:
-        ballot(questions_of(study), base="../", native=512)
+        ballot(list(questions_of(settings).values()), base="../", native=512)
     gr.mount_gradio_app(app, page, path="/mine")
 
 It votes for whoever holds the rater's cookie, and fires the event `stage` (`welcome`, `vote`, `rest`, `end`).
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena.web.languages import texts
+from bench.study.questions import Question
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -34,26 +34,10 @@ SCALE = (3, 2, 1, 0, -1, -2, -3)
 """The seven points, from "left much better" to "right much better"."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What the page needs to ask one question."""
-
-    name: str
-    """As votes name it."""
-    text: Mapping[str, str] = field(hash=False)
-    """Language code → the question; `en` stands in for a language that is absent."""
-    answers: tuple[str, ...] = ("left", "tie", "right")
-    """Answers offered, in the order of their buttons."""
-    scale: bool = False
-    """Seven points from left to right in place of `answers`."""
-    comment: bool = False
-    """Whether a line for a comment is offered."""
-    shows_prompt: bool = True
-    """Whether the prompt is shown."""
-
-
 def question_text(question: Question, language: str) -> str:
-    return question.text.get(language) or question.text.get("en") or next(iter(question.text.values()))
+    """The operator's words in the language, else in English, else the page's own for a built-in question."""
+    own = question.text.get(language) or question.text.get("en") or next(iter(question.text.values()), "")
+    return own or texts(language)[f"question_{question.name}"]
 
 
 def _choices(question: Question, t: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -99,7 +83,8 @@ def how_to(questions: Sequence[Question], t: Mapping[str, str], language: str) -
     """The instructions, a sentence a question, and the sentence about keys."""
     kind = "how" if len(questions) > 1 else "only"
     lines = [
-        t.get(f"{kind}_{q.name}") or t["how_own"].format(question=question_text(q, language))
+        (None if q.text else t.get(f"{kind}_{q.name}"))
+        or t["how_own"].format(question=question_text(q, language))
         for q in questions
     ]
     others = {a for q in questions if not q.scale for a in q.answers} & {"tie", "both_bad"}

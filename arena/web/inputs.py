@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+SIDE_OF = {1: "left", 0: "tie", -1: "right"}
+"""Sign of a seven-point answer → the answer it collapses to."""
 Short = Annotated[str, Field(max_length=400)]
 Pixels = Annotated[int, Field(ge=0, le=100_000)]
 
@@ -58,6 +60,12 @@ class Vote(_Input):
     """Seven-point questions: 3 is "left much better", -3 "right much better"."""
     comment: Annotated[str, Field(max_length=500)] = ""
 
+    @model_validator(mode="after")
+    def _scale_and_answer_agree(self) -> Vote:
+        if self.scale is not None and self.answer != SIDE_OF[(self.scale > 0) - (self.scale < 0)]:
+            raise ValueError("the point of the scale and the answer name different sides")
+        return self
+
 
 class Report(_Input):
     token: Annotated[str, Field(max_length=64)]
@@ -71,3 +79,13 @@ class Skip(_Input):
 
 class Nothing(_Input):
     pass
+
+
+def as_stored(vote: Vote) -> dict[str, Any] | None:
+    """What is stored with the vote beside the answer: how the pair was shown, the point of the scale, the comment."""
+    stored = vote.display.model_dump(mode="json") if vote.display else {}
+    if vote.scale is not None:
+        stored["scale"] = vote.scale
+    if vote.comment:
+        stored["comment"] = vote.comment
+    return stored or None

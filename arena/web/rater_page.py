@@ -23,9 +23,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from arena.web.ballot import Question, ballot, how_to
+from arena.web.ballot import ballot, how_to
 from arena.web.languages import languages, texts
 from bench.live.theme import theme
+from bench.study.questions import Question
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

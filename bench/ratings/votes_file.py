@@ -27,7 +27,11 @@ LABELS = ("rater", "prompt", "question", "category", "challenge", "group")
 OPTIONAL = (*LABELS, "probability", "weight", "kind", "replicate", "excluded", "simulated")
 FIELDS = tuple(dict.fromkeys((*OPTIONAL, *(field for form in FORMS for field in (*form.needs, *form.uses)))))
 """What a column can be read as: the left side of `--columns field=column`."""
-NOT_READ = ("seconds",)
+NOT_READ = (
+    "seconds",
+    *("scale", "comment", "picture_side", "viewport_width", "viewport_height"),
+    *("pixel_ratio", "orientation", "language", "prompt_language", "page_build", "arrangement"),
+)
 """Columns of `arena export` that no rating needs; never listed as unused."""
 TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 MISTYPED = 0.8

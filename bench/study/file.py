@@ -6,9 +6,9 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import InputError, unknown
 
@@ -70,10 +70,29 @@ class Panel(_Section):
     """Of the rater's page, as the panel knows it; the panel's signature must be for this site."""
 
 
+QuestionName = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,39}$")]
+BUILT_IN_QUESTIONS = ("alignment", "quality", "faithfulness")
+
+
+class OwnQuestion(_Section):
+    """`[arena.own_questions.NAME]`: the operator's own question, or another form of answer for a built-in one."""
+
+    text: dict[str, Annotated[str, Field(min_length=1, max_length=300)]] = {}
+    """Language code → the question; `en` stands in for a language that is absent."""
+    answers: Literal["forced", "ties", "ties_and_both_bad", "seven_points"] | None = None
+    """Absent: as `ties` and `both_bad` of `[arena]` say."""
+    comment: bool = False
+    """Whether raters may add a comment."""
+    shows_prompt: bool = True
+    """Whether the prompt is shown; a built-in question does what it always does."""
+
+
 class Arena(_Section):
     """`[arena]`"""
 
-    questions: tuple[Literal["alignment", "quality", "faithfulness"], ...] = ("alignment", "quality")
+    questions: Annotated[tuple[QuestionName, ...], Field(min_length=1)] = ("alignment", "quality")
+    """`alignment`, `quality`, `faithfulness`, or names that `[arena.own_questions.NAME]` defines."""
+    own_questions: dict[QuestionName, OwnQuestion] = {}
     ties: bool = True
     both_bad: bool = False
     compare: Literal["all", "chosen"] | tuple[tuple[str, str], ...] = "all"
@@ -109,6 +128,26 @@ class Arena(_Section):
     """Back to the panel; `{code}` in it stands for the completion code."""
     codes: Codes = Codes()
     panel: Panel = Panel()
+
+    min_image_px: Annotated[int, Field(ge=64, le=4096)] = 256
+    """Smallest side at which a pair may be judged, CSS pixels; a window that leaves less scrolls, or takes no vote."""
+    personal_board: bool = False
+    """Whether a rater who has been told the contenders' names sees how often they chose each."""
+
+    @model_validator(mode="after")
+    def _every_question_has_words(self) -> Arena:
+        for name in self.questions:
+            own = self.own_questions.get(name)
+            if name not in BUILT_IN_QUESTIONS and own is None:
+                raise ValueError(
+                    f"{unknown('question', name, [*BUILT_IN_QUESTIONS, *self.own_questions])}; "
+                    f"or define it in [arena.own_questions.{name}]"
+                )
+            if name not in BUILT_IN_QUESTIONS and own and not own.text:
+                raise ValueError(f"question '{name}' has no words: add text = {{en = \"…\"}}")
+        if len(set(self.questions)) < len(self.questions):
+            raise ValueError("a question stands twice in `questions`: name it once")
+        return self
 
 
 class Report(_Section):
@@ -184,13 +223,21 @@ def _explained(path: Path, text: str, error: ValidationError) -> InputError:
         allowed = re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected", "")))
         return _located(path, text, str(unknown(f"value of '{dotted}'", str(wrong), allowed)), keys[-1])
     message = fault["msg"][0].lower() + fault["msg"][1:]
+    if fault["type"] == "value_error":  # of a whole section
+        message = message.removeprefix("value error, ")
+        named = re.search(r"'([^']+)'", message)
+        return _located(path, text, message, named[1] if named else keys[-1])
     return _located(path, text, f"'{dotted}' is {wrong!r}: {message}", keys[-1])
 
 
 def _schema(keys: Iterable[str]) -> type[BaseModel]:
     schema: type[BaseModel] = StudyFile
-    for key in keys:
+    path = iter(keys)
+    for key in path:
         annotation = schema.model_fields[key].annotation
+        if get_origin(annotation) is dict:  # a table of sections: the next key is the user's own name
+            next(path, None)
+            annotation = get_args(annotation)[1]
         assert isinstance(annotation, type)
         schema = annotation
     return schema

@@ -20,7 +20,6 @@ from bench.store.study_folder import StudyFolder
 from bench.study.file import PromptChoice, StudyFile, _located, _parse
 
 SHIPPED = Path(__file__).resolve().parent.parent / "studies"
-QUESTIONS = ("alignment", "quality", "faithfulness")
 EDITS = 'task = "image-to-image"'
 
 

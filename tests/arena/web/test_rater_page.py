@@ -10,14 +10,13 @@ from fastapi.testclient import TestClient
 from arena.web import ballot, rater_page
 from arena.web.languages import languages, texts
 from bench.errors import InputError
+from bench.study.questions import Question
 
 QUESTIONS = ("alignment", "quality", "faithfulness")
 
 
 def question(name, **more):
-    return ballot.Question(
-        name=name, text={code: table[f"question_{name}"] for code, table in languages().items()}, **more
-    )
+    return Question(name=name, **more)
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +123,10 @@ def test_seven_points_are_ordered_from_left_to_right():
     assert [c["key"] for c in choices] == list("1234567")
     assert choices[0]["beside"] == "Left much better"
     assert choices[-1]["stacked"] == "Bottom much better"
+
+
+def test_a_question_of_the_operators_own_speaks_the_language_of_the_page_or_english():
+    own = Question(name="hands", text={"en": "Whose hands are better?", "de": "Wessen Hände sind besser?"})
+    assert ballot.question_text(own, "de") == "Wessen Hände sind besser?"
+    assert ballot.question_text(own, "zh") == "Whose hands are better?"
+    assert "Whose hands" in ballot.how_to([own, question("quality")], languages()["zh"], "zh")[0][0]
