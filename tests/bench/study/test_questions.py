@@ -56,7 +56,7 @@ def test_the_plain_case_stays_two_switches(ties, both_bad, answers):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"hands"]', '"feet"]', "study.toml:6: unknown question 'feet'"),
+        ('"hands"]', '"feet"]', "study.toml:7: unknown question 'feet'"),
         ('text = {en = "Whose hands are better?", es = "¿Qué manos son mejores?"}', "", "has no words"),
         ('"seven_points"', '"nine_points"', "nine_points"),
         ("comment = true", "coment = true", "did you mean 'comment'"),
