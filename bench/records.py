@@ -257,6 +257,9 @@ class PeopleAgreement:
     n: int
     """Decided votes it stands on."""
     note: str = ""
+    ceiling: float | None = None
+    """How well one rater predicts another, 0 to 1: share of pairs of decided votes on the same pair of images that name
+    the same winner. None: no pair of images was judged by two raters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,9 @@ class Bootstrap:
     unbounded: int
     """Replicates without finite estimates; left out, so intervals are too short where these are many."""
     kind: str
+    prompts: NDArray[np.float32] | None = None
+    """(replicates that have finite estimates, prompts) how often each prompt that has votes was drawn, by its code in
+    the table without gaps; None: prompts were not resampled."""
 
 
 def cluster_bootstrap(
@@ -60,8 +63,10 @@ def cluster_bootstrap(
     seeds = np.random.SeedSequence(seed).spawn(len(sizes))
     resample = _vote_resampler(votes, m) if kind == "vote" else _Resampler(votes, m, kind)
 
-    def work(job: tuple[int, np.random.SeedSequence]) -> tuple[Floats, NDArray[np.bool_]]:
-        counts = resample(job[0], np.random.default_rng(job[1]))
+    def work(
+        job: tuple[int, np.random.SeedSequence],
+    ) -> tuple[Floats, NDArray[np.bool_], NDArray[np.float32] | None]:
+        counts, prompts = resample(job[0], np.random.default_rng(job[1]))
         parameters, converged, _ = newton(
             _as_fitted(fit, counts),
             ties=fit.tie is not None,
@@ -71,14 +76,19 @@ def cluster_bootstrap(
             tolerance=1e-5,
             limit=25,
         )
-        return parameters[:, :m], converged
+        return parameters[:, :m], converged, prompts
 
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         parts = list(pool.map(work, zip(sizes, seeds, strict=True)))
     strength = np.concatenate([part[0] for part in parts])
     finite = np.concatenate([part[1] for part in parts])
+    prompts = [part[2] for part in parts if part[2] is not None]
     return Bootstrap(
-        strength=strength[finite], replicates=replicates, unbounded=int((~finite).sum()), kind=kind
+        strength=strength[finite],
+        replicates=replicates,
+        unbounded=int((~finite).sum()),
+        kind=kind,
+        prompts=np.concatenate(prompts)[finite] if prompts else None,
     )
 
 
@@ -108,8 +118,10 @@ class _Resampler:
             index, present = renumbered(side.astype(np.int64), int(side.max()) + 1)
             compact.append((index, len(present)))
         # The side with fewer clusters makes the rows: fewer of them, and longer.
-        compact.sort(key=lambda pair: pair[1])
-        (row_side, self.row_clusters), (column_side, self.column_clusters) = compact
+        self.prompts_in_rows = compact[1][1] < compact[0][1]
+        self.resamples_prompts = kind in ("two-way", "prompt")
+        first, second = compact[::-1] if self.prompts_in_rows else compact
+        (row_side, self.row_clusters), (column_side, self.column_clusters) = first, second
         rows, inverse = np.unique(cell * self.row_clusters + row_side, return_inverse=True)
         votes = csr_array(
             (table.weight.astype(np.float32), (inverse, column_side)),
@@ -130,8 +142,10 @@ class _Resampler:
             self.blocks.append((votes[a:b], row_cluster[a:b], to_cells[first:last, a:b]))
             first = last
 
-    def __call__(self, replicates: int, rng: np.random.Generator) -> Floats:
-        """(replicates, m, m, 3) counts."""
+    def __call__(
+        self, replicates: int, rng: np.random.Generator
+    ) -> tuple[Floats, NDArray[np.float32] | None]:
+        """(replicates, m, m, 3) counts, and (replicates, prompts) how often each prompt was drawn."""
         counts = np.zeros((replicates, self.m * self.m * 3))
         columns = _multiplicities(self.column_clusters, replicates, rng)
         rows = _multiplicities(self.row_clusters, replicates, rng)
@@ -141,23 +155,24 @@ class _Resampler:
             by_row *= rows.take(row_cluster, axis=0)
             parts.append(to_cells @ by_row)
         counts[:, self.cells] = np.concatenate(parts).T
-        return counts.reshape(replicates, self.m, self.m, 3)
+        prompts = (rows if self.prompts_in_rows else columns).T if self.resamples_prompts else None
+        return counts.reshape(replicates, self.m, self.m, 3), prompts
 
 
-def _vote_resampler(table: VoteTable, m: int) -> Callable[[int, np.random.Generator], Floats]:
+def _vote_resampler(table: VoteTable, m: int) -> Callable[[int, np.random.Generator], tuple[Floats, None]]:
     """Votes drawn with replacement: votes of one cell and one weight are alike, so a replicate is one
     multinomial draw over those kinds."""
     cell = (table.left.astype(np.int64) * m + table.right) * 3 + table.outcome
     kinds, alike = np.unique(np.stack([cell, table.weight]), axis=1, return_counts=True)
     cells, weight = kinds[0].astype(np.int64), kinds[1]
 
-    def resample(replicates: int, rng: np.random.Generator) -> Floats:
+    def resample(replicates: int, rng: np.random.Generator) -> tuple[Floats, None]:
         """(replicates, m, m, 3) counts."""
         drawn = rng.multinomial(len(table), alike / len(table), size=replicates) * weight
         counts = np.zeros((replicates, m * m * 3))
         for row, values in zip(counts, drawn, strict=True):
             row[:] = np.bincount(cells, values, m * m * 3)
-        return counts.reshape(replicates, m, m, 3)
+        return counts.reshape(replicates, m, m, 3), None
 
     return resample
 

@@ -45,14 +45,23 @@ class Design:
     """Logits in favour of the left side."""
     both_bad: float = 0.0
     """Share of votes that call both bad."""
+    rater_shares: tuple[float, ...] = ()
+    """Share of the raters · votes_per_rater votes that each rater gives, one a rater; (): all alike."""
+    prompt_shares: tuple[float, ...] = ()
+    """How often each prompt is drawn, one a prompt; (): all alike."""
 
 
 def simulate_votes(design: Design, seed: int) -> VoteTable:
     """One study, as its votes. The same seed gives the same votes."""
     rng = np.random.default_rng(seed)
-    m, n = len(design.strengths), design.raters * design.votes_per_rater
-    rater = np.repeat(np.arange(design.raters, dtype=np.int32), design.votes_per_rater)
-    prompt = rng.integers(0, design.prompts, n, dtype=np.int32)
+    m, votes = len(design.strengths), np.full(design.raters, design.votes_per_rater)
+    if design.rater_shares:
+        votes = np.maximum(1, np.rint(np.array(design.rater_shares) * votes.sum()).astype(int))
+    rater, n = np.repeat(np.arange(design.raters, dtype=np.int32), votes), int(votes.sum())
+    if design.prompt_shares:
+        prompt = rng.choice(design.prompts, n, p=design.prompt_shares).astype(np.int32)
+    else:
+        prompt = rng.integers(0, design.prompts, n, dtype=np.int32)
     left = rng.integers(0, m, n, dtype=np.int32)
     right = ((left + rng.integers(1, m, n)) % m).astype(np.int32)
     by_rater = design.rater_sd * rng.standard_normal((design.raters, m))

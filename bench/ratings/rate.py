@@ -174,7 +174,7 @@ def _method(table: VoteTable, options: Options) -> dict[str, Any]:
         "unweighted",
         "bootstrap": f"pigeonhole over clusters, {options.bootstrap} replicates, percentile; conservative",
         "elo_add": f"K = 1, start 1000, mean over {options.shuffles} shuffles; overall: their mean",
-        "agreement": "Krippendorff's alpha, nominal; interval by prompts resampled",
+        "agreement": "Krippendorff's alpha, nominal; interval by a jackknife over raters and prompts",
         "options": asdict(options),
     }
 
@@ -251,7 +251,7 @@ def _question(
         by_challenge=slices[1],
         by_rater_group=slices[2],
         robustness=_robustness(fit, votes, pairs, anchor, options),
-        agreement=agreement(table, seed=options.seed),
+        agreement=agreement(table),
     )
 
 

@@ -210,7 +210,7 @@ def test_bootstrap_counts_are_the_weighted_votes(fit, table):
 
     votes = select(table, table.outcome != 3)
     resample = _Resampler(votes, fit.size, "two-way")
-    counts = resample(3, np.random.default_rng(0))
+    counts, drawn_prompts = resample(3, np.random.default_rng(0))
     rng = np.random.default_rng(0)
     by_prompt, by_rater = _multiplicities(30, 3, rng), _multiplicities(25, 3, rng)
     expected = np.zeros_like(counts)
@@ -219,6 +219,7 @@ def test_bootstrap_counts_are_the_weighted_votes(fit, table):
     ):
         expected[:, left, right, outcome] += by_rater[rater] * by_prompt[prompt]
     assert counts == pytest.approx(expected)
+    assert (drawn_prompts == by_prompt.T).all()
 
 
 def test_vote_bootstrap_is_the_inverse_information():

@@ -73,15 +73,6 @@ def test_rank_correlations_equal_scipys() -> None:
             assert rho[i] == pytest.approx(scipy.stats.spearmanr(x[i], y[i]).statistic)
 
 
-def test_strengths_equal_the_published_example() -> None:
-    """Wins A-B 2:3, A-D 1:4, B-C 5:3, C-D 1:3 give 0.640, 1.043, 0.660, 2.270 at a geometric mean of 1."""
-    wins = np.zeros((1, 4, 4))
-    for i, j, w, v in ((0, 1, 2, 3), (0, 3, 1, 4), (1, 2, 5, 3), (2, 3, 1, 3)):
-        wins[0, i, j], wins[0, j, i] = w, v
-    found = np.exp(agreement.strengths(wins, steps=2000, prior=0.0))[0]
-    np.testing.assert_allclose(found, [0.640, 1.043, 0.660, 2.270], atol=1e-3)
-
-
 def test_ranks_follow_the_ratings_given_and_intervals_hold_them() -> None:
     random = np.random.default_rng(1)
     votes = []
@@ -113,15 +104,48 @@ def test_questions_stand_apart_and_together() -> None:
 def test_the_interval_holds_the_truth_where_raters_and_prompts_cluster() -> None:
     """Each rater and each prompt agrees with the metric more or less often; votes of one hang together."""
     random = np.random.default_rng(3)
-    raters, prompts, trials, hit = 20, 30, 150, 0
+    raters, prompts, trials, hit = 20, 30, 100, 0
+    keys = tuple((f"p{i:03d}", 0) for i in range(prompts))
     for _ in range(trials):
         taste, ease = 0.8 * random.standard_normal(raters), 0.8 * random.standard_normal(prompts)
         r, p = random.integers(0, raters, 400), random.integers(0, prompts, 400)
         noise = 1.0 * random.standard_normal(400)
         hits = (0.3 + taste[r] + ease[p] + noise > 0).astype(float)
         truth = scipy.stats.norm.cdf(0.3 / np.sqrt(1 + 2 * 0.64))
-        _, low, high, _ = agreement._accuracy(hits, p, r)
-        assert low is not None
-        assert high is not None
-        hit += low <= truth <= high
-    assert 0.88 <= hit / trials <= 1.0
+        votes = [
+            battle("a", "b", "right" if won else "left", prompt, f"r{rater}")
+            for won, prompt, rater in zip(hits, p.tolist(), r.tolist(), strict=True)
+        ]
+        (row,) = agreements(judged({"a": np.zeros(30), "b": np.ones(30)}, keys=keys), votes, {})
+        hit += row.accuracy_low <= truth <= row.accuracy_high
+    assert 0.9 <= hit / trials <= 1.0
+
+
+def test_accuracy_holds_where_one_rater_gives_half_of_the_votes() -> None:
+    """The heavy rater's taste is in half of the votes; 100 studies, 20 raters."""
+    random = np.random.default_rng(5)
+    shares = np.array([0.5] + [0.5 / 19] * 19)
+    truth = scipy.stats.norm.cdf(0.3 / np.sqrt(1 + 0.64))
+    keys = tuple((f"p{i:03d}", 0) for i in range(300))
+    held = 0
+    for _ in range(100):
+        taste = 0.8 * random.standard_normal(20)
+        raters = random.choice(20, 300, p=shares)
+        won = 0.3 + taste[raters] + random.standard_normal(300) > 0
+        votes = [
+            battle("a", "b", "right" if w else "left", i, f"r{r}")
+            for i, (w, r) in enumerate(zip(won, raters.tolist(), strict=True))
+        ]
+        (row,) = agreements(judged({"a": np.zeros(300), "b": np.ones(300)}, keys=keys), votes, {})
+        held += row.accuracy_low <= truth <= row.accuracy_high
+    assert held >= 90
+
+
+def test_the_ceiling_is_how_far_raters_predict_each_other() -> None:
+    votes = [battle("a", "b", "right", i, f"r{r}") for i in range(6) for r in range(2)]
+    votes[0] = battle("a", "b", "left", 0, "r0")
+    (row,) = agreements(judged(), votes, {})
+    assert row.ceiling == pytest.approx(5 / 6)
+    (alone,) = agreements(judged(), [v for v in votes if v.rater == "r0"], {})
+    assert alone.ceiling is None
+    assert "one rater" in alone.note
