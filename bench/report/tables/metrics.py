@@ -152,9 +152,15 @@ def _remarks(row: Score) -> list[str]:
 
 
 def _people(results: Results) -> str:
+    ceilings = [row.ceiling for row in results.people if row.ceiling is not None]
+    limit = (
+        f" One rater predicts another in {number(100 * max(ceilings), 0)}% of decided votes."
+        if ceilings
+        else ""
+    )
     return (
-        f"Agrees with {results.voters}: share of decided votes whose winner the metric scores higher; 50% is a coin. "
-        "τ: Kendall's rank correlation of the contenders' scores and ratings."
+        f"Agrees with {results.voters}: share of decided votes whose winner the metric scores higher; 50% is a coin."
+        f"{limit} τ: Kendall's rank correlation of the contenders' scores and ratings, both noisy, which lowers it."
     )
 
 
