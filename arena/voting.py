@@ -84,7 +84,7 @@ class Desk:
             if key[0] in names and key[1] in self.prompts
         }
         """Contender, prompt and replicate → sha256 of the image's file."""
-        self.shown = Shown(folder.path / "shown", study.file.display_size)
+        self.shown = Shown(folder.path / "shown", study.file.display_size, study.file.fit)
         self.exclusion = exclusion_of(self.settings)
         self.serves_pages = False
         """Set by the server: the bytes sent are then hashed with each assignment."""

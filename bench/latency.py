@@ -179,7 +179,7 @@ def calls_of(study: Study, folder: StudyFolder, contender: Contender, batch: int
         at += batch
         start: dict[str, Any] = {"seeds": [seed_of(p.id, 0) for p in chosen]}
         if study.edits:
-            pictures = references.pixels(folder, chosen, contender.size)
+            pictures = references.reference_pixels(folder, chosen, contender.size)
             start |= {"references": pictures, "strength": strength}
         yield Call(texts=tuple(p.text for p in chosen), start=start)
 

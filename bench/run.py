@@ -74,7 +74,7 @@ def on_disk_or_not(
             if not isinstance(folder, StudyFolder):
                 raise InputError(f"{folder.where}: an image-to-image study needs a folder on a disk")
             side = max(study.file.display_size, *(c.size for c in study.contenders))
-            references.keep(study.prompts, study.references, folder, side)
+            references.store_references(study.prompts, study.references, folder, side)
         yield folder
 
 

@@ -54,7 +54,7 @@ def import_(
     """
     from bench.run import opened
     from bench.study.study import read
-    from bench.sweep.import_images import bring
+    from bench.sweep.import_images import import_images
 
     if name is None or images is None:
         from bench.export.package import unpack
@@ -68,11 +68,15 @@ def import_(
         return
     found = read(study)
     with opened(found, results) as folder, progress() as told:
-        made, failed = bring(found, folder, name, images, mapping, progress=told.images)
-    print(f"{made} images imported, {len(failed)} missing or unreadable")
-    for failure in failed[:5]:
+        done = import_images(found, folder, name, images, mapping, progress=told.images)
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(done.suffixes.items()))
+    behind = f" ({kinds})" if kinds else ""
+    print(f"{len(done.generations)} images imported{behind}, {len(done.failures)} missing or unreadable")
+    for failure in done.failures[:5]:
         print(f"  {failure.prompt_id}: {failure.kind}, {failure.message}")
-    raise typer.Exit(1 if failed else 0)
+    if done.unread:
+        print(f"  not read: {', '.join(done.unread[:5])}; save them as PNG or JPEG")
+    raise typer.Exit(1 if done.failures else 0)
 
 
 @app.command(rich_help_panel="Bring and check")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -27,15 +28,25 @@ def build(
 
     Example: [bold]bench reference build coco-2017-val ~/coco/val2017 --extractor inception-tf[/bold]
     """
-    from bench.metrics.references import build as keep
+    import bench.metrics.references as references
     from bench.scoring.score import reference_statistics
 
-    made = keep(name, folder)
-    print(f"{name}  {len(made.files)} images  {made.sha256}")
-    if extractor != "none":
-        with progress() as told:
-            found = reference_statistics(made, extractor, device, told.images)
-        print(f"{extractor}  mean and covariance of {found.n} x {found.mean.size}")
+    taken: list[str] = []
+
+    def prepare(reference: references.Reference) -> None:
+        """Take the statistics before the reference is listed: a damaged image must leave nothing behind."""
+        if extractor == "none":
+            return
+        with progress() as shown:
+            moments = reference_statistics(reference, extractor, device, shown.images)
+        taken.append(f"{extractor}  mean and covariance of {moments.n} x {moments.mean.size}")
+
+    built = references.build(name, folder, prepare)
+    kinds = Counter(path.suffix.lower() for _, path in built.files)
+    counted = ", ".join(f"{count} {suffix}" for suffix, count in sorted(kinds.items()))
+    print(f"{name}  {len(built.files)} images ({counted})  {built.sha256}")
+    for line in taken:
+        print(line)
 
 
 @app.command("list")

@@ -22,7 +22,8 @@ from bench.live import page
 from bench.live.studio import Asked, Drawn, Studio
 from bench.live.turns import PEOPLE, Busy, Turns
 from bench.prompts.formats import LONGEST_TEXT
-from bench.store.references import fitted, read_reference
+from bench.store.images import resize
+from bench.store.references import read_reference
 
 UPLOAD = 24 * 1024 * 1024
 """Bytes of a reference."""
@@ -151,7 +152,7 @@ def _reference(data: bytes) -> Any:
     import numpy as np
 
     picture = read_reference(data)
-    return np.asarray(fitted(picture, min(SIDE, picture.width)))
+    return np.asarray(resize(picture, min(SIDE, picture.width)))
 
 
 def _forget_gone(references: dict[str, Any], turns: Turns[Asked, Drawn]) -> None:

@@ -21,31 +21,16 @@ from bench.metrics.feature_rows import Array, StoredRows, blocks
 from bench.metrics.networks.loading import Encoder, Judge
 from bench.metrics.weights import Located
 from bench.records import settings_hash
+from bench.store.images import display_image
 from bench.store.study_folder import write_bytes
 
 Progress = Callable[[str, int, int], None]
 """what, done, total"""
 
-DISPLAY_RESIZE = "Lanczos, PIL, 8 bit"
 
-
-def open_image(path: Path, size: int | None = None) -> Any:
-    """A PIL RGB image, resized to size x size (Lanczos) where that is not its size already.
-
-    Raises InputError naming a file that is not an image.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as an image ({error}): restore it, or generate it again"
-        ) from None
-    if size is not None and image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.LANCZOS)
-    return image
+def shown_as(located: Located, size: int | None, fit: str | None) -> dict[str, Any]:
+    """What decides the features of an image beside its bytes: the extractor, the size, how it became square."""
+    return located.protocol() | {"display_size": size} | ({"fit": fit} if fit else {})
 
 
 class FeatureStore:
@@ -108,22 +93,23 @@ def image_features(
     cache: Path,
     *,
     size: int | None,
+    fit: str | None = None,
     batch: int = 32,
     progress: Progress | None = None,
 ) -> StoredRows:
     """(n, d) float32 features of image files, from the cache where they are there.
 
     files: sha256 of each file's bytes, and its path. encoder: called only if something is to be computed.
-    size: the display size, pixels; None or an extractor with `native`: as the file is. Images stream: at most
-    a few batches are in memory.
+    size: the display size, pixels; None or an extractor with `native`: as the file is. fit: how an image that is
+    not square becomes square; None refuses it. Images stream: at most a few batches are in memory.
     """
     size = None if located.extractor.native else size
-    store = FeatureStore(cache, located.protocol() | {"display_size": size, "of": "images"})
+    store = FeatureStore(cache, shown_as(located, size, fit) | {"of": "images"})
     missing = list({key: path for key, path in files if key not in store.index}.items())
     done = 0
     if missing:
         network = encoder()
-        for block, prepared in _prepared(missing, network.prepare, size, batch):
+        for block, prepared in _prepared(missing, network.prepare, size, fit, batch):
             store.append([key for key, _ in block], _finite(network.images(prepared), located.name))
             done += len(block)
             if progress:
@@ -139,6 +125,7 @@ def pair_values(
     cache: Path,
     *,
     size: int | None,
+    fit: str | None = None,
     batch: int = 16,
     progress: Progress | None = None,
 ) -> tuple[StoredRows, Array]:
@@ -148,7 +135,7 @@ def pair_values(
     `image_features`.
     """
     size = None if located.extractor.native else size
-    store = FeatureStore(cache, located.protocol() | {"display_size": size, "of": "pairs"})
+    store = FeatureStore(cache, shown_as(located, size, fit) | {"of": "pairs"})
     keys = [_pair_key(key, other) for (key, _), other in zip(files, partners, strict=True)]
     pairs = zip(keys, files, partners, strict=True)
     missing = list({k: (path, other) for k, (_, path), other in pairs if k not in store.index}.items())
@@ -157,9 +144,11 @@ def pair_values(
         network = judge()
         todo = [(key, path) for key, (path, _) in missing]
         others = dict(missing)
-        for block, prepared in _prepared(todo, network.prepare, size, batch):
+        for block, prepared in _prepared(todo, network.prepare, size, fit, batch):
             found = [others[key][1] for key, _ in block]
-            with_ = [o if isinstance(o, str) else network.prepare(open_image(o[1], size)) for o in found]
+            with_ = [
+                o if isinstance(o, str) else network.prepare(display_image(o[1], size, fit)) for o in found
+            ]
             values, cut = network.pairs(prepared, with_)
             rows = _finite(np.column_stack([values, cut]), located.name)
             store.append([key for key, _ in block], rows)
@@ -175,13 +164,17 @@ def _pair_key(image: str, other: str | tuple[str, Path]) -> str:
 
 
 def _prepared(
-    files: Sequence[tuple[str, Path]], prepare: Callable[[Any], Any], size: int | None, batch: int
+    files: Sequence[tuple[str, Path]],
+    prepare: Callable[[Any], Any],
+    size: int | None,
+    fit: str | None,
+    batch: int,
 ) -> Iterator[tuple[Sequence[tuple[str, Path]], Any]]:
     """Batches of decoded and resized images; the next one is made while the network has this one."""
     import torch
 
     def one(path: Path) -> Any:
-        return prepare(open_image(path, size))
+        return prepare(display_image(path, size, fit, cure="restore it, or generate it again"))
 
     parts = [files[start : start + batch] for start in range(0, len(files), batch)]
     with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
-from collections.abc import Sequence
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from bench.errors import InputError, unknown
-from bench.metrics.feature_rows import StoredRows
+from bench.metrics.feature_rows import Array, StoredRows
 from bench.metrics.frechet import Moments, moments
 from bench.records import cache_folder, settings_hash
+from bench.store.images import SUFFIXES, image_size, read_image
 from bench.store.study_folder import sha256, write_bytes
 
-IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 BUILT_FOLDER = "references"
 
 
@@ -74,11 +77,47 @@ class Reference:
 
 
 def from_folder(name: str, folder: Path, cache: Path | None = None) -> Reference:
-    """Every image below a folder, in the order of its path. Raises InputError where there is none."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_TYPES and p.is_file())
+    """Every image below a folder, in the order of its path; hidden files and folders are passed over.
+
+    Raises InputError where there is none, or one cannot be read.
+    """
+    paths = images_below(folder)
     if not paths:
-        raise InputError(f"reference folder {folder} holds no image ({', '.join(IMAGE_TYPES)})")
+        raise InputError(f"reference folder {folder} holds no image ({', '.join(SUFFIXES)})")
+    for path in paths:
+        if image_size(path) is None:
+            read_image(path, cure="remove it from the reference, or replace it")  # raises with the reason
+            raise InputError(
+                f"{path}: its header cannot be read: remove it from the reference, or replace it"
+            )
     return from_files(name, [(sha256(path.read_bytes()), path) for path in paths], cache)
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Image files below a folder, links to folders followed, sorted by path.
+
+    What is hidden (`.ipynb_checkpoints`, `._photo.jpg`) and `__MACOSX` are passed over. A folder that is
+    reached twice, by a link to one above it, is listed once.
+    """
+    paths: list[Path] = []
+    seen: set[Path] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        real = Path(place).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        paths += [Path(place) / name for name in files if not _hidden(name) and _is_image(name)]
+    return sorted(paths)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES
 
 
 def from_files(name: str, files: Sequence[tuple[str, Path]], cache: Path | None = None) -> Reference:
@@ -86,16 +125,27 @@ def from_files(name: str, files: Sequence[tuple[str, Path]], cache: Path | None 
     return Reference(name=name, files=tuple(files), cache=cache, statistics=None, sha256=content)
 
 
-def build(name: str, folder: Path) -> Reference:
-    """Keeps a folder of images as reference `name`: its files' hashes and its recipe, in the cache.
+def build(
+    name: str, folder: Path, prepare: Callable[[Reference], None] = lambda reference: None
+) -> Reference:
+    """Keep a folder of images as a reference: its files' hashes and its recipe, in the cache.
 
-    Features and statistics are added to it by the first study that needs them, or by the command that
-    builds it. Raises InputError: a bad name, no image.
+    Parameters
+    ----------
+    name : what studies call it.
+    folder : every image below it counts.
+    prepare : called before the reference is listed, to compute its features; where it raises, nothing is
+        listed, and a reference of that name built before stays as it is.
+
+    Raises
+    ------
+    InputError : a bad name, no image, or one that cannot be read.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
         raise InputError(f"reference name '{name}': use lower-case letters, digits, '.', '_' and '-'")
     place = cache_folder() / BUILT_FOLDER / name
     reference = from_folder(name, folder.resolve(), place)
+    prepare(reference)
     recipe = {
         "name": name,
         "folder": str(folder.resolve()),
@@ -196,18 +246,46 @@ def load_statistics(path: Path) -> Moments:
     """Published statistics: arrays `mu` (d,) and `sigma` (d, d), as pytorch-fid and clean-fid write them;
     `n` where the file has it.
 
-    Raises InputError: an array missing, of the wrong shape, not finite, or sigma not symmetric.
+    Raises InputError: not a whole .npz, an array missing, of the wrong shape, not finite, or sigma not symmetric
+    and positive semidefinite.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             mean, covariance = (np.asarray(file[key], dtype=np.float64) for key in ("mu", "sigma"))
             n = int(file["n"]) if "n" in file else 0
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is not a file of statistics with 'mu' and 'sigma' ({error})") from None
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = "another kind of file" if "pickle" in reason else reason
+        raise InputError(
+            f"{path} is not a file of statistics with 'mu' and 'sigma' ({reason}): fetch or write it again"
+        ) from None
     if mean.ndim != 1 or covariance.shape != (mean.size, mean.size):
         raise InputError(f"{path}: mu {mean.shape} and sigma {covariance.shape} do not belong together")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise InputError(f"{path} holds a value that is not finite: fetch it again")
     if not np.allclose(covariance, covariance.T, rtol=1e-6, atol=1e-8):
         raise InputError(f"{path}: sigma is not symmetric: fetch it again")
+    if not _positive_semidefinite(covariance):
+        raise InputError(f"{path}: sigma has a negative variance, so it is no covariance: fetch it again")
     return Moments(mean=mean, covariance=covariance, factor=None, n=n)
+
+
+def _positive_semidefinite(covariance: Array) -> bool:
+    """Whether no eigenvalue is below -1e-6 of the largest variance: rounding leaves smaller ones in good files."""
+    largest = covariance.diagonal().max(initial=0.0)
+    if largest <= 0:
+        return bool((covariance == 0).all() and covariance.size)
+    try:
+        np.linalg.cholesky(covariance + 1e-6 * largest * np.eye(len(covariance)))
+    except np.linalg.LinAlgError:
+        return False
+    return True

@@ -28,9 +28,7 @@ from bench.metrics.extractors import (
 from bench.metrics.networks import tiny_clip
 from bench.records import cache_folder
 from bench.store.download import download
-
-COLOUR = "RGB, 8 bit, sRGB assumed, alpha dropped"
-"""What `bench.metrics.features.open_image` makes of a file, whoever reads it then."""
+from bench.store.images import PIXELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +45,7 @@ class Located:
         return {
             "extractor": self.name,
             "architecture": self.extractor.architecture,
-            "colour": COLOUR,
+            "colour": PIXELS,
             "resize": self.extractor.resize,
             "weights": self.extractor.weights,
             "weights_sha256": tree_sha256(self.path),

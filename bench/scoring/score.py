@@ -37,7 +37,11 @@ from bench.records import (
 from bench.records import Reference as KeptReference
 from bench.scoring.metric_agreement import Judged, agreements
 from bench.scoring.scorable_images import Found, Key, census, common_keys, counted
+<<<<<<< HEAD
 from bench.store.documents import Scores, write_scores
+=======
+from bench.store.images import RESIZE
+>>>>>>> 9dc3bfb (One image reader for imports, references, raters and metrics; fit for images that are not square; maps, names and reference folders as people have them)
 from bench.store.study_folder import StudyFolder, write_rows
 from bench.study.study import Study
 
@@ -181,9 +185,20 @@ def reference_statistics(
     if located.extractor.joint:
         raise InputError(f"extractor '{extractor}' has no features of images alone: no statistics of it")
     network = functools.cache(lambda: networks.load(located, device))
-    rows = features.image_features(reference.files, located, network, cache, size=None, progress=progress)
-    settings = {**located.protocol(), "display_size": None}
+    fit = REFERENCE_FIT
+    rows = features.image_features(
+        reference.files, located, network, cache, size=None, fit=fit, progress=progress
+    )
+    settings = features.shown_as(located, None, fit)
     return references.statistics_of(reference, rows, settings, cache)
+
+
+REFERENCE_FIT = "crop"
+"""How reference images that are not square become square where the study has no `fit`; part of the protocol."""
+
+
+def _reference_fit(study: Study) -> str:
+    return study.file.fit or REFERENCE_FIT
 
 
 def _references(
@@ -229,7 +244,7 @@ def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> li
             partners = captions if joint == "caption" else begun
             rows, cut = features.pair_values(
                 files, partners, located, network, job.folder.features,
-                size=job.study.file.display_size, progress=job.progress,
+                size=job.study.file.display_size, fit=job.study.file.fit, progress=job.progress,
             )  # fmt: skip
         else:
             rows = _features(files, located, network, job)
@@ -267,7 +282,7 @@ def _features(
 ) -> Rows:
     size = job.study.file.display_size
     return features.image_features(
-        files, located, network, job.folder.features, size=size, progress=job.progress
+        files, located, network, job.folder.features, size=size, fit=job.study.file.fit, progress=job.progress
     )
 
 
@@ -298,11 +313,22 @@ def _against(
         return None, None
     if reference.statistics is not None:
         return None, reference.statistics
-    size = job.study.file.display_size if reference.name in job.found else None
+    own = reference.name in job.found
+    size, fit = (
+        (job.study.file.display_size, job.study.file.fit) if own else (None, _reference_fit(job.study))
+    )
     cache = reference.cache or job.folder.features
+<<<<<<< HEAD
     rows = features.image_features(reference.files, located, network, cache, size=size, progress=job.progress)
     if job.metrics[name].statistic.startswith("frechet"):
         settings = {**located.protocol(), "display_size": size}
+=======
+    rows = features.image_features(
+        reference.files, located, network, cache, size=size, fit=fit, progress=job.progress
+    )
+    if METRICS[name].statistic.startswith("frechet"):
+        settings = features.shown_as(located, size, fit)
+>>>>>>> 9dc3bfb (One image reader for imports, references, raters and metrics; fit for images that are not square; maps, names and reference folders as people have them)
         return rows, references.statistics_of(reference, rows, settings, cache)
     return rows, None
 
@@ -343,13 +369,17 @@ def _protocol(name: str, metric: Metric, located: Located, job: Job) -> dict[str
     if located.extractor.native:
         found["display_size"] = "native"
     else:
-        found |= {"display_size": size, "display_resize": features.DISPLAY_RESIZE}
+        found |= {"display_size": size, "display_resize": RESIZE}
+    if job.study.file.fit:
+        found["fit"] = job.study.file.fit
     if metric.kind == "prompt":
         found.setdefault("captions", "the prompt; longer ones cut on the right, end token kept")
     reference = job.references.get(name)
     if reference is not None:
         found |= reference.protocol()
         found["reference_size"] = size if reference.name in job.found else "native"
+        if reference.files and reference.name not in job.found:
+            found["reference_fit"] = _reference_fit(job.study)
     return found
 
 

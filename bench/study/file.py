@@ -170,6 +170,8 @@ class StudyFile(_Section):
     contenders: Annotated[tuple[str, ...], Field(min_length=1)]
     images_per_prompt: Annotated[int, Field(ge=1, le=1000)] = 1
     display_size: Annotated[int, Field(ge=16, le=4096)] = 512
+    fit: Literal["pad", "crop"] | None = None
+    """How images that are not square become square, for raters and metrics alike: white bars, or the middle."""
     strength: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Image-to-image: of prompts whose row gives none."""
     prompts: PromptChoice
@@ -182,7 +184,7 @@ class StudyFile(_Section):
 
 def _parse(path: Path) -> tuple[str, StudyFile]:
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
     try:

@@ -9,15 +9,14 @@ from typing import Any, Protocol
 from bench.errors import InputError
 from bench.models.registry import Model
 from bench.records import Contender, Failure, Generation, Prompt
-from bench.store import references as reference_pictures
+from bench.store.images import is_black
 from bench.store.object_store import ObjectFolder
+from bench.store.references import reference_pixels
 from bench.store.study_folder import StudyFolder
 from bench.study.study import Study
 from bench.sweep.settings import Frozen, settings_of
 from bench.sweep.work import Batch, seed_of
 
-BLACK = 8
-"""A picture whose brightest channel value is at most this (of 255) is black."""
 MOST = 64
 """Pictures of 512 x 512 in the largest batch that `auto` tries, or as many pixels: Ctrl-C waits for a batch."""
 
@@ -86,7 +85,7 @@ class Maker:
         start: dict[str, Any] = {}
         if self.study.edits:
             assert isinstance(self.folder, StudyFolder)
-            pictures = reference_pictures.pixels(self.folder, padded, contender.size)
+            pictures = reference_pixels(self.folder, padded, contender.size)
             start = {"references": pictures, "strength": prompts[0].strength}
         latents = self.pipeline.denoise([embeddings[p.id] for p in padded], seeds, contender, **start)
         later = self.pipeline.decode_later(latents)
@@ -135,7 +134,7 @@ class Maker:
             seconds=round(seconds, 6),
             settings=settings_of(self.model, batch.contender, frozen),
             truncated=bool(getattr(embedding, "truncated", False)),
-            black=int(picture.max()) <= BLACK,
+            black=is_black(picture),
         )
 
     def fitting_shape(self) -> int:

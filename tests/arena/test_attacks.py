@@ -155,7 +155,7 @@ def test_a_filled_picture_is_the_same_picture_at_any_length(tmp_path):
         pixels = pixels.repeat(side // detail, 1)
         Image.fromarray(pixels).save(tmp_path / "source.png")
         webp = displayed(tmp_path / "source.png", side)
-        coarse = displayed(tmp_path / "source.png", side, "degraded")
+        coarse = displayed(tmp_path / "source.png", side, None, "degraded")
         assert len(coarse) < STEP  # every answer is at least so long: a check does not stand out
         for length in (len(webp) + len(webp) % 2, len(webp) + 1000 + len(webp) % 2, 2**18):
             long = filled(webp, length)

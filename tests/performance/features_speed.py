@@ -31,10 +31,10 @@ def fidelity(device: str) -> Any:
 def speed(images: int, batch: int, rounds: int, device: str) -> list[dict[str, Any]]:
     import torch
 
-    from bench.metrics.features import open_image
     from bench.metrics.networks.inception import Inception
+    from bench.store.images import display_image
 
-    pictures = [open_image(path, 512) for path in sorted((SHARED / "photos").glob("*.jpg"))]
+    pictures = [display_image(path, 512, "crop") for path in sorted((SHARED / "photos").glob("*.jpg"))]
     pictures = (pictures * (images // len(pictures) + 1))[:images]
     arrays = [np.array(picture) for picture in pictures]
     theirs, ours = fidelity(device), Inception(WEIGHTS, mode="inception-tf", device=device)
@@ -146,11 +146,11 @@ def compare(
     kid: Callable[[], float],
 ) -> dict[str, Any]:
     from bench.metrics import frechet, kernels
-    from bench.metrics.features import open_image
     from bench.metrics.networks.inception import Inception
+    from bench.store.images import read_image
 
     network = Inception(WEIGHTS, mode=mode)
-    ours = np.concatenate([network.images(network.prepare(open_image(path))[None]) for path in paths])
+    ours = np.concatenate([network.images(network.prepare(read_image(path))[None]) for path in paths])
     half = len(paths) // 2
     mine = frechet.frechet_distance(frechet.moments(ours[:half]), frechet.moments(ours[half:]))
     other = fid()

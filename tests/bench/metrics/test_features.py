@@ -20,6 +20,7 @@ from bench.metrics.networks.clip import OpenClip
 from bench.metrics.networks.inception import Inception, tensorflow_resize
 from bench.metrics.networks.loading import load
 from bench.metrics.weights import locate
+from bench.store.images import display_image, read_image
 
 SHARED = (
     Path(os.environ.get("BENCH_SHARED") or Path(__file__).resolve().parents[3].parent / "shared") / "data"
@@ -65,7 +66,7 @@ def test_inception_equals_torch_fidelity_on_photographs(theirs: Any) -> None:
 
     chosen = PHOTOS[:20]
     network = Inception(WEIGHTS, mode="inception-tf")
-    ours = np.concatenate([network.images(network.prepare(features.open_image(p))[None]) for p in chosen])
+    ours = np.concatenate([network.images(network.prepare(read_image(p))[None]) for p in chosen])
     expected = []
     for path in chosen:
         array = np.array(Image.open(path).convert("RGB"))
@@ -114,7 +115,7 @@ def test_clean_mode_equals_clean_fid_resize_and_the_unfolded_network(
     for path in PHOTOS[:8]:
         resized = resize(np.array(Image.open(path).convert("RGB")))
         expected = theirs(torch.from_numpy(resized).permute(2, 0, 1)[None])[0].numpy()
-        found = network.images(network.prepare(features.open_image(path))[None])
+        found = network.images(network.prepare(read_image(path))[None])
         assert np.abs(found - expected).max() < 1e-4
 
 
@@ -138,7 +139,7 @@ def test_worse_pictures_are_farther_away() -> None:
     from PIL import ImageFilter
 
     network = Inception(WEIGHTS, mode="inception-tf")
-    originals = [features.open_image(path, 256) for path in PHOTOS[:12]]
+    originals = [display_image(path, 256, "crop") for path in PHOTOS[:12]]
 
     def distance(change: Any) -> float:
         import torch
@@ -225,8 +226,8 @@ def test_features_are_computed_once_and_survive_a_torn_write(tmp_path: Path) -> 
 def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"broken\.png cannot be read"):
-        features.open_image(path)
+    with pytest.raises(InputError, match=r"broken\.png: not an image"):
+        read_image(path)
 
 
 def test_patch_of_a_small_image_is_refused(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def animated():
 
 
 BAD = {
-    "truncated.png": (lambda: saved(halves())[:-40], "not a whole picture"),
-    "truncated.jpg": (lambda: saved(halves(), "JPEG")[:500], "not a whole picture"),
+    "truncated.png": (lambda: saved(halves())[:-40], "not a whole image"),
+    "truncated.jpg": (lambda: saved(halves(), "JPEG")[:500], "not a whole image"),
     "empty.png": (lambda: b"", "the file is empty"),
     "moving.gif": (animated, "2 frames"),
     "drawing.svg": (
@@ -93,7 +93,7 @@ BAD = {
         "SVG drawing.* export it as PNG",
     ),
     "phone.heic": (lambda: b"\0\0\0\x18ftypheic" + bytes(40), "save it as JPEG or PNG"),
-    "notes.png": (lambda: b"dear diary", "not a picture: PNG, JPEG"),
+    "notes.png": (lambda: b"dear diary", "not an image: PNG, JPEG"),
     "float.tiff": (lambda: saved(Image.new("F", (32, 32)), "TIFF"), "floating-point"),
     "dot.png": (lambda: saved(Image.new("RGB", (4, 4))), "too few: at least 16"),
 }
@@ -149,7 +149,7 @@ def study_file(tmp_path):
 
 def keep(study, folder):
     folder.write_study(study.text, study.prompts)
-    pictures.keep(study.prompts, study.references, folder, 64)
+    pictures.store_references(study.prompts, study.references, folder, 64)
 
 
 def test_references_are_kept_in_the_folder_and_never_enlarged(study_file, tmp_path):
@@ -159,7 +159,7 @@ def test_references_are_kept_in_the_folder_and_never_enlarged(study_file, tmp_pa
     for prompt, side in zip(study.prompts, (64, 40), strict=True):
         with Image.open(folder.reference(prompt.id)) as kept:
             assert kept.size == (side, side)
-    found = pictures.pixels(folder, study.prompts, 32)
+    found = pictures.reference_pixels(folder, study.prompts, 32)
     assert found.shape == (2, 32, 32, 3)
     assert near(found[0, 16, 2], RED)
 
@@ -172,10 +172,10 @@ def test_a_study_folder_travels_without_the_files_it_was_made_from(study_file, t
     (tmp_path / "set/a.png").unlink()
     again = open_study(folder)
     assert again.prompts == study.prompts
-    pictures.keep(again.prompts, again.references, folder, 64)
+    pictures.store_references(again.prompts, again.references, folder, 64)
     folder.reference("p1").unlink()
     with pytest.raises(InputError, match="restore it from a copy"):
-        pictures.keep(again.prompts, again.references, folder, 64)
+        pictures.store_references(again.prompts, again.references, folder, 64)
 
 
 def test_a_reference_that_changed_since_is_refused(study_file, tmp_path):

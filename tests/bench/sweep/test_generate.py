@@ -164,7 +164,7 @@ def edits(tmp_path):
 def test_an_edit_batch_is_of_one_strength_and_the_frozen_shape(edits, tmp_path):
     folder = StudyFolder(tmp_path / "out")
     folder.write_study(edits.text, edits.prompts)
-    references.keep(edits.prompts, edits.references, folder, 64)
+    references.store_references(edits.prompts, edits.references, folder, 64)
     summary, loaded, _ = make(edits, folder.path)
     assert summary.made == 2 * 5 * 2
     starts = [start for pipeline in loaded for start in pipeline.starts]
