@@ -37,11 +37,8 @@ from bench.records import (
 from bench.records import Reference as KeptReference
 from bench.scoring.metric_agreement import Judged, agreements
 from bench.scoring.scorable_images import Found, Key, census, common_keys, counted
-<<<<<<< HEAD
 from bench.store.documents import Scores, write_scores
-=======
 from bench.store.images import RESIZE
->>>>>>> 9dc3bfb (One image reader for imports, references, raters and metrics; fit for images that are not square; maps, names and reference folders as people have them)
 from bench.store.study_folder import StudyFolder, write_rows
 from bench.study.study import Study
 
@@ -318,17 +315,11 @@ def _against(
         (job.study.file.display_size, job.study.file.fit) if own else (None, _reference_fit(job.study))
     )
     cache = reference.cache or job.folder.features
-<<<<<<< HEAD
-    rows = features.image_features(reference.files, located, network, cache, size=size, progress=job.progress)
-    if job.metrics[name].statistic.startswith("frechet"):
-        settings = {**located.protocol(), "display_size": size}
-=======
     rows = features.image_features(
         reference.files, located, network, cache, size=size, fit=fit, progress=job.progress
     )
-    if METRICS[name].statistic.startswith("frechet"):
+    if job.metrics[name].statistic.startswith("frechet"):
         settings = features.shown_as(located, size, fit)
->>>>>>> 9dc3bfb (One image reader for imports, references, raters and metrics; fit for images that are not square; maps, names and reference folders as people have them)
         return rows, references.statistics_of(reference, rows, settings, cache)
     return rows, None
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import InputError
 from bench.records import Prompt
 from bench.report.results import Results
+from bench.store.images import read_image
 from bench.store.study_folder import write_bytes
 
 if TYPE_CHECKING:
@@ -103,15 +105,12 @@ class Thumbnails:
 
 def opened(path: Path, side: int) -> Image | str:
     """An image no larger than `side`; or what is wrong with the file."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
-    except FileNotFoundError:
-        return "file missing"
-    except (UnidentifiedImageError, OSError, SyntaxError):
-        return "file damaged"
+        image = read_image(path)
+    except InputError:
+        return "file damaged" if path.exists() else "file missing"
     if max(image.size) > side:
         image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return image
