@@ -146,7 +146,7 @@ def test_the_fingerprint_moves_with_everything_that_decides_a_number(
         with monkeypatch.context() as patch:
             patch.setitem(EXTRACTORS, "tiny-clip", dataclasses.replace(entry, **{field: other}))
             seen.append(fingerprint())
-    for name in ("bench.metrics.weights.PIXELS", "bench.metrics.features.DISPLAY_RESIZE"):
+    for name in ("bench.metrics.weights.PIXELS", "bench.scoring.score.RESIZE"):
         with monkeypatch.context() as patch:
             patch.setattr(name, "otherwise")
             seen.append(fingerprint())
