@@ -47,7 +47,9 @@ def _render(desk: Desk) -> None:
 
     sources, faults = desk.sources(), []
     columns = (TextColumn("rendering pictures"), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(
+        *columns, console=Console(stderr=True, markup=False, emoji=False), transient=True
+    ) as progress:
         task = progress.add_task("", total=len(desk.shown.missing(sources)))
         for fault in desk.shown.render_all(sources):
             faults += [fault] if fault else []
@@ -168,7 +170,7 @@ def status(
         wins = f"{p.first_wins}:{p.second_wins}"
         table.add_row(p.question, p.first, p.second, wins, str(p.ties), str(p.both_bad), votes)
     say(summary, False)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
 
 
 @app.command("export", rich_help_panel=ANALYSE)

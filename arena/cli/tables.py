@@ -31,9 +31,11 @@ def rating(stages: int) -> Iterator[Callable[[str], None]]:
         BarColumn(20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(
+        *columns, console=Console(stderr=True, markup=False, emoji=False), transient=True
+    ) as progress:
         task = progress.add_task("reading", total=stages)
         begun = 0
 
@@ -48,14 +50,16 @@ def rating(stages: int) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def planning(repeats: int) -> Iterator[Callable[[PlanPoint], None]]:
     """A spinner on stderr that says the last number of raters tried."""
-    with Console(stderr=True).status(f"simulating {repeats} studies a point") as status:
+    with Console(stderr=True, markup=False, emoji=False).status(
+        f"simulating {repeats} studies a point"
+    ) as status:
         yield lambda point: status.update(
             f"{point.raters:,} raters, {point.votes:,} votes: {point.power:.0%}"
         )
 
 
 def show_plan(found: Plan, *, questions: int) -> None:
-    console = Console()
+    console = Console(markup=False, emoji=False)
     for text in sentences(found, questions=questions):
         console.print(text, highlight=False)
     table = Table("raters", "votes", "votes a pair", "told apart", "95% of the simulation", title="Tried")
@@ -75,7 +79,7 @@ def show_plan(found: Plan, *, questions: int) -> None:
 
 def show_ratings(document: dict[str, Any]) -> None:
     """Of a document as JSON has it (`bench.ratings.document.to_dict`)."""
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if document["simulated"]:
         console.print("SIMULATED VOTES: these ratings say nothing about the models", style="bold red")
     questions = document["questions"]

@@ -43,7 +43,7 @@ def print_rows(rows: Sequence[dict[str, Any]], as_json: bool, below: Sequence[st
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     columns = [column for column in rows[0] if column not in below]
     cells = [["" if row[column] is None else str(row[column]) for column in columns] for row in rows]
     if not below:
@@ -98,13 +98,13 @@ def progress() -> Iterator[Told]:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),
         Left(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True, markup=False, emoji=False)) as progress:
         bars: dict[str, Any] = {}
         told: dict[str, float] = {}
         pace = Pace()

@@ -1,4 +1,4 @@
 """Prompt sets: shipped, fetched, and read from files of a user's own.
 
-Imports: bench.errors, bench.records, bench.store.
+Imports: bench.errors, bench.records, bench.store, bench.text_files.
 """

@@ -13,13 +13,14 @@ from typing import Any
 
 from bench.errors import InputError, unknown
 from bench.records import Prompt
+from bench.text_files import decode
 
 FORMATS = ("tsv", "tsv-quoted", "csv", "jsonl", "json", "lines", "coco")
 """tsv: fields verbatim, as IANA's text/tab-separated-values has it: a quote is a character of the prompt.
 tsv-quoted and csv: fields quoted as in RFC 4180. json: a list of objects or of texts. lines: a prompt a line.
 coco: a COCO captions file; of each image the caption with the lowest id."""
 
-USER_FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".txt": "lines"}
+USER_FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".json": "json", ".txt": "lines"}
 EDIT_COLUMNS = ("reference", "strength", "reference_text", "instruction")
 """What a prompt of an image-to-image study has beside its text."""
 USER_COLUMNS = ("id", "text", "category", "challenge", *EDIT_COLUMNS, "note")
@@ -73,7 +74,7 @@ def parse(
 
 
 def parse_users(path: Path, data: bytes) -> tuple[Prompt, ...]:
-    """Prompts of a file in this suite's own form: .tsv, .csv, .jsonl or .txt, told apart by the suffix."""
+    """Prompts of a file in this suite's own form: .tsv, .csv, .jsonl, .json or .txt, told apart by the suffix."""
     if path.suffix.lower() not in USER_FORMATS:
         raise InputError(f"{path}: {unknown('kind of prompt file', path.suffix, USER_FORMATS)}")
     rows = _rows(path, data, USER_FORMATS[path.suffix.lower()])
@@ -197,7 +198,7 @@ def _shown(value: Any) -> str:
 
 
 def _rows(path: Path, data: bytes, format: str) -> list[Row]:
-    text = _decoded(path, data)
+    text, _ = decode(data, str(path))
     if format in ("json", "coco"):
         return (
             _coco(path, _json(str(path), text))
@@ -210,20 +211,10 @@ def _rows(path: Path, data: bytes, format: str) -> list[Row]:
     while lines and not lines[-1]:
         lines.pop()
     if format == "tsv":
-        return _headed(path, [(number, line.split("\t")) for number, line in enumerate(lines, 1)])
+        return _headed(path, [(number, line.split("\t")) for number, line in enumerate(lines, 1) if line])
     if format == "jsonl":
-        return [_object(f"{path}:{number}", line) for number, line in enumerate(lines, 1)]
+        return [_object(f"{path}:{number}", line) for number, line in enumerate(lines, 1) if line.strip()]
     return [(f"{path}:{number}", {"text": line}) for number, line in enumerate(lines, 1)]
-
-
-def _decoded(path: Path, data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}:{line}: not UTF-8 (byte 0x{error.object[error.start]:02x}); save the file as UTF-8"
-        ) from None
 
 
 def _quoted(path: Path, text: str, delimiter: str) -> list[Row]:
@@ -231,13 +222,12 @@ def _quoted(path: Path, text: str, delimiter: str) -> list[Row]:
     rows: list[tuple[int, list[str]]] = []
     try:
         for fields in reader:
-            rows.append((reader.line_num, fields))
+            if any(fields):  # a spreadsheet may end in rows of empty cells
+                rows.append((reader.line_num, fields))
     except csv.Error as error:
         raise InputError(
             f"{path}:{reader.line_num}: {error}; put a field with quotes or commas in quotes, quotes doubled"
         ) from None
-    while rows and not rows[-1][1]:
-        rows.pop()
     return _headed(path, rows, quoted=True)
 
 

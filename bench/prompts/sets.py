@@ -307,13 +307,14 @@ def load(name: str, *, cache: Path | None = None) -> tuple[Prompt, ...]:
 
 
 def read_file(path: Path) -> tuple[Prompt, ...]:
-    """A user's own prompts: .tsv or .csv with a header, .jsonl, or .txt with a prompt a line.
+    """A user's own prompts: .tsv or .csv with a header, .jsonl, .json (a list of texts or of objects), or .txt
+    with a prompt a line.
 
     Columns: text (or prompt), and if wanted id, category, challenge, reference, strength, note. Without ids,
     a prompt is named after the file and its row. Raises InputError with file and line.
     """
     if not path.is_file():
-        raise InputError(f"no prompt file at {path}; give a .tsv, .csv, .jsonl or .txt file")
+        raise InputError(f"no prompt file at {path}; give a .tsv, .csv, .jsonl, .json or .txt file")
     return parse_users(path, read_bytes(path))
 
 

@@ -214,7 +214,14 @@ _LATEX = {
     "α": r"$\alpha$", "ν": r"$\nu$", "ρ": r"$\rho$", "τ": r"$\tau$", "χ": r"$\chi$", "Δ": r"$\Delta$",
     "≈": r"$\approx$", "≠": r"$\neq$", "·": r"$\cdot$", "▸": r"$\triangleright$", "−": r"$-$",
     "–": "--", "—": "---", "’": "'", "“": "``", "”": "''",
+    "ß": r"{\ss}", "ø": r"{\o}", "Ø": r"{\O}", "æ": r"{\ae}", "Æ": r"{\AE}", "œ": r"{\oe}", "Œ": r"{\OE}",
+    "å": r"{\aa}", "Å": r"{\AA}", "ł": r"{\l}", "Ł": r"{\L}", "ı": r"{\i}", "§": r"{\S}", "©": r"{\copyright}",
 }  # fmt: skip
+_ACCENTS = {
+    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
+    "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c",
+}  # fmt: skip
+"""Combining accent → LaTeX's command for it, in every font encoding."""
 
 
 def latex(text: str) -> str:
@@ -229,6 +236,9 @@ def _latex_character(character: str) -> str:
         return " "
     if " " <= character <= "~":
         return character
+    letter, *accents = unicodedata.normalize("NFD", character)
+    if len(accents) == 1 and accents[0] in _ACCENTS and letter.isascii() and letter.isalpha():
+        return f"\\{_ACCENTS[accents[0]]}{{{letter}}}"
     ascii_form = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
     # A control character is its own ASCII form.
     return latex(ascii_form) if ascii_form.isprintable() and ascii_form else f"[U+{ord(character):04X}]"

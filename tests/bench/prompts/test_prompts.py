@@ -366,9 +366,9 @@ BAD = [
     ("p.tsv", "id\ttext\na\tred\nb\tblue\nA\tteal\n", r"p.tsv: prompts 1 and 3 have the same id 'A'"),
     ("p.tsv", b"text\nred\ncaf\xe9\n", r"p.tsv:3: not UTF-8 \(byte 0xe9\); save the file as UTF-8"),
     ("p.txt", b"\xef\xbb\xbfred\ncaf\xe9\n", r"p.txt:2: not UTF-8 \(byte 0xe9\)"),
-    ("p.txt", "red".encode("utf-16"), r"p.txt:1: not UTF-8 \(byte 0xff\)"),
     ("p.txt", "red\nb\x00lue\n", r"p.txt:2: control character U\+0000 in the text"),
-    ("p.txt", "red\rblue\rteal", r"p.txt:1: control character U\+000D"),
+    ("p.txt", "red\rblue\nteal", r"p.txt:1: control character U\+000D"),
+    ("p.json", '["red", 3]', r"p.json: not a JSON list of texts or of objects"),
     ("p.csv", 'text\n"a\nb"\n', r"p.csv:3: control character U\+000A"),
     ("p.csv", 'text\n"a\n', r"p.csv:2: unexpected end of data"),
     ("p.tsv", 'text\n"a ""b"" c"\n', r"p.tsv:2: .*is quoted as in CSV"),
@@ -393,7 +393,11 @@ BAD = [
         "text,reference\na,gone.png\n",
         r"p.csv: reference image of prompt 'p-0001' is missing: .*gone.png",
     ),
-    ("p.xlsx", "text\n", r"p.xlsx: unknown kind of prompt file '.xlsx'.* known: .tsv, .csv, .jsonl, .txt"),
+    (
+        "p.xlsx",
+        "text\n",
+        r"p.xlsx: unknown kind of prompt file '.xlsx'.* known: .tsv, .csv, .jsonl, .json, .txt",
+    ),
 ]
 
 
@@ -405,8 +409,29 @@ def test_a_bad_file_is_one_line_with_file_and_cure(name, content, message, tmp_p
     assert len(str(error.value)) < len(str(tmp_path)) * 2 + 260
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.txt", "red\rblue\r"),
+        ("p.txt", "red\nblue\n".encode("utf-16")),
+        ("p.tsv", "text\rred\rblue"),
+        ("p.tsv", "\ntext\n\nred\n\nblue\n\n"),
+        ("p.csv", "text,note\n\nred,x\n,\n\nblue,\n,\n"),
+        ("p.csv", b"\xef\xbb\xbftext\r\nred\r\n\r\nblue\r\n"),
+        ("p.json", '["red", "blue"]'),
+        ("p.json", '[{"prompt": "red"}, {"text": "blue", "note": "x"}]'),
+        ("p.jsonl", '{"text": "red"}\n\n{"text": "blue"}\n\n'),
+    ],
+)
+def test_files_as_editors_and_spreadsheets_write_them_are_read(name, content, tmp_path) -> None:
+    prompts = read_file(write(tmp_path, name, content))
+    assert [(p.id, p.text) for p in prompts] == [("p-0001", "red"), ("p-0002", "blue")]
+
+
 def test_a_missing_file_is_named(tmp_path) -> None:
-    with pytest.raises(InputError, match=r"no prompt file at .*none.tsv; give a .tsv, .csv, .jsonl or .txt"):
+    with pytest.raises(
+        InputError, match=r"no prompt file at .*none.tsv; give a .tsv, .csv, .jsonl, .json or .txt"
+    ):
         read_file(tmp_path / "none.tsv")
 
 

@@ -333,6 +333,12 @@ def test_latex_text_is_ascii_with_balanced_braces(text: str) -> None:
     assert not re.search(r"(?<!\\)[&%#_]", out)
 
 
+def test_latex_keeps_accents_in_any_engine() -> None:
+    """LaTeX's own accent commands, which every font encoding has; checked against the LaTeX companion's table."""
+    assert latex("Étude à Zürich: ø, ß") == r"\'{E}tude \`{a} Z\"{u}rich: {\o}, {\ss}"
+    assert latex("ñ ç ô å Ł œ ő š") == r"\~{n} \c{c} \^{o} {\aa} {\L} {\oe} \H{o} \v{s}"
+
+
 def test_model_and_steps_of_a_contender() -> None:
     assert model_of("sdxl-turbo@4") == ("sdxl-turbo", 4)
     assert model_of("midjourney") == ("midjourney", None)
