@@ -39,7 +39,16 @@ FLUX = "blackforest2024flux"
 SD3_TURBO = "sauer2024fast"
 SANA_SPRINT = "chen2025sanasprint"
 Z_IMAGE = "zimage2025"
-"""Keys that `bench.models.registry` cites."""
+FLUX2 = "blackforest2026flux2klein"
+QWEN_IMAGE = "wu2025qwenimage"
+TURBO_ALPHA = "alimama2024turboalpha"
+FLASH = "chadebec2024flash"
+NITRO = "chen2024nitrofusion"
+TCD = "zheng2024trajectory"
+PCM = "wang2024phased"
+PIXART_DMD = "chen2024pixartsigma"
+SANA15 = "xie2025sana"
+"""Keys that `bench.models` cites."""
 
 _ROWS = (
     (ADD, "Adversarial Diffusion Distillation",
@@ -79,6 +88,24 @@ _ROWS = (
      "Cai, Han and Han, Song and Xie, Enze", 2025, "arXiv:2503.09641"),
     (Z_IMAGE, "Z-Image: An Efficient Image Generation Foundation Model with Single-Stream Diffusion "
      "Transformer", "{Z-Image Team}", 2025, "arXiv:2511.22699"),
+    (FLUX2, "FLUX.2 [klein]: Towards Interactive Visual Intelligence", "{Black Forest Labs}", 2026,
+     "https://bfl.ai/blog/flux2-klein-towards-interactive-visual-intelligence"),
+    (QWEN_IMAGE, "Qwen-Image Technical Report", "Wu, Chenfei and Li, Jiahao and Zhou, Jingren and others", 2025,
+     "arXiv:2508.02324"),
+    (TURBO_ALPHA, "FLUX.1-Turbo-Alpha", "{AlimamaCreative Team}", 2024,
+     "https://github.com/alimama-creative/FLUX-Controlnet-Inpainting"),
+    (FLASH, "Flash Diffusion: Accelerating Any Conditional Diffusion Model for Few Steps Image Generation",
+     "Chadebec, Clement and Tasar, Onur and Benaroche, Eyal and Aubin, Benjamin", 2024, "arXiv:2406.02347"),
+    (NITRO, "NitroFusion: High-Fidelity Single-Step Diffusion through Dynamic Adversarial Training",
+     "Chen, Dar-Yen and Bandyopadhyay, Hmrishav and Zou, Kai and Song, Yi-Zhe", 2024, "arXiv:2412.02030"),
+    (TCD, "Trajectory Consistency Distillation", "Zheng, Jianbin and Hu, Minghui and Fan, Zhongyi and others", 2024,
+     "arXiv:2402.19159"),
+    (PCM, "Phased Consistency Model", "Wang, Fu-Yun and Huang, Zhaoyang and Bergman, Alexander William and others",
+     2024, "arXiv:2405.18407"),
+    (PIXART_DMD, "PixArt-Sigma: Weak-to-Strong Training of Diffusion Transformer for 4K Text-to-Image Generation",
+     "Chen, Junsong and Ge, Chongjian and Xie, Enze and others", 2024, "arXiv:2403.04692"),
+    (SANA15, "SANA 1.5: Efficient Scaling of Training-Time and Inference-Time Compute in Linear Diffusion Transformer",
+     "Xie, Enze and Chen, Junsong and Zhao, Yuyang and others", 2025, "arXiv:2501.18427"),
     ("lin2014coco", "Microsoft COCO: Common Objects in Context",
      "Lin, Tsung-Yi and Maire, Michael and Belongie, Serge and others", 2014, "arXiv:1405.0312"),
     ("heusel2017gans", "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash "

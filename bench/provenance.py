@@ -13,6 +13,7 @@ from typing import Any
 
 import bench.prompts.sets as prompts
 from bench.device import device_name
+from bench.models.availability import commits
 from bench.models.registry import citation_of
 from bench.records import canonical, settings_hash
 from bench.store.object_store import ObjectFolder
@@ -45,6 +46,8 @@ def write(study: Study, folder: StudyFolder | ObjectFolder, *, device: str, bega
             **_set_facts(study),
         },
         "models": models,
+        "weights": {name: commits(model) for name, model in study.models.items() if model.kind != "imported"},
+        "selfcheck": folder.read_json("selfcheck.json"),
         "versions": {"python": platform.python_version(), **_versions()},
         "git": _commit(),
         "device": device_name(device),

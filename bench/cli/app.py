@@ -12,6 +12,7 @@ from bench.cli.live import app as live_app
 from bench.cli.prompts import app as prompts_app
 from bench.cli.references import app as reference_app
 from bench.cli.results import app as results_app
+from bench.cli.selfcheck import app as selfcheck_app
 from bench.cli.stages import app as stages_app
 from bench.errors import InputError
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(stages_app)
 app.add_typer(bring_app)
+app.add_typer(selfcheck_app)
 app.add_typer(look_app)
 app.add_typer(results_app)
 app.add_typer(reference_app, name="reference", rich_help_panel="Bring and check")

@@ -68,8 +68,9 @@ def is_here(model: Model) -> bool:
 
 def _any_file(piece: Weights) -> Path | None:
     """A file of a hub repository that is in the cache."""
-    names = (piece.file, "model_index.json", f"{piece.subfolder}/config.json".lstrip("/"), LORA_FILE)
-    found = (hub.cached_file(piece.repository, name, piece.revision) for name in names if name)
+    names = [name for name in (piece.file, "model_index.json", "config.json", LORA_FILE) if name]
+    inside = f"{piece.subfolder}/" if piece.subfolder else ""
+    found = (hub.cached_file(piece.repository, inside + name, piece.revision) for name in names)
     return next((path for path in found if path is not None), None)
 
 

@@ -185,7 +185,8 @@ def call_arguments(model: Model, accepted: frozenset[str] | set[str], contender:
 def check_call(model: Model, kind: Any) -> None:
     """Raises InputError for a setting of the model that the class's call does not take."""
     parameters = inspect.signature(kind.__call__).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    if anything and not kind.__module__.startswith("diffusers."):  # there it takes deprecated names alone
         return
     asked = [*model.options, *(key for recipe in model.recipes.values() for key in recipe.options)]
     asked += ["timesteps"] if any(recipe.timesteps for recipe in model.recipes.values()) else []
@@ -234,9 +235,14 @@ class HeldCall:
         return self._result
 
     def close(self) -> None:
-        """Ends the call where it is held."""
-        if not self._greenlet.dead:
-            self._greenlet.throw()
+        """Ends the call where it is held: what its frames have to put back is put back here."""
+        import torch
+
+        if self._greenlet and not self._greenlet.dead:
+            with torch.inference_mode():
+                self._greenlet.throw()
+
+    __del__ = close
 
     def _switch(self) -> None:
         import torch

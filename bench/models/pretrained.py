@@ -19,6 +19,7 @@ from bench.models.weights import (
     dropped_parts,
     overlay_config,
     overlay_file,
+    read_json,
     replaced_parts,
     variant_of,
 )
@@ -94,8 +95,6 @@ def _base(model: Model, kind: Any, dtype: Any) -> Any:
 def _pipeline_quantization(model: Model, folder: Path, levels: dict[str, str], dtype: Any) -> Any:
     from diffusers.quantizers import PipelineQuantizationConfig
 
-    from bench.models.weights import read_json
-
     index = read_json(folder / "model_index.json", model.name)
     mapping = {}
     for part, level in levels.items():
@@ -167,8 +166,6 @@ def _from_single_file(model: Model, kind: Any, file: Path, dtype: Any) -> Any:
 
 def denoiser_name(folder: Path, model: Model) -> str:
     """`unet` or `transformer`, whichever the folder's index has."""
-    from bench.models.weights import read_json
-
     index = read_json(folder / "model_index.json", model.name)
     for name in ("transformer", "unet", "prior"):
         if isinstance(index.get(name), list) and index[name][1]:
@@ -187,17 +184,15 @@ def load_denoiser(model: Model, piece: Weights, dtype: Any, level: str | None = 
         Its quantization; None: the dtype.
     """
     import diffusers
-    import torch
+    from accelerate import init_empty_weights
 
     path = overlay_file(model, piece)
     config_path = overlay_config(model, piece, path)
-    import json
-
-    config = json.loads(config_path.read_text(encoding="utf-8"))
+    config = read_json(config_path, model.name)
     kind: Any = getattr(diffusers, str(config.get("_class_name", "UNet2DConditionModel")))
     if path.suffix == ".gguf" or level is not None:
         return _quantised_denoiser(model, kind, path, config_path.parent, dtype, level or "gguf")
-    with torch.device("meta"):
+    with init_empty_weights(include_buffers=False):
         denoiser: Any = kind.from_config(config)
     try:
         denoiser.load_state_dict({k: v.to(dtype) for k, v in read_weights(path).items()}, assign=True)
@@ -262,16 +257,17 @@ def fuse_loras(pipe: Any, model: Model, loras: tuple[Weights, ...]) -> None:
         return
     if not hasattr(pipe, "load_lora_weights"):
         raise InputError(f"model '{model.name}': {type(pipe).__name__} takes no LoRA")
-    names = [f"lora{number}" for number in range(len(loras))]
     path = Path()
     try:
-        for name, piece in zip(names, loras, strict=True):
-            path = overlay_file(model, piece, lora=True)
+        for number, piece in enumerate(loras):
+            path, name = overlay_file(model, piece, lora=True), f"lora{number}"
             pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=name)
-        pipe.set_adapters(names, [piece.scale for piece in loras])
-        if not model.quantization:
-            pipe.fuse_lora(adapter_names=names)
+            if model.quantization:
+                continue  # a quantised weight cannot take an update in: it is added at each forward
+            pipe.fuse_lora(lora_scale=piece.scale, adapter_names=[name])
             pipe.unload_lora_weights()
+        if model.quantization:
+            pipe.set_adapters([f"lora{n}" for n in range(len(loras))], [piece.scale for piece in loras])
     except (ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"model '{model.name}': LoRA {path.name} does not fit: {reason}") from None
@@ -299,8 +295,6 @@ def _recipe(loaded: Pipeline, recipe: Recipe) -> None:
 def _own_denoiser(model: Model, part: str, kind: Any, dtype: Any) -> Any:
     """The model's denoiser as it was before any LoRA."""
     import diffusers
-
-    from bench.models.weights import read_json
 
     level = model.quantization.get(part)
     if model.denoiser is not None:

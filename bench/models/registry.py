@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.errors import InputError, unknown
 from bench.models.model import BOTH, Model, Recipe, Scheduler, Stage, Weights
+from bench.models.recent_models import recent_models
 from bench.papers import (
     ADD,
     AMUSED,
@@ -91,8 +92,8 @@ _ENTRIES: tuple[Model, ...] = (
         size=512,
         steps=(1, 2, 4),
         guidance=0.0,
-        licence="Stability AI Non-Commercial Research Community",
-        commercial=False,
+        licence="Stability AI Community (until July 2024: Non-Commercial Research Community)",
+        commercial=None,
         source="https://arxiv.org/abs/2311.17042",
         citation=ADD,
     ),
@@ -191,8 +192,8 @@ _ENTRIES: tuple[Model, ...] = (
         steps=(1, 2, 4),
         guidance=0.0,
         tasks=BOTH,
-        licence="Stability AI Non-Commercial Research Community",
-        commercial=False,
+        licence="Stability AI Community (until July 2024: Non-Commercial Research Community)",
+        commercial=None,
         source="https://arxiv.org/abs/2311.17042",
         citation=ADD,
     ),
@@ -254,8 +255,9 @@ _ENTRIES: tuple[Model, ...] = (
         },
         steps=(1, 2, 4, 8),
         guidance=0.0,
-        licence="none stated for the distilled weights; base Open RAIL++-M",
+        licence="Hyper-SD's own (LICENSE.md of its repository); base Open RAIL++-M",
         commercial=None,
+        unverified="what its LICENSE.md permits",
         source="https://arxiv.org/abs/2404.13686",
         citation=HYPER,
     ),
@@ -341,6 +343,7 @@ _ENTRIES: tuple[Model, ...] = (
         tasks=BOTH,
         licence="NVIDIA NSCL v2; Gemma terms for the text encoder",
         commercial=False,
+        unverified="the licence: its card was not read again",
         source="https://arxiv.org/abs/2503.09641",
         citation=SANA_SPRINT,
         note="guidance is embedded: one forward a step",
@@ -360,6 +363,7 @@ _ENTRIES: tuple[Model, ...] = (
         source="https://arxiv.org/abs/2511.22699",
         citation=Z_IMAGE,
     ),
+    *recent_models(_sdxl()),
     # Random weights, made on the spot by bench.models.tiny: real classes, fast, and pictures of nothing.
     _tiny(name="tiny-sdxl"),
     _tiny(

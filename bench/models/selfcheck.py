@@ -307,3 +307,23 @@ def summary(checks: Sequence[SelfCheck]) -> list[dict[str, Any]]:
         }
         for c in checks
     ]
+
+
+def markdown(checks: Sequence[SelfCheck], device: str) -> str:
+    """The results as a page: a sentence, and a table with a row a contender."""
+    from importlib import metadata
+
+    versions = ", ".join(
+        f"{name} {metadata.version(name)}" for name in ("diffusers", "torch", "transformers")
+    )
+    rows = [
+        f"| {c.contender} | {c.dtype} | {'–' if c.largest is None else c.largest} | "
+        f"{'–' if c.mean is None else f'{c.mean:.4f}'} | "
+        f"{ {True: 'equal within rounding', False: 'DIFFERENT', None: 'not compared'}[c.passed] } | {c.note} |"
+        for c in checks
+    ]
+    head = "| contender | dtype | largest | mean | result | note |\n|---|---|---|---|---|---|\n"
+    return (
+        f"Two prompts by diffusers' own call and by this suite's, with the same noise, on {device}; {versions}. "
+        f"Differences are of a channel value, of 255.\n\n{head}" + "\n".join(rows) + "\n"
+    )

@@ -11,6 +11,7 @@ The names of the keys are those of `bench.models.model.Model`, and a few that a 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -161,7 +162,8 @@ def line_of(text: str, name: str, key: str) -> int:
     """The line of a study file at which a key of `[models.NAME]` stands; of the table itself for an empty or absent
     key; 0 where neither is there. `a.b` is the key `b` of the table `a`.
     """
-    wanted = ("models", name, *(part for part in key.split(".") if part and not part.isdigit()))
+    parts = tuple(part for part in key.split(".") if part)
+    wanted = {("models", name, *parts), ("models", name, *(part for part in parts if not part.isdigit()))}
     table: tuple[str, ...] = ()
     best, depth = 0, 1
     for number, line in enumerate(text.splitlines(), 1):
@@ -171,7 +173,7 @@ def line_of(text: str, name: str, key: str) -> int:
             path = (*table, *_keys(match[1]))
         else:
             continue
-        if path == wanted[: len(path)] and len(path) > depth:
+        if len(path) > depth and any(path == whole[: len(path)] for whole in wanted):
             best, depth = number, len(path)
     return best
 
@@ -280,17 +282,17 @@ def _check_repository(where: str, entry: ModelEntry) -> None:
 def _check_pipeline(where: str, entry: ModelEntry) -> None:
     """The class itself is looked up when it is loaded, or by `bench doctor`: the library takes seconds to import."""
     name = entry.pipeline
-    if name and not entry.custom_pipeline and name not in FAMILIES:
-        if not re.fullmatch(r"[A-Z]\w*Pipeline", name):
-            raise EntryError(str(unknown(f"pipeline of {where}", name, FAMILIES)), "pipeline")
-        if name not in _pipeline_names():
-            near = unknown(f"pipeline of {where}", name, sorted(_pipeline_names()))
-            first = str(near).partition(" known: ")[0]
-            raise EntryError(
-                f"{first} The installed diffusers has no such class; name one of it, or a file of your own as "
-                "custom_pipeline",
-                "pipeline",
-            )
+    if not name or entry.custom_pipeline or name in FAMILIES:
+        return
+    known = _pipeline_names()
+    if name not in known:
+        near = difflib.get_close_matches(name, sorted({*known, *FAMILIES}), 1, 0.5)
+        hint = f": did you mean '{near[0]}'?" if near else "."
+        raise EntryError(
+            f"unknown pipeline of {where} '{name}'{hint} It is a pipeline class of the installed diffusers, or of "
+            "a file of your own (custom_pipeline)",
+            "pipeline",
+        )
 
 
 def _pipeline_names() -> set[str]:
@@ -308,7 +310,9 @@ def _recipes(where: str, entry: ModelEntry, base: Path | None) -> dict[int, Reci
     recipes = {}
     for count, recipe in entry.recipes.items():
         if not (count.isascii() and count.isdigit() and 1 <= int(count) <= 1000):
-            raise EntryError(f"{where}: recipes: '{count}' is not a step count from 1 to 1000", "recipes")
+            raise EntryError(
+                f"{where}: recipes: '{count}' is not a step count from 1 to 1000", f"recipes.{count}"
+            )
         recipes[int(count)] = Recipe(
             denoiser=_weights(base, recipe.unet or recipe.transformer),
             lora=tuple(_lora(base, lora) for lora in recipe.lora),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist, fmean, stdev
 from typing import Any
 
@@ -40,6 +40,8 @@ class Measure:
     """A count: it has no interval and needs none."""
     slack: float = 0.0
     """Share of the old value that a change must exceed."""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """Hub repository → commit of the weights that the contender's images came from; those that are known."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -64,7 +66,14 @@ class Change:
 
 def measures(results: Results) -> list[Measure]:
     """Metrics, latency at each batch, time to picture, ratings, missing images and failures of a study."""
-    return [*_metrics(results), *_latency(results), *_felt(results), *_ratings(results), *_counts(results)]
+    of_images = [*_metrics(results), *_ratings(results), *_counts(results)]
+    bound = [replace(measure, weights=_weights(results, measure.contender)) for measure in of_images]
+    return [*bound, *_latency(results), *_felt(results)]
+
+
+def _weights(results: Results, contender: str) -> Mapping[str, str]:
+    """Commits of a contender's weights, as its run recorded them; none where it did not."""
+    return (results.run.get("weights") or {}).get(contender.partition("@")[0]) or {}
 
 
 def _metrics(results: Results) -> list[Measure]:
@@ -206,6 +215,10 @@ def _only(key: tuple[str, str], where: str) -> str:
 
 def _reason(first: Measure, second: Measure) -> str:
     """Why two numbers of one name may not be compared; empty: they may."""
+    for repository in sorted({*first.weights} & {*second.weights}):
+        if first.weights[repository] != second.weights[repository]:
+            commits = f"{first.weights[repository][:12]} against {second.weights[repository][:12]}"
+            return f"the weights differ: {repository} at {commits}"
     keys = sorted({*first.protocol, *second.protocol})
     apart = [key for key in keys if first.protocol.get(key) != second.protocol.get(key)]
     if apart:

@@ -238,3 +238,121 @@ def z_image(path: Path) -> Path:
         text_encoder=tiny.filled(Qwen3Model(config), 82), transformer=tiny.filled(transformer, 83),
     ).save_pretrained(path)  # fmt: skip
     return path
+
+
+def _qwen_tokenizer():
+    """Bytes, and the four marks that the chat templates of Qwen's models use."""
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import Qwen2Tokenizer
+
+    letters = [*sorted(ByteLevel.alphabet()), "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokenizer = Qwen2Tokenizer(
+        vocab={token: i for i, token in enumerate(letters)}, merges=[], unk_token="<|endoftext|>",
+        eos_token="<|endoftext|>", pad_token="<|endoftext|>",
+    )  # fmt: skip
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+    return tokenizer, len(letters)
+
+
+def flux2_klein(path: Path) -> Path:
+    from diffusers import (
+        AutoencoderKLFlux2,
+        FlowMatchEulerDiscreteScheduler,
+        Flux2KleinPipeline,
+        Flux2Transformer2DModel,
+    )
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    tokenizer, size = _qwen_tokenizer()
+    config = Qwen3Config(
+        vocab_size=size, hidden_size=16, intermediate_size=16, num_hidden_layers=28, num_attention_heads=2,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=1024,
+    )  # fmt: skip
+    transformer = Flux2Transformer2DModel(
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=48, timestep_guidance_channels=32, axes_dims_rope=(4, 4, 4, 4), guidance_embeds=False,
+    )  # fmt: skip
+    vae = AutoencoderKLFlux2(
+        block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2, norm_num_groups=4,
+        up_block_types=("UpDecoderBlock2D",) * 2, layers_per_block=1, latent_channels=4, sample_size=32,
+        mid_block_add_attention=False,
+    )  # fmt: skip
+    tiny.filled(vae, 91)
+    vae.bn.running_var.fill_(1.0)
+    Flux2KleinPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), vae=vae,
+        text_encoder=tiny.filled(Qwen3ForCausalLM(config), 92), tokenizer=tokenizer,
+        transformer=tiny.filled(transformer, 93), is_distilled=True,
+    ).save_pretrained(path)  # fmt: skip
+    return path
+
+
+def qwen_image(path: Path) -> Path:
+    from diffusers import (
+        AutoencoderKLQwenImage,
+        FlowMatchEulerDiscreteScheduler,
+        QwenImagePipeline,
+        QwenImageTransformer2DModel,
+    )
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    tokenizer, size = _qwen_tokenizer()
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": size, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 1024,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e6},
+        },
+        vision_config={"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16},
+        image_token_id=size - 1, video_token_id=size - 1, vision_start_token_id=size - 2,
+        vision_end_token_id=size - 2, vision_token_id=size - 1,
+    )  # fmt: skip
+    transformer = QwenImageTransformer2DModel(
+        in_channels=16, out_channels=4, num_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=16, axes_dims_rope=(8, 4, 4),
+    )  # fmt: skip
+    vae = AutoencoderKLQwenImage(
+        base_dim=8, z_dim=4, dim_mult=[1, 1], num_res_blocks=1, temperal_downsample=[False],
+        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+    )  # fmt: skip
+    QwenImagePipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), vae=tiny.filled(vae, 94),
+        text_encoder=tiny.filled(Qwen2_5_VLForConditionalGeneration(config), 95), tokenizer=tokenizer,
+        transformer=tiny.filled(transformer, 96),
+    ).save_pretrained(path)  # fmt: skip
+    return path
+
+
+def pixart(path: Path) -> Path:
+    from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtTransformer2DModel
+
+    tokenizer, encoder = t5()
+    transformer = PixArtTransformer2DModel(
+        num_attention_heads=2, attention_head_dim=8, in_channels=4, out_channels=8, num_layers=1,
+        cross_attention_dim=16, sample_size=8, caption_channels=32, use_additional_conditions=False,
+    )  # fmt: skip
+    PixArtAlphaPipeline(
+        tokenizer=tokenizer, text_encoder=encoder, vae=tiny.vae(97, scaling_factor=0.18215, force_upcast=False),
+        transformer=tiny.filled(transformer, 98), scheduler=DPMSolverMultistepScheduler(),
+    ).save_pretrained(path)  # fmt: skip
+    return path
+
+
+def sana(path: Path) -> Path:
+    """SANA 1.5: the same parts as Sana-Sprint's, with a schedule of many steps and guidance proper."""
+
+    sana_sprint(path)
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    FlowMatchEulerDiscreteScheduler(shift=3.0).save_pretrained(path / "scheduler")
+    index = json.loads((path / "model_index.json").read_text())
+    index |= {"_class_name": "SanaPipeline", "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"]}
+    (path / "model_index.json").write_text(json.dumps(index))
+    config = path / "transformer" / "config.json"
+    data = json.loads(config.read_text()) | {"guidance_embeds": False}
+    config.write_text(json.dumps(data))
+    from diffusers import SanaTransformer2DModel
+
+    transformer = SanaTransformer2DModel.from_config(data)
+    tiny.filled(transformer, 99).save_pretrained(path / "transformer")
+    return path

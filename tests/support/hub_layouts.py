@@ -22,7 +22,7 @@ from tests.support import folders
 GATED = {
     "DeepFloyd/IF-I-XL-v1.0", "DeepFloyd/IF-II-L-v1.0", "black-forest-labs/FLUX.1-schnell",
     "black-forest-labs/FLUX.1-dev", "stabilityai/stable-diffusion-3.5-large-turbo",
-    "stabilityai/stable-diffusion-3.5-medium",
+    "stabilityai/stable-diffusion-3-medium-diffusers",
 }  # fmt: skip
 
 Build = Callable[[Path], Any]
@@ -140,6 +140,14 @@ def lora_file(name: str) -> Build:
     return build
 
 
+def lora_file_at(name: str) -> Build:
+    def build(path: Path) -> None:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(_own("tiny:lora") / "pytorch_lora_weights.safetensors", path / name)
+
+    return build
+
+
 def unet_file(name: str) -> Build:
     def build(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
@@ -235,6 +243,62 @@ def z_image(path: Path) -> None:
     dress(path, shards={"transformer": 3, "text_encoder": 3}, bystanders=("assets/showcase.jpg",))
 
 
+def flux2_klein(path: Path) -> None:
+    folders.flux2_klein(path)
+    dress(path, shards={"text_encoder": 2}, bystanders=("flux-2-klein-4b.safetensors", "teaser.jpg"))
+
+
+def qwen_image(path: Path) -> None:
+    folders.qwen_image(path)
+    dress(path, shards={"transformer": 9, "text_encoder": 4})
+
+
+def pixart(path: Path) -> None:
+    folders.pixart(path)
+    dress(path, shards={"text_encoder": 2}, bystanders=("asset/images/teaser.png",))
+
+
+def pixart_dmd(path: Path) -> None:
+    """The transformer and its scheduler alone, under the class's earlier name."""
+    folders.pixart(path)
+    for part in ("text_encoder", "tokenizer", "vae"):
+        shutil.rmtree(path / part)
+    (path / "model_index.json").unlink()
+    config = path / "transformer" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"_class_name": "Transformer2DModel"}))
+
+
+def sana_15(path: Path) -> None:
+    folders.sana(path)
+    dress(path, shards={"text_encoder": 2})
+
+
+def lora_over(part: str, layer: str, rows: int, columns: int, name: str) -> Build:
+    """A rank-2 LoRA of one layer of a transformer, in diffusers' names."""
+
+    def build(path: Path) -> None:
+        import torch
+        from safetensors.torch import save_file
+
+        generator = torch.Generator().manual_seed(5)
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        save_file({
+            f"{part}.{layer}.lora_A.weight": torch.randn(2, columns, generator=generator),
+            f"{part}.{layer}.lora_B.weight": torch.randn(rows, 2, generator=generator),
+        }, path / name)  # fmt: skip
+
+    return build
+
+
+FLUX_LAYER = ("transformer", "transformer_blocks.0.attn.to_q", 32, 32)
+QWEN_LIGHTNING = several(*(
+    lora_over("transformer", "transformer_blocks.0.attn.to_q", 32, 32,
+              f"Qwen-Image-Lightning-{n}steps-V2.0.safetensors") for n in (4, 8)
+))  # fmt: skip
+PCM_FILES = several(
+    *(lora_file_at(f"sdxl/pcm_sdxl_smallcfg_{n}step_converted.safetensors") for n in (2, 4, 8))
+)
+NITRO = several(*(unet_file(f"nitrosd-{style}_unet.safetensors") for style in ("realism", "vibrant")))
 LIGHTNING = several(
     *(unet_file(f"sdxl_lightning_{n}step_unet.safetensors") for n in (2, 4, 8)),
     unet_file("sdxl_lightning_1step_unet_x0.safetensors"), lora_file("sdxl_lightning_4step_lora.safetensors"),
@@ -243,6 +307,8 @@ HYPER = several(
     unet_file("Hyper-SDXL-1step-Unet.safetensors"),
     *(lora_file(f"Hyper-SDXL-{n}steps-lora.safetensors") for n in (2, 4, 8)),
     lora_file("Hyper-SD15-1step-lora.safetensors"),
+    *(lora_over(*FLUX_LAYER, f"Hyper-FLUX.1-dev-{n}steps-lora.safetensors") for n in (8, 16)),
+    lora_over("transformer", "transformer_blocks.0.attn.to_q", 32, 32, "Hyper-SD3-8steps-CFG-lora.safetensors"),
 )  # fmt: skip
 DMD2 = several(
     unet_file("dmd2_sdxl_4step_unet_fp16.bin"), unet_file("dmd2_sdxl_4step_unet_fp16.safetensors"),
@@ -267,13 +333,30 @@ REPOSITORIES: dict[str, Build] = {
     "stabilityai/stable-diffusion-3.5-large-turbo": sd3,
     "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers": sana_sprint,
     "Tongyi-MAI/Z-Image-Turbo": z_image,
+    "black-forest-labs/FLUX.2-klein-4B": flux2_klein,
+    "black-forest-labs/FLUX.1-dev": flux("flux1-dev", guidance=True),
+    "alimama-creative/FLUX.1-Turbo-Alpha": lora_over(*FLUX_LAYER, "diffusion_pytorch_model.safetensors"),
+    "Qwen/Qwen-Image": qwen_image,
+    "lightx2v/Qwen-Image-Lightning": QWEN_LIGHTNING,
+    "sd-community/sdxl-flash": plain_sdxl,
+    "jasperai/flash-sdxl": lora_file("pytorch_lora_weights.safetensors"),
+    "ChenDY/NitroFusion": NITRO,
+    "h1t/TCD-SDXL-LoRA": lora_file("pytorch_lora_weights.safetensors"),
+    "wangfuyun/PCM_Weights": PCM_FILES,
+    "PixArt-alpha/PixArt-XL-2-512x512": pixart,
+    "PixArt-alpha/PixArt-Alpha-DMD-XL-2-512x512": pixart_dmd,
+    "Efficient-Large-Model/Sana_Sprint_0.6B_1024px_diffusers": sana_sprint,
+    "Efficient-Large-Model/SANA1.5_1.6B_1024px_diffusers": sana_15,
+    "tensorart/stable-diffusion-3.5-medium-turbo": sd3,
+    "stabilityai/stable-diffusion-3-medium-diffusers": sd3,
 }
 """Hub id → what writes its folder. A repository that the registry names and is not here fails a test."""
 
 _SIZE_OF_PIPELINE = {
     "StableDiffusionXLPipeline": 64, "StableDiffusionPipeline": 64, "InstaFlow": 64, "IFPipeline": 128,
     "AmusedPipeline": 16, "FluxPipeline": 32, "StableDiffusion3Pipeline": 32, "SanaSprintPipeline": 32,
-    "ZImagePipeline": 32,
+    "ZImagePipeline": 32, "Flux2KleinPipeline": 32, "QwenImagePipeline": 32, "PixArtAlphaPipeline": 64,
+    "SanaPipeline": 32,
 }  # fmt: skip
 
 

@@ -293,3 +293,22 @@ def test_a_copy_on_this_disk_needs_no_hub(online, tmp_path):
     assert check(own).here
     load(own)
     assert online.requests == []
+
+
+# The shipped studies of 2026
+
+
+@pytest.mark.parametrize("name", ["quantized", "few-step-field"])
+def test_a_shipped_study_passes_doctor_once_its_models_are_fetched(name, online, tmp_path, monkeypatch):
+    """Its device, prompts and metrics apart: these need a GPU and public files that are not here."""
+    from bench.doctor import _weights
+    from bench.prompts import sets
+    from bench.study import study as studies
+
+    monkeypatch.setattr(studies, "choose_prompts", lambda choice, base: tuple(sets.load("miniature")))
+    study = studies.read(name)
+    for model in study.models.values():
+        fetch(model)
+    findings = [_weights(model, check) for model in study.models.values()]
+    assert [finding.state for finding in findings] == ["ok"] * len(findings)
+    assert all("files complete" in finding.told for finding in findings)

@@ -177,3 +177,18 @@ def test_studies_stand_side_by_side(old: Results) -> None:
     assert [column.head for column in fid.columns] == ["Contender", "monday", "friday"]
     for _, before, after in fid.rows:
         assert after.value == pytest.approx(before.value + 1.0)
+
+
+def test_studies_of_different_weights_are_not_compared(old: Results) -> None:
+    """The same contender's name over another commit of the same repository is another model."""
+    model = old.contenders[0].partition("@")[0]
+
+    def fetched(commit: str) -> Results:
+        return replace(old, run={**old.run, "weights": {model: {"owner/name": commit}}})
+
+    _, refused = changes(fetched("a" * 40), fetched("b" * 40))
+    about = [reason for reason in refused if "the weights differ: owner/name" in reason]
+    assert any(reason.startswith(f"CLIP score, {old.contenders[0]}") for reason in about)
+    assert not [reason for reason in about if "Latency" in reason]
+    assert not [r for r in changes(fetched("a" * 40), fetched("a" * 40))[1] if "weights" in r]
+    assert not [r for r in changes(old, fetched("a" * 40))[1] if "weights" in r]
