@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -94,12 +95,20 @@ def fetch(study: StudyName) -> None:
     if needed:
         fetch_prompts(needed)
     found = read(study)
+    failed = False
     for name, model in found.models.items():
-        if model.kind != "imported":
-            for repository, commit in fetch_weights(model).items():
+        if model.kind == "imported":
+            continue
+        try:
+            for repository, commit in fetch_weights(model, lambda line: print(line, file=sys.stderr)).items():
                 print(f"{name}  {repository}  {commit}")
+        except InputError as error:  # the other models are fetched all the same
+            print(f"bench: {error}", file=sys.stderr)
+            failed = True
     for name, path in fetch_scoring(found).items():
         print(f"{name}  {path}  sha256 {tree_sha256(path)}")
+    if failed:
+        raise typer.Exit(2)
 
 
 @app.command(rich_help_panel="Bring and check")
