@@ -1,4 +1,4 @@
-"""Commands on study folders: view, report, export, compare, diff."""
+"""Commands on study folders: view, report, export, publish, compare, diff."""
 
 from __future__ import annotations
 
@@ -74,6 +74,26 @@ def export(
     from bench.store.study_folder import open_folder
 
     print(pack(open_folder(study, results), to))
+
+
+@app.command(rich_help_panel="Bring and check")
+def publish(
+    study: StudyFolderName,
+    to: Annotated[Path, typer.Option("--to", help="Folder for the site; it must be new or empty.")],
+    results: Results = HERE,
+) -> None:
+    """Write a static site of a study: report, gallery with thumbnails, data package, and a dataset card.
+
+    It opens from a disk, from any web server, and as a Hugging Face dataset. Raters are anonymised as in an export.
+
+    Example: [bold]bench publish miniature --to site/[/bold]
+    """
+    from bench.export.publish import publish as write_site
+    from bench.store.study_folder import open_folder
+
+    with progress() as shown:
+        index = write_site(open_folder(study, results), to, shown.step)
+    print(index)
 
 
 @app.command(rich_help_panel="Look")

@@ -1,4 +1,4 @@
-"""A study as a data package for others, with its Croissant description.
+"""A study as a data package with its Croissant description, and as a static site.
 
-Imports: bench.errors, bench.records, bench.report, bench.store.
+Imports: bench.errors, bench.gallery, bench.records, bench.report, bench.store.
 """

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.report.results import Results
 from bench.report.tables.votes import vote_count
+from bench.report.text.bibliography import bibtex
 from bench.report.text.method import counted
 
 _CONTEXT: dict[str, Any] = {
@@ -79,7 +80,7 @@ def croissant(results: Results, package: Path, files: Mapping[str, str]) -> dict
         "url": f"./{results.name}",
         "version": "1.0.0",
         **_dated(results),
-        "citeAs": "references.bib",
+        "citeAs": bibtex(results) or results.title,
         "isLiveDataset": False,
         "distribution": [_file(path, digest) for path, digest in sorted(files.items())] + [_images()],
         "recordSet": [_records(package, path) for path in sorted(files) if path.endswith(".parquet")],
@@ -105,8 +106,8 @@ def _file(path: str, digest: str) -> dict[str, Any]:
 def _images() -> dict[str, Any]:
     return {
         "@type": "cr:FileSet",
-        "@id": "images",
-        "name": "images",
+        "@id": "image-files",
+        "name": "image-files",
         "description": "CONTENDER/PROMPT-REPLICATE.webp, lossless; sha256 of each in data/generations.parquet",
         "encodingFormat": "image/webp",
         "includes": "images/*/*.webp",
@@ -121,17 +122,23 @@ def _records(package: Path, path: str) -> dict[str, Any]:
     record: dict[str, Any] = {"@type": "cr:RecordSet", "@id": name, "name": name}
     if name in _KEYS:
         record["key"] = [{"@id": f"{name}/{column}"} for column in _KEYS[name]]
-    record["field"] = [
-        {
-            "@type": "cr:Field",
-            "@id": f"{name}/{column.name}",
-            "name": column.name,
-            "dataType": _type(column.type),
-            "source": {"fileObject": {"@id": path}, "extract": {"column": column.name}},
-        }
-        for column in schema
-    ]
+    record["field"] = [_field(name, path, column) for column in schema]
     return record
+
+
+def _field(name: str, path: str, column: Any) -> dict[str, Any]:
+    """A column; that of thumbnails is a struct whose `bytes` are the image."""
+    import pyarrow as pa
+
+    image = pa.types.is_struct(column.type)
+    source = {"fileObject": {"@id": path}, "extract": {"column": column.name}}
+    return {
+        "@type": "cr:Field",
+        "@id": f"{name}/{column.name}",
+        "name": column.name,
+        "dataType": "sc:ImageObject" if image else _type(column.type),
+        "source": {**source, "transform": {"jsonPath": "bytes"}} if image else source,
+    }
 
 
 def _type(kind: Any) -> str:

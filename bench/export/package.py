@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.errors import InputError
 from bench.export.croissant import croissant
+from bench.export.images_table import IMAGES, write_images_table
 from bench.records import Battle, Failure, Generation, ImageScore, Prompt, Reference, iterate_rows, to_json
 from bench.report.results import Results, read_results
 from bench.report.text.bibliography import bibliography, bibtex, with_names
@@ -67,6 +68,7 @@ def pack(folder: StudyFolder, to: Path) -> Path:
         if rows:
             write_bytes(to / "data" / f"{name}.parquet", _parquet(kind, rows))
     _views(results, to / "data")
+    write_images_table(results, to / "data" / IMAGES)
     for name in DOCUMENTS:
         path = folder.path / name
         if path.exists():
@@ -200,13 +202,15 @@ def _document(name: str, text: str, names: Mapping[str, str]) -> str:
 
 
 def _parquet(kind: type, rows: Sequence[Any]) -> bytes:
-    """One column a field, in field order; every row, so that nothing is lost on the way back."""
+    """One column a field, in field order, so that nothing is lost on the way back; images with their path."""
     import io
 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = {f.name: [getattr(row, f.name) for row in rows] for f in fields(kind)}
+    if kind is Generation:
+        columns["file"] = [f"images/{row.contender}/{row.prompt_id}-{row.replicate}.webp" for row in rows]
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink)
     return sink.getvalue()
@@ -253,9 +257,34 @@ def _views(results: Results, data: Path) -> None:
             write_bytes(data / f"{name}.parquet", sink.getvalue())
 
 
+def dataset_header(results: Results, package: Path, below: str = "") -> str:
+    """The YAML header by which `datasets.load_dataset` and the Hugging Face viewer find the tables.
+
+    Parameters
+    ----------
+    results : the study.
+    package : folder of the data package.
+    below : prefix of the tables' paths where the card lies in a folder above the package, as `package/`.
+    """
+    names = sorted(path.stem for path in (package / "data").glob("*.parquet"))
+    first = "images" if "images" in names else names[0]
+    lines = ["---", f"pretty_name: {json.dumps(results.title, ensure_ascii=False)}", "license: other"]
+    lines += ["task_categories:", "- text-to-image", "tags:", "- croissant", "- human-preference", "configs:"]
+    for name in [first, *(name for name in names if name != first)]:
+        lines += [f"- config_name: {name}", f"  data_files: {below}data/{name}.parquet"]
+        lines += ["  default: true"] if name == first else []
+    return "\n".join([*lines, "---", ""])
+
+
 def _card(results: Results, package: Path) -> str:
     """README.md of the package."""
-    lines = [f"# {results.title}", "", f"Data of the study `{results.name}`.", ""]
+    lines = [
+        dataset_header(results, package),
+        f"# {results.title}",
+        "",
+        f"Data of the study `{results.name}`.",
+        "",
+    ]
     for banner in banners(results):
         lines += [f"> **{banner.title}.** {banner.text}", ">"]
     lines += ["", "## What is here", "", "| file | holds |", "|---|---|"]
@@ -269,7 +298,7 @@ def _card(results: Results, package: Path) -> str:
     chosen = results.run.get("prompt_set") or {}
     lines += [f"- Prompts ({chosen.get('name') or 'unnamed'}): {chosen.get('licence') or 'not recorded'}"]
     lines += [
-        f"- Pictures by {name}: the licence of the model, {entry.get('licence') or 'not recorded'}"
+        f"- Images by {name}: the licence of the model, {entry.get('licence') or 'not recorded'}"
         for name, entry in sorted(results.models.items())
     ]
     lines += ["- Votes, scores, timings: whoever publishes this package says so here", ""]
@@ -278,6 +307,7 @@ def _card(results: Results, package: Path) -> str:
         "",
         "```console",
         "$ sha256sum -c checksums.sha256",
+        """$ python -c 'import datasets; print(datasets.load_dataset("DIR", "battles"))'""",
         "$ bench import DIR",
         f"$ bench report {results.name}",
         "```",
@@ -292,7 +322,8 @@ def _there(package: Path, name: str) -> bool:
 
 _HELD = (
     ("data/prompts.parquet", "a row a prompt: id, text, category, challenge"),
-    ("data/generations.parquet", "a row an image: contender, prompt, replicate, seed, sha256, size"),
+    ("data/images.parquet", "a row an image: a thumbnail, contender, prompt, path of the lossless image"),
+    ("data/generations.parquet", "a row an image: contender, prompt, replicate, seed, sha256, size, path"),
     (
         "data/battles.parquet",
         "a row an answer: sides, outcome, question, rater (a number), why it is left out if it is",

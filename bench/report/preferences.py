@@ -203,6 +203,10 @@ class Preference:
     n: int | None = None
     """Votes counted."""
     n_raters: int | None = None
+    n_prompts: int | None = None
+    n_raters_effective: float | None = None
+    """Raters who give equally many votes that would be worth as much (Kish); at most `n_raters`."""
+    n_prompts_effective: float | None = None
     notes: tuple[str, ...] = ()
     by_category: tuple[Slice, ...] = ()
     by_challenge: tuple[Slice, ...] = ()
@@ -235,6 +239,9 @@ def read_preferences(document: Mapping[str, Any], where: str) -> dict[str, Prefe
                 average_wins=_averages(part, where),
                 n=part.get("n"),
                 n_raters=part.get("n_raters"),
+                n_prompts=part.get("n_prompts"),
+                n_raters_effective=part.get("n_raters_effective"),
+                n_prompts_effective=part.get("n_prompts_effective"),
                 notes=tuple(str(note) for note in part.get("notes") or ()),
                 by_category=_slices(part.get("by_category") or {}, where),
                 by_challenge=_slices(part.get("by_challenge") or {}, where),

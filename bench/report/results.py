@@ -125,9 +125,18 @@ class Results:
         return str(protocol.get("gpu") or protocol.get("device") or "a device that was not recorded")
 
     @property
+    def comparisons(self) -> tuple[tuple[str, str], ...]:
+        """The pairs that the study names in `[arena] compare`; else the chosen contender against each other one."""
+        named = self.arena.get("compare")
+        if isinstance(named, list):
+            return tuple((str(a), str(b)) for a, b in named)
+        return tuple((self.chosen, name) for name in self.contenders if name != self.chosen)
+
+    @property
     def rivals(self) -> tuple[str, ...]:
         """Contenders that the study compares the chosen one with, in its order."""
-        return tuple(name for name in self.contenders if name != self.chosen)
+        paired = {name for pair in self.comparisons if self.chosen in pair for name in pair}
+        return tuple(name for name in self.contenders if name in paired and name != self.chosen)
 
     @property
     def voters(self) -> str:

@@ -356,6 +356,10 @@ class="divider"></div></div>
   const start = () => {
     root = document.getElementById("rows");
     if (!root) { setTimeout(start, 50); return; }
+    for (const control of document.querySelectorAll("[data-query]")) {
+      control.addEventListener("input", () => set(control.dataset.query,
+        control.multiple ? [...control.selectedOptions].map((option) => option.value) : control.value));
+    }
     if (window.GALLERY_DATA) { take(window.GALLERY_DATA); select(); draw(); }
     else follow("gallery/data.json", "gallery/state");
   };

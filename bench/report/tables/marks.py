@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bench.report.preferences import Preference
+from bench.report.results import Results
 from bench.report.tables.form import Estimate
 
 Differences = Mapping[tuple[str, str], tuple[float, float]]
@@ -19,6 +20,15 @@ Differences = Mapping[tuple[str, str], tuple[float, float]]
 def rating_differences(preference: Preference) -> Differences:
     """Joint intervals of the differences of ratings, points."""
     return {(row.a, row.b): (row.low, row.high) for row in preference.differences}
+
+
+def metric_differences(results: Results, metric: str, fingerprint: str) -> Differences:
+    """Joint intervals of the paired differences of a metric; empty: scores.json has none."""
+    return {
+        (row.a, row.b): (row.low, row.high)
+        for row in results.differences
+        if (row.metric, row.fingerprint) == (metric, fingerprint)
+    }
 
 
 def marked(estimates: Mapping[str, Estimate], differences: Differences, *, up: bool) -> dict[str, Estimate]:

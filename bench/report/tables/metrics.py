@@ -21,7 +21,7 @@ from bench.report.tables.form import (
     interval,
     number,
 )
-from bench.report.tables.marks import marked
+from bench.report.tables.marks import marked, metric_differences
 from bench.report.text.phrases import listed
 
 LABELS = {
@@ -75,7 +75,7 @@ def metric_estimates(results: Results, metric: str, fingerprint: str) -> MetricC
         fingerprint=fingerprint,
         direction=UP if up else DOWN,
         digits=decimals(estimates.values()),
-        by_contender=marked(estimates, {}, up=up),
+        by_contender=marked(estimates, metric_differences(results, metric, fingerprint), up=up),
     )
 
 

@@ -10,6 +10,7 @@ from bench.report.results import Results
 from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, decimals, number
 from bench.report.tables.marks import marked, rating_differences
 from bench.report.tables.metrics import label
+from bench.report.text.phrases import counted
 
 
 def all_of(results: Results) -> list[Table]:
@@ -86,6 +87,7 @@ def leaderboards(results: Results) -> Table | None:
             f"Rank: the places that the joint 95% intervals leave open{together}. "
             f"{scale(results.anchor)} Win rate: mean over the rivals met, ties half.",
             *([BOTH_BAD] if any(cell.value for cell in bad.values()) else []),
+            *([f"Votes of {effective(headline)}."] if headline.n_raters else []),
             *dict.fromkeys(note for part in parts for note in part.notes),
         ),
         counts_below=True,
@@ -189,6 +191,19 @@ def scale(anchor: str) -> str:
         else f"{anchor} is fixed at 1000, without an interval"
     )
     return f"A difference of 400 points means odds of 10 to 1; {held}."
+
+
+def effective(preference: Preference) -> str:
+    """`40 raters (as many as 38.2 even ones), 60 prompts`; what is not recorded is left out."""
+    parts = []
+    for n, even, what in (
+        (preference.n_raters, preference.n_raters_effective, "rater"),
+        (preference.n_prompts, preference.n_prompts_effective, "prompt"),
+    ):
+        if n is not None:
+            same = "" if even is None else f" (effective number {even:.3g})"
+            parts.append(f"{counted(n, what)}{same}")
+    return ", ".join(parts)
 
 
 def _rank(low: int | None, high: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.report.preferences import Preference
 from bench.report.results import Results
 from bench.report.tables.claims import Claim, claims
 from bench.report.tables.form import UP, Estimate, interval, number
@@ -19,6 +20,10 @@ MOST_NAMED = 4
 def question(results: Results) -> str:
     """What the study asks: the chosen contender against each rival of its comparisons. Empty: nothing to compare."""
     rivals = results.rivals
+    if any(results.chosen not in pair for pair in results.comparisons):
+        pairs = [f"{a} as good as {b}" for a, b in results.comparisons]
+        rest = "" if len(pairs) <= MOST_NAMED else f" ({len(pairs)} comparisons)"
+        return f"Is {listed(pairs[:MOST_NAMED])}{rest}?"
     if not rivals:
         return ""
     if len(rivals) == 1:
@@ -32,8 +37,27 @@ def question(results: Results) -> str:
 
 def answer(results: Results) -> list[str]:
     """At most three sentences: the strongest rival, the other rivals, the speed."""
+    if results.headline and any(results.chosen not in pair for pair in results.comparisons):
+        return _pairs(results, results.headline)[:3]
     voted = _by_votes(results)
     return [*(voted or _by_metric(results)), *_speed(results)][:3]
+
+
+def _pairs(results: Results, headline: Preference) -> list[str]:
+    """A sentence for each named comparison, where they are not all with the chosen contender."""
+    sentences = []
+    for a, b in results.comparisons:
+        win = wins_of(headline, a).get(b)
+        if win is None or win.value is None:
+            sentences.append(f"There are no votes on {a} against {b}.")
+            continue
+        claim = next((claim for claim in claims(headline, a) if claim.rival == b), None)
+        share = f"{number(win.value, 0)}% {interval(win, 0)}".strip()
+        sentences.append(f"{a} wins {share} of {win.n} votes against {b}: {_conclusion(win, claim)}.")
+    if len(sentences) <= 3:
+        return sentences
+    rest = len(sentences) - 2
+    return [*sentences[:2], f"The table of claims has the other {rest} comparisons."]
 
 
 def _by_votes(results: Results) -> list[str]:

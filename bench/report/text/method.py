@@ -16,7 +16,7 @@ from bench.report.preferences import OVERALL, Preference
 from bench.report.results import Results, model_of
 from bench.report.tables import claims
 from bench.report.tables.metrics import label
-from bench.report.tables.votes import scale, vote_count, votes_of
+from bench.report.tables.votes import effective, scale, vote_count, votes_of
 from bench.report.text.bibliography import Bibliography, bibliography, cite
 from bench.report.text.phrases import counted, listed
 from bench.report.timings import dtype_of
@@ -126,7 +126,7 @@ def _votes(results: Results) -> list[str]:
 
 
 def _question(preference: Preference) -> str:
-    raters = f" by {counted(preference.n_raters, 'rater')}" if preference.n_raters else ""
+    raters = f" by {effective(preference)}" if preference.n_raters else ""
     asked = f" ({ASKED[preference.question]})" if preference.question in ASKED else ""
     return f"{preference.question}{asked}, {votes_of(preference)} votes{raters}"
 

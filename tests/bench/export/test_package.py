@@ -81,7 +81,9 @@ def test_the_same_rater_stays_the_same(folder: StudyFolder, package: Path) -> No
 def test_tables_hold_what_the_rows_hold(folder: StudyFolder, package: Path) -> None:
     images = pq.read_table(package / "data/generations.parquet").to_pylist()
     rows = [json.loads(line) for line in folder.generations_file.read_text().splitlines()]
+    files = [row.pop("file") for row in images]
     assert images == rows
+    assert all((package / file).is_file() for file in files)
     prompts = pd.read_parquet(package / "data/prompts.parquet")
     assert prompts["text"].tolist() == ["a fox", "قطة", "🦊 <b>&", 'one, "two"\tthree']
     timings = pd.read_parquet(package / "data/timings.parquet")
