@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -52,23 +52,50 @@ def models(as_json: Json = False) -> None:
 
 
 @app.command(rich_help_panel="Look")
-def metrics(as_json: Json = False) -> None:
+def metrics(
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="Also the metrics that this study file defines.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Every metric: ↑ higher or ↓ lower is better, what it compares with, what it tells and what it cannot.
 
+    Metrics of installed packages and of a study's own are listed with where they come from.
     Example: [bold]bench metrics --json[/bold] has the sources too. A study file chooses among them.
     """
     from dataclasses import asdict
 
     from bench.metrics.registry import AGAINST, METRICS
+    from bench.metrics.user_metrics import from_package, installed
 
+    known = {name: (metric, "this suite") for name, metric in METRICS.items()}
+    for name in installed():
+        resolved = from_package(name)
+        known[name] = (resolved.metric, resolved.origin)
+    if study is not None:
+        from bench.scoring.requirements import file_metric, user_metrics_of
+        from bench.study.study import read
+
+        found = read(study)
+        known |= {name: (r.metric, r.origin) for name, r in user_metrics_of(found).items()}
+        for name, own in found.file.metrics.own.items():
+            if own.file:
+                known[name] = (file_metric(own), f"file {own.file}")
     if as_json:
-        return print_rows([{"metric": name, **asdict(metric)} for name, metric in METRICS.items()], True)
+        return print_rows(
+            [{"metric": n, **asdict(m), "from": origin} for n, (m, origin) in known.items()], True
+        )
     rows = [
-        {"metric": f"{name} {'↑' if m.higher_is_better else '↓'}", "against": AGAINST[m.kind],
-         "network": "the study's CLIP" if m.extractor == "study" else m.extractor, "tells": m.tells,
-         "cannot tell": f"cannot tell: {m.cannot}"}
-        for name, m in METRICS.items()
-    ]  # fmt: skip
+        {
+            "metric": f"{name} {'↑' if m.higher_is_better else '↓'}",
+            "against": AGAINST[m.kind],
+            "network": "the study's CLIP" if m.extractor == "study" else m.extractor,
+            "from": origin,
+            "tells": m.tells,
+            "cannot tell": f"cannot tell: {m.cannot}",
+        }
+        for name, (m, origin) in known.items()
+    ]
     print_rows(rows, False, below=("tells", "cannot tell"))
 
 

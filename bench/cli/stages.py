@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -175,6 +176,18 @@ def score(
             help="mlperf-sdxl: MLPerf's two numbers with pass or fail, exit 1 on a fail; the study's own if absent."
         ),
     ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Add scores that were computed elsewhere: prompt_id, contender[, replicate], value.",
+        ),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="--scores: the metric's name; the file's if absent.")] = "",
+    lower_is_better: Annotated[bool, typer.Option(help="--scores: the metric's direction.")] = False,
+    share: Annotated[
+        bool, typer.Option(help="--scores: every value lies between 0 and 1 (Wilson's interval).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compute the study's metrics from its images: a number, its interval and N for each contender.
@@ -183,30 +196,40 @@ def score(
 
     After [bold]arena rate[/bold], `people`: how often a metric picks what a vote picked.
 
-    [bold]bench metrics[/bold] says what each metric can and cannot tell.
+    [bold]bench metrics[/bold] says what each metric can and cannot tell. Scores of your own:
+    [bold]bench score my-study --scores sharpness.csv[/bold].
     """
     from bench.cli.score_rows import difference_rows, score_rows
     from bench.run import opened, score_stage
     from bench.scoring.mlperf import verdict_rows
+    from bench.scoring.requirements import file_metric
+    from bench.scoring.score_file import add_file
     from bench.store.documents import Scores, read_scores
+    from bench.study.file import OwnMetric
     from bench.study.study import read
     from bench.sweep.settings import resolve_device
 
     found = read(study)
     with opened(found, results) as folder, progress() as told:
-        where = resolve_device(found, device)
-        scores = score_stage(found, folder, where, allow_missing, told, protocol=protocol)
+        if scores is not None:
+            how = OwnMetric(file=scores.name, higher_is_better=not lower_is_better, share=share)
+            rows = add_file(
+                folder, found, scores, file_metric(how), metric or scores.stem, allow_missing=allow_missing
+            )
+        else:
+            where = resolve_device(found, device)
+            rows = score_stage(found, folder, where, allow_missing, told, protocol=protocol)
         document = read_scores(folder) or Scores()
     if as_json:
         print(json.dumps(asdict(document), ensure_ascii=False))
-    elif scores:
+    elif rows:
         print_rows(score_rows(document), False)
         if real := difference_rows(document):
             print("\ndifferences whose joint interval leaves out 0, paired by prompt:")
             print_rows(real, False)
     for warning in document.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    verdicts = verdict_rows(scores, found)
+    verdicts = verdict_rows(rows, found)
     if verdicts and not as_json:
         print_rows(verdicts, False)
     raise typer.Exit(1 if any(row["verdict"] == "FAIL" for row in verdicts) else 0)

@@ -10,7 +10,7 @@ from bench.errors import InputError, unknown
 
 Kind = Literal[
     "inception", "open_clip", "tiny-clip", "transformers-clip", "dinov2", "aesthetic", "miniature",
-    "image-reward", "instructblip", "lpips",
+    "image-reward", "instructblip", "lpips", "user",
 ]  # fmt: skip
 Joint = Literal["", "caption", "source"]
 

@@ -86,6 +86,20 @@ def _append(path: Path, end: int, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def batch_shape(device: str) -> int:
+    """Images and captions a network reads at once: always that many, a short batch filled up with copies.
+
+    A row's last bits depend on the shape of its batch, so that of a resumed cache would differ from those of
+    an uninterrupted one.
+    """
+    return 32 if device.startswith("cuda") else 8
+
+
+def _filled(items: Sequence[Any], shape: int) -> list[Any]:
+    """The items, and copies of the last one up to `shape`."""
+    return [*items, *[items[-1]] * (shape - len(items))]
+
+
 def image_features(
     files: Sequence[tuple[str, Path]],
     located: Located,
@@ -94,7 +108,7 @@ def image_features(
     *,
     size: int | None,
     fit: str | None = None,
-    batch: int = 32,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> StoredRows:
     """(n, d) float32 features of image files, from the cache where they are there.
@@ -108,9 +122,10 @@ def image_features(
     missing = list({key: path for key, path in files if key not in store.index}.items())
     done = 0
     if missing:
-        network = encoder()
-        for block, prepared in _prepared(missing, network.prepare, size, fit, batch):
-            store.append([key for key, _ in block], _finite(network.images(prepared), located.name))
+        network, shape = encoder(), batch_shape(device)
+        for block, prepared in _prepared(missing, network.prepare, size, fit, shape):
+            rows = network.images(_stacked(_filled(prepared, shape)))[: len(block)]
+            store.append([key for key, _ in block], _finite(rows, located.name))
             done += len(block)
             if progress:
                 progress(f"features {located.name}", done, len(missing))
@@ -126,7 +141,7 @@ def pair_values(
     *,
     size: int | None,
     fit: str | None = None,
-    batch: int = 16,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> tuple[StoredRows, Array]:
     """(n, 1) float32 what a joint extractor gives each image with its partner, and (n,) bool: caption cut.
@@ -142,15 +157,22 @@ def pair_values(
     done = 0
     if missing:
         network = judge()
+        # A user's function sees each image once.
+        shape = 1 if located.open else batch_shape(device)
         todo = [(key, path) for key, (path, _) in missing]
         others = dict(missing)
-        for block, prepared in _prepared(todo, network.prepare, size, fit, batch):
-            found = [others[key][1] for key, _ in block]
-            with_ = [
-                o if isinstance(o, str) else network.prepare(display_image(o[1], size, fit)) for o in found
+        for block, prepared in _prepared(todo, network.prepare, size, fit, max(shape, 16)):
+            partner = [others[key][1] for key, _ in block]
+            beside = [
+                o if isinstance(o, str) else network.prepare(display_image(o[1], size, fit)) for o in partner
             ]
-            values, cut = network.pairs(prepared, with_)
-            rows = _finite(np.column_stack([values, cut]), located.name)
+            rows = np.concatenate(
+                [
+                    np.column_stack(network.pairs(_stacked(a), b))[:count]
+                    for a, b, count in _shaped(prepared, beside, shape, whole=located.open is not None)
+                ]
+            )
+            rows = _finite(rows, located.name)
             store.append([key for key, _ in block], rows)
             done += len(block)
             if progress:
@@ -170,8 +192,7 @@ def _prepared(
     fit: str | None,
     batch: int,
 ) -> Iterator[tuple[Sequence[tuple[str, Path]], Any]]:
-    """Batches of decoded and resized images; the next one is made while the network has this one."""
-    import torch
+    """Batches of decoded and resized images; the next one is prepared while the network has this one."""
 
     def one(path: Path) -> Any:
         return prepare(display_image(path, size, fit, cure="restore it, or generate it again"))
@@ -181,20 +202,48 @@ def _prepared(
         ahead = [pool.submit(one, path) for _, path in parts[0]]
         for now, then in zip(parts, [*parts[1:], []], strict=True):
             ready, ahead = ahead, [pool.submit(one, path) for _, path in then]
-            yield now, torch.stack([future.result() for future in ready])
+            yield now, [future.result() for future in ready]
+
+
+def _stacked(prepared: Sequence[Any]) -> Any:
+    """One tensor, or the list where a network prepares something else than tensors of one size."""
+    import torch
+
+    if all(isinstance(one, torch.Tensor) and one.shape == prepared[0].shape for one in prepared):
+        return torch.stack(list(prepared))
+    return list(prepared)
+
+
+def _shaped(
+    images: Sequence[Any], partners: Sequence[Any], shape: int, *, whole: bool
+) -> Iterator[tuple[list[Any], list[Any], int]]:
+    """Batches of `shape`, the last one filled up, and how many of each are real; `whole`: all as they are."""
+    if whole:
+        yield list(images), list(partners), len(images)
+        return
+    for start in range(0, len(images), shape):
+        part = slice(start, start + shape)
+        yield _filled(images[part], shape), _filled(partners[part], shape), len(images[part])
 
 
 def text_features(
-    captions: Sequence[str], located: Located, encoder: Callable[[], Encoder], cache: Path, batch: int = 64
+    captions: Sequence[str],
+    located: Located,
+    encoder: Callable[[], Encoder],
+    cache: Path,
+    *,
+    device: str = "cpu",
 ) -> tuple[StoredRows, Array]:
     """(n, d) float32 and (n,) bool truncated; each distinct caption is encoded once and kept."""
     store = FeatureStore(cache, located.protocol() | {"of": "captions"})
     keys = {text: hashlib.sha256(text.encode()).hexdigest() for text in captions}
     missing = [text for text, key in keys.items() if key not in store.index]
-    for start in range(0, len(missing), batch):
-        part = missing[start : start + batch]
-        rows, cut = encoder().texts(part)
-        store.append([keys[text] for text in part], np.column_stack([rows, cut]))
+    shape = batch_shape(device)
+    for start in range(0, len(missing), shape):
+        part = missing[start : start + shape]
+        rows, cut = encoder().texts(_filled(part, shape))
+        rows = np.column_stack([rows, cut])[: len(part)]
+        store.append([keys[text] for text in part], _finite(rows, located.name))
     order = [keys[text] for text in captions]
     return store.rows(order, slice(0, -1)), _flags(store.rows(order, slice(-1, None)))
 

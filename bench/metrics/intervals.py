@@ -20,6 +20,8 @@ FEW_PROMPTS = 30
 """Prompts below which a note says that the interval rests on the shape of the scores' distribution."""
 BOOTSTRAP_FROM = 8
 """Prompts from which bootstrap-t is used beside Student's t; resamples of fewer are too often constant."""
+BOOTSTRAP_UP_TO = 500
+"""Prompts up to which it is used: beyond, the mean of all but the most skewed scores is normal enough."""
 REPLICATES = 2000
 DRAWS = 20000
 """Draws of the multivariate t from which joint quantiles are read."""
@@ -82,7 +84,7 @@ def mean_interval(value: float, effects: Array, *, seed: int = 0) -> Interval:
     Source: Hall 1988, Annals of Statistics 16.
     """
     student = student_interval(value, effects)
-    if len(effects) < BOOTSTRAP_FROM:
+    if not BOOTSTRAP_FROM <= len(effects) <= BOOTSTRAP_UP_TO:
         return student
     ends = _studentized(effects, seed)
     if ends is None:

@@ -38,7 +38,9 @@ class Located:
     name: str
     extractor: Extractor
     path: Path
-    """Weights file, or a folder in the layout of its library."""
+    """Weights file, or a folder in the layout of its library; of a user's metric the file of its code."""
+    open: Callable[[str], Any] | None = None
+    """Device to the network, where it is none of `bench.metrics.networks`."""
 
     def protocol(self) -> dict[str, Any]:
         """Everything about it that decides a number."""

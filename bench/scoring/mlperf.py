@@ -54,11 +54,11 @@ def reference_name(study: Study) -> str:
 
 def note(metric: str, value: float | None) -> str:
     """What stands beside a protocol's number wherever it is shown; empty for other metrics."""
-    limits = METRICS[metric].passes
+    limits = METRICS[metric].passes if metric in NAMES else None
     if limits is None or value is None:
         return ""
     return (
-        f"{'pass' if limits[0] <= value <= limits[1] else 'FAIL'}: {limits[0]:.5f} to {limits[1]:.5f} passes"
+        f"{'pass' if limits[0] <= value <= limits[1] else 'FAIL'}: {limits[0]:.8f} to {limits[1]:.8f} passes"
     )
 
 
@@ -66,7 +66,7 @@ def verdicts(rows: Sequence[Score], study: Study) -> list[Verdict]:
     """Pass or fail of each contender and metric of the protocol."""
     found = []
     for row in rows:
-        limits = METRICS[row.metric].passes
+        limits = METRICS[row.metric].passes if row.metric in NAMES else None
         if limits is None or row.value is None:
             continue
         low, high = limits
@@ -109,7 +109,7 @@ def verdict_rows(rows: Sequence[Score], study: Study) -> list[dict[str, str]]:
             "contender": one.contender,
             "metric": one.metric,
             "value": f"{one.value:.5f}",
-            "passes within": f"{one.low:.5f} to {one.high:.5f}",
+            "passes within": f"{one.low:.8f} to {one.high:.8f}",
             "verdict": "pass" if one.passed else "FAIL",
             "not as the reference run": "; ".join(one.departures),
         }

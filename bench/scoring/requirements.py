@@ -8,15 +8,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import bench.metrics.references as references
+import bench.metrics.user_metrics as user_metrics
 import bench.scoring.mlperf as mlperf
 from bench.errors import InputError, unknown
 from bench.metrics.extractors import EXTRACTORS, clip_name
 from bench.metrics.reference_fetch import fetch as fetch_reference
 from bench.metrics.registry import METRICS, Metric
+from bench.metrics.user_metrics import Resolved
 from bench.metrics.weights import Located, locate
 from bench.metrics.weights import fetch as fetch_weights
+from bench.study.file import OwnMetric
 from bench.study.study import Study
 
+FILE = "file"
+"""In place of an extractor: the values are read from a table."""
 FEW = 10
 """Images a dimension of the features, below which a Fréchet distance is warned of."""
 
@@ -35,7 +40,45 @@ def plan(study: Study, protocol: str | None = None) -> dict[str, Metric]:
     images = len(study.prompts) * study.file.images_per_prompt
     few = images < FEW * EXTRACTORS[METRICS["fid"].extractor].width and not _statistics_only(study)
     beside = [[name, "kid"] if name == "fid" and few else [name] for name in names]
-    return {name: METRICS[name] for name in itertools.chain(*beside)}
+    others = user_metrics_of(study)
+    known = METRICS | {name: resolved.metric for name, resolved in others.items()}
+    metrics = {name: known[name] for name in itertools.chain(*beside)}
+    for name, own in study.file.metrics.own.items():
+        metrics[name] = file_metric(own) if own.file else known[name]
+    return metrics
+
+
+def user_metrics_of(study: Study) -> dict[str, Resolved]:
+    """The study's own functions and commands, and what it names of installed packages.
+
+    Raises InputError: one of them cannot be loaded.
+    """
+    found = {
+        name: user_metrics.from_package(name)
+        for name in study.file.metrics.names
+        if name not in METRICS and name in user_metrics.installed()
+    }
+    for name, own in study.file.metrics.own.items():
+        about = own.model_dump(exclude={"function", "command", "file"})
+        if own.function:
+            found[name] = user_metrics.from_function(name, own.function, study.base, about)
+        elif own.command:
+            found[name] = user_metrics.from_command(name, own.command, study.base, about)
+    return found
+
+
+def file_metric(own: OwnMetric) -> Metric:
+    """A metric whose values are in a table."""
+    return Metric(
+        kind="prompt",
+        higher_is_better=own.higher_is_better,
+        extractor=FILE,
+        statistic="value",
+        source=own.source or f"file {own.file}",
+        tells=own.tells or "what its author says",
+        cannot=own.cannot or "not stated by its author",
+        share=own.share,
+    )
 
 
 def _statistics_only(study: Study) -> bool:
@@ -55,7 +98,8 @@ def extractor_of(metric: Metric, study: Study) -> str:
 def located(metrics: Mapping[str, Metric], study: Study) -> dict[str, Located]:
     """Extractors of the plan in order, each with its weights found."""
     names = dict.fromkeys(extractor_of(metric, study) for metric in metrics.values())
-    return {name: locate(name) for name in names}
+    own = {resolved.located.name: resolved.located for resolved in user_metrics_of(study).values()}
+    return {name: own[name] if name in own else locate(name) for name in names if name != FILE}
 
 
 def fetch(study: Study) -> dict[str, Path]:
@@ -64,7 +108,7 @@ def fetch(study: Study) -> dict[str, Path]:
     metrics = plan(study)
     names = dict.fromkeys(extractor_of(metric, study) for metric in metrics.values())
     found = {name: fetch_weights(name) for name in names if name in EXTRACTORS}
-    wanted = {reference_name(name, study) for name in metrics if METRICS[name].kind == "reference"}
+    wanted = {reference_name(name, study) for name, metric in metrics.items() if metric.kind == "reference"}
     return found | {name: fetch_reference(name) for name in sorted(wanted & set(references.PUBLISHED))}
 
 
@@ -77,7 +121,7 @@ def wanting(study: Study) -> list[str]:
     contenders = {contender.name for contender in study.contenders}
     compared = {reference_name(name, study) for name, metric in metrics.items() if metric.kind == "reference"}
     steps: list[Callable[[], object]] = [
-        *(functools.partial(locate, extractor_of(metric, study)) for metric in metrics.values()),
+        *(functools.partial(located, {name: metric}, study) for name, metric in metrics.items()),
         *(functools.partial(references.resolve, name, study.base) for name in sorted(compared - contenders)),
     ]
     for step in steps:
@@ -90,7 +134,7 @@ def wanting(study: Study) -> list[str]:
 
 def reference_name(metric: str, study: Study) -> str:
     """What a metric compares with: a contender, or what `references.resolve` takes."""
-    if METRICS[metric].passes:
+    if metric in mlperf.NAMES:
         return mlperf.reference_name(study)
     assert study.file.metrics.reference is not None
     return study.file.metrics.reference

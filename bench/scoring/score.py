@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,34 +24,14 @@ from bench.metrics.frechet import Moments
 from bench.metrics.registry import Metric
 from bench.metrics.statistics import STATISTICS, Estimate, Inputs
 from bench.metrics.weights import Located, locate
-from bench.records import (
-    Battle,
-    Difference,
-    ImageScore,
-    PeopleAgreement,
-    PromptEffect,
-    Score,
-    iterate_rows,
-    settings_hash,
-)
 from bench.records import Reference as KeptReference
-from bench.scoring.metric_agreement import Judged, agreements
+from bench.records import Score, iterate_rows, settings_hash
 from bench.scoring.scorable_images import Found, Key, census, common_keys, counted
-from bench.store.documents import Scores, write_scores
+from bench.scoring.score_file import kept_files, score_file
+from bench.scoring.scored import Scored, write
 from bench.store.images import RESIZE
-from bench.store.study_folder import StudyFolder, write_rows
+from bench.store.study_folder import StudyFolder
 from bench.study.study import Study
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """One row, and what it was computed from."""
-
-    row: Score
-    values: Array | None
-    """(n,) of the images in the order of the job's keys; None for a number of the whole set."""
-    effects: Array | None
-    """(G,) of the prompts in the order of the job's keys; None without an interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +88,7 @@ def score(
     plan = needs.plan(study, protocol)
     located = needs.located(plan, study)
     found, faults = census(folder, study)
-    keys = common_keys(study, found, faults, allow_missing) if plan else []
+    keys = common_keys(study, found, faults, allow_missing) if located else []
     job = Job(
         folder=folder,
         study=study,
@@ -126,51 +106,13 @@ def score(
         scored += _one_extractor(own, place, job)
     order = {name: i for i, name in enumerate(plan)}
     scored.sort(key=lambda one: order[one.row.metric])
-    _write(scored, job, _warnings([one.row for one in scored], job, located))
+    warnings = _warnings([one.row for one in scored], job, located)
+    for name in plan:
+        if name in study.file.metrics.own and (file := study.file.metrics.own[name].file):
+            scored += score_file(study, name, study.base / file, plan[name], allow_missing)
+    scored += kept_files(folder, study, set(plan))
+    write(folder, scored, warnings)
     return [one.row for one in scored]
-
-
-def _write(scored: Sequence[Scored], job: Job, warnings: Sequence[str]) -> None:
-    """scores.json last: what it speaks of is there."""
-    write_rows(job.folder.image_scores_file, _image_scores(scored, job.keys))
-    write_rows(job.folder.prompt_effects_file, _prompt_effects(scored, job.prompt_ids))
-    document = Scores(
-        rows=tuple(one.row for one in scored),
-        differences=tuple(differences(scored)),
-        agreement=tuple(_people(scored, job)),
-        warnings=tuple(warnings),
-    )
-    write_scores(job.folder, document)
-
-
-def differences(scored: Sequence[Scored]) -> list[Difference]:
-    """Every pair of contenders by every metric, paired by prompt, joint over the pairs of a metric."""
-    found = []
-    for name in dict.fromkeys(one.row.metric for one in scored):
-        rows = [one for one in scored if one.row.metric == name and one.effects is not None]
-        if len(rows) < 2:
-            continue
-        values = [one.row.value for one in rows if one.row.value is not None]
-        effects = [one.effects for one in rows if one.effects is not None]
-        count = len(rows) * (len(rows) - 1) // 2
-        for pair in intervals.paired_differences(values, effects):
-            row = rows[pair.first].row
-            found.append(
-                Difference(
-                    metric=name,
-                    fingerprint=row.fingerprint,
-                    a=row.contender,
-                    b=rows[pair.second].row.contender,
-                    estimate=pair.estimate,
-                    low=pair.low,
-                    high=pair.high,
-                    p=pair.p,
-                    n=row.n,
-                    prompts=len(effects[0]),
-                    correction="one pair" if count == 1 else f"largest |t| of {count} pairs",
-                )
-            )
-    return found
 
 
 def reference_statistics(
@@ -184,7 +126,7 @@ def reference_statistics(
     network = functools.cache(lambda: networks.load(located, device))
     fit = REFERENCE_FIT
     rows = features.image_features(
-        reference.files, located, network, cache, size=None, fit=fit, progress=progress
+        reference.files, located, network, cache, size=None, fit=fit, device=device, progress=progress
     )
     settings = features.shown_as(located, None, fit)
     return references.statistics_of(reference, rows, settings, cache)
@@ -226,12 +168,17 @@ def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> li
     captions = [{p.id: p.text for p in job.study.prompts}[prompt] for prompt, _ in job.keys]
     joint = located.extractor.joint
     if not joint and kinds & {"prompt", "source"} and _reads_text(plan):
-        texts, cut = features.text_features(captions, located, network, job.folder.features)
+        texts, cut = features.text_features(
+            captions, located, network, job.folder.features, device=job.device
+        )
     if "source" in kinds:
         begun, words = _sources(job)
         if not joint:
             sources = _features(begun, located, network, job)
-            source_texts = texts and features.text_features(words, located, network, job.folder.features)[0]
+            source_texts = (
+                texts
+                and features.text_features(words, located, network, job.folder.features, device=job.device)[0]
+            )
     against = {name: _against(name, located, network, job) for name in plan}
     floors = {name: _floor(moments) for name, (_, moments) in against.items()}
     scored = []
@@ -241,7 +188,8 @@ def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> li
             partners = captions if joint == "caption" else begun
             rows, cut = features.pair_values(
                 files, partners, located, network, job.folder.features,
-                size=job.study.file.display_size, fit=job.study.file.fit, progress=job.progress,
+                size=job.study.file.display_size, fit=job.study.file.fit, device=job.device,
+                progress=job.progress,
             )  # fmt: skip
         else:
             rows = _features(files, located, network, job)
@@ -279,7 +227,14 @@ def _features(
 ) -> Rows:
     size = job.study.file.display_size
     return features.image_features(
-        files, located, network, job.folder.features, size=size, fit=job.study.file.fit, progress=job.progress
+        files,
+        located,
+        network,
+        job.folder.features,
+        size=size,
+        fit=job.study.file.fit,
+        device=job.device,
+        progress=job.progress,
     )
 
 
@@ -316,7 +271,7 @@ def _against(
     )
     cache = reference.cache or job.folder.features
     rows = features.image_features(
-        reference.files, located, network, cache, size=size, fit=fit, progress=job.progress
+        reference.files, located, network, cache, size=size, fit=fit, device=job.device, progress=job.progress
     )
     if job.metrics[name].statistic.startswith("frechet"):
         settings = features.shown_as(located, size, fit)
@@ -351,7 +306,7 @@ def _scored(
         bias=estimate.bias,
         note="; ".join(note for note in notes if note),
     )
-    return Scored(row=row, values=estimate.values, effects=estimate.effects)
+    return Scored(row=row, keys=job.keys, values=estimate.values, effects=estimate.effects)
 
 
 def _protocol(name: str, metric: Metric, located: Located, job: Job) -> dict[str, Any]:
@@ -374,61 +329,6 @@ def _protocol(name: str, metric: Metric, located: Located, job: Job) -> dict[str
     return found
 
 
-def _image_scores(scored: Sequence[Scored], keys: Sequence[Key]) -> Iterator[ImageScore]:
-    for one in scored:
-        if one.values is None:
-            continue
-        for (prompt_id, replicate), value in zip(keys, one.values.tolist(), strict=True):
-            yield ImageScore(
-                metric=one.row.metric,
-                fingerprint=one.row.fingerprint,
-                contender=one.row.contender,
-                prompt_id=prompt_id,
-                replicate=replicate,
-                value=value,
-            )
-
-
-def _prompt_effects(scored: Sequence[Scored], prompt_ids: Sequence[str]) -> Iterator[PromptEffect]:
-    """Metrics over a part of the prompts (diversity with uneven images) have none."""
-    for one in scored:
-        if one.effects is None or len(one.effects) != len(prompt_ids):
-            continue
-        for prompt_id, effect in zip(prompt_ids, one.effects.tolist(), strict=True):
-            yield PromptEffect(
-                metric=one.row.metric,
-                fingerprint=one.row.fingerprint,
-                contender=one.row.contender,
-                prompt_id=prompt_id,
-                effect=effect,
-            )
-
-
-def _people(scored: Sequence[Scored], job: Job) -> list[PeopleAgreement]:
-    """How far each metric agrees with the votes; nothing where `arena rate` has left none."""
-    battles = list(iterate_rows(job.folder.battles_file, Battle))
-    if not battles:
-        return []
-    document = job.folder.read_json("ratings.json") or {}
-    ratings = {
-        question: {row["contender"]: row["rating"] for row in part["ratings"] if row["rating"] is not None}
-        for question, part in document.get("questions", {}).items()
-    }
-    found = []
-    for name in dict.fromkeys(one.row.metric for one in scored):
-        mine = [one for one in scored if one.row.metric == name]
-        judged = Judged(
-            metric=name,
-            fingerprint=mine[0].row.fingerprint,
-            sign=1 if mine[0].row.higher_is_better else -1,
-            values={one.row.contender: one.row.value for one in mine if one.row.value is not None},
-            images={one.row.contender: one.values for one in mine if one.values is not None},
-            keys=tuple(job.keys),
-        )
-        found += agreements(judged, battles, ratings)
-    return found
-
-
 def _warnings(rows: Sequence[Score], job: Job, located: Mapping[str, Located]) -> list[str]:
     found = [f"{name}: {counted(count)}" for name, count in job.faults.items() if count.total() and rows]
     n = len(job.keys)
@@ -442,7 +342,7 @@ def _warnings(rows: Sequence[Score], job: Job, located: Mapping[str, Located]) -
     widths = {place.name: place.extractor.width for place in located.values()}
     for name in dict.fromkeys(row.metric for row in rows):
         first = next(row for row in rows if row.metric == name)
-        d = widths[first.protocol["extractor"]]
+        d = widths.get(first.protocol["extractor"], 0)
         if job.metrics[name].statistic == "frechet" and n < needs.FEW * d:
             found.append(
                 f"{name}: {n} images are fewer than {needs.FEW} x {d}, the features' dimension: biased upwards, "

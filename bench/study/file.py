@@ -40,6 +40,35 @@ class Generate(_Section):
     """`cuda`: refuse to run without a GPU."""
 
 
+class OwnMetric(_Section):
+    """`[metrics.NAME]`: a metric of the user's own; exactly one of `function`, `command` and `file`."""
+
+    function: str | None = None
+    """`./mine.py:sharpness`: takes a list of PIL images and a list of prompts, returns as many numbers."""
+    command: tuple[str, ...] | None = None
+    """Reads `path<TAB>prompt` lines from its standard input, prints a number a line."""
+    file: str | None = None
+    """A table with columns prompt_id, contender, value, and perhaps replicate; relative to the study file."""
+    higher_is_better: bool = True
+    share: bool = False
+    """Every value lies between 0 and 1: the mean gets Wilson's interval."""
+    batch: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Images a call."""
+    version: str = ""
+    """Part of the fingerprint, beside the hash of the file: raise it when something else changes the values."""
+    source: str = ""
+    """Paper or address, for the report."""
+    tells: str = ""
+    cannot: str = ""
+    """What it cannot tell."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> OwnMetric:
+        if sum(way is not None for way in (self.function, self.command, self.file)) != 1:
+            raise ValueError("give exactly one of function, command and file")
+        return self
+
+
 class Metrics(_Section):
     """`[metrics]`"""
 
@@ -50,6 +79,21 @@ class Metrics(_Section):
     """The CLIP of `clip_score`; empty: the metric's default."""
     protocol: Literal["mlperf-sdxl"] | None = None
     """Adds the metrics of a published protocol, with pass or fail."""
+    own: dict[str, OwnMetric] = {}
+    """Written as tables `[metrics.NAME]`; they are computed without being listed in `names`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tables(cls, data: Any) -> Any:
+        """Moves the tables `[metrics.NAME]` into `own`."""
+        if not isinstance(data, dict):
+            return data
+        own = {
+            key: value
+            for key, value in data.items()
+            if isinstance(value, dict) and (key == "own" or key not in cls.model_fields)
+        }
+        return {key: value for key, value in data.items() if key not in own} | ({"own": own} if own else {})
 
 
 class Codes(_Section):
@@ -213,8 +257,12 @@ def _explained(path: Path, text: str, error: ValidationError) -> InputError:
     keys = [str(part) for part in fault["loc"] if not isinstance(part, int)]
     keys = [key for key in keys if key in text] or keys
     dotted = ".".join(keys)
+    if fault["loc"][:2] == ("metrics", "own") and fault["type"] == "value_error":
+        name = str(fault["loc"][2])
+        return _located(path, text, f"[metrics.{name}]: {fault['msg'].partition(', ')[2]}", f"metrics.{name}")
     if fault["type"] == "extra_forbidden":
-        section = _schema(keys[:-1])
+        own = fault["loc"][:2] == ("metrics", "own")
+        section = OwnMetric if own else _schema(keys[:-1])
         return _located(
             path, text, str(unknown("key", dotted.split(".")[-1], section.model_fields)), keys[-1]
         )

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import bench.metrics.user_metrics as user_metrics
 import bench.models.registry as models
 import bench.prompts.sets as prompts
 from bench.errors import InputError, unknown
@@ -220,10 +222,18 @@ def _check_task(
 
 def _check_metrics(file: StudyFile, text: str, where: Path) -> None:
     """Every metric is known, fits the task, and has what it compares with."""
+    for name in file.metrics.own:
+        if name in METRICS or not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
+            problem = (
+                "is a metric of this suite" if name in METRICS else "is not lower-case letters, digits, '_'"
+            )
+            raise _located(where, text, f"[metrics.{name}]: the name {problem}: choose another", name)
+    offered = user_metrics.installed()
     for name in file.metrics.names:
         metric, problem = METRICS.get(name), ""
         if metric is None:
-            problem = str(unknown("metric", name, METRICS))
+            known = {**METRICS, **dict.fromkeys(offered), **dict.fromkeys(file.metrics.own)}
+            problem = "" if name in known else str(unknown("metric", name, known))
         elif metric.passes:
             problem = f"metric '{name}' is of a protocol: name that in [metrics] protocol instead"
         elif metric.kind == "source" and file.task == "text-to-image":

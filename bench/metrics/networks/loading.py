@@ -40,6 +40,8 @@ class Judge(Protocol):
 
 def load(located: Located, device: str = "cpu") -> Any:
     """The network, ready on a device: an `Encoder`, or a `Judge` where the extractor is joint."""
+    if located.open is not None:
+        return located.open(device)
     from bench.metrics.networks import clip, inception, judges, perceptual
 
     kind, path = located.extractor.kind, located.path

@@ -73,7 +73,7 @@ def test_inception_equals_torch_fidelity_on_photographs(theirs: Any) -> None:
         expected.append(theirs(torch.from_numpy(array).permute(2, 0, 1)[None])[0])
     rows = torch.cat(expected)
     assert np.abs(ours - rows.numpy()).max() < 1e-4
-    found = kernels.kernel_distance(ours[:10], ours[10:])
+    found, _ = kernels.kernel_distance(ours[:10], ours[10:])
     kid = kid_features_to_metric(rows[:10], rows[10:], kid_subsets=1, kid_subset_size=10, verbose=False)
     assert found == pytest.approx(kid["kernel_inception_distance_mean"], abs=1e-3)
 
@@ -207,7 +207,7 @@ def test_features_are_computed_once_and_survive_a_torn_write(tmp_path: Path) -> 
     encoder = load(located)
     given = files(pictures(tmp_path, 7))
     cache = tmp_path / "cache"
-    first = features.image_features(given, located, lambda: encoder, cache, size=None, batch=3)
+    first = features.image_features(given, located, lambda: encoder, cache, size=None)
 
     def refuse() -> Any:
         raise AssertionError("nothing is to be computed")
@@ -236,3 +236,17 @@ def test_patch_of_a_small_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 299"):
         centre_patch(Image.new("RGB", (200, 400)))
     assert centre_patch(Image.new("RGB", (400, 300))).shape == (299, 299, 3)
+
+
+def test_a_resumed_cache_is_the_cache_of_one_run_to_the_last_bit(tmp_path: Path) -> None:
+    """A batch of three has other last bits than one of eight: short batches are filled up."""
+    located = locate("tiny-clip")
+    encoder, given = load(located), files(pictures(tmp_path, 11))
+    captions = [f"caption {i}" for i in range(11)]
+    for place, counts in (("whole", (11,)), ("resumed", (1, 4, 11))):
+        for count in counts:
+            features.image_features(given[:count], located, lambda: encoder, tmp_path / place, size=None)
+            features.text_features(captions[:count], located, lambda: encoder, tmp_path / place)
+    whole, resumed = (sorted((tmp_path / place).rglob("*.f32")) for place in ("whole", "resumed"))
+    assert len(whole) == 2
+    assert [path.read_bytes() for path in whole] == [path.read_bytes() for path in resumed]

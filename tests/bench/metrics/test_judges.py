@@ -97,7 +97,7 @@ def test_pairs_are_kept_by_image_and_caption(home: Home, tmp_path: Path) -> None
         raise AssertionError("nothing is to be computed")
 
     judge = load(located)
-    first, _ = features.pair_values(files, captions, located, lambda: judge, tmp_path / "c", size=32, batch=2)
+    first, _ = features.pair_values(files, captions, located, lambda: judge, tmp_path / "c", size=32)
     assert first.shape == (3, 1)
     again, _ = features.pair_values(files[::-1], captions[::-1], located, refuse, tmp_path / "c", size=32)
     np.testing.assert_array_equal(again[:], first[:][::-1])
