@@ -61,7 +61,7 @@ def make(folder: Path, metrics: str, replicates: int = 2) -> tuple[StudyFolder, 
     )
     study = read(folder / "study.toml")
     place = StudyFolder(folder / "results/own")
-    place.freeze(study.text, study.prompts)
+    place.write_study(study.text, study.prompts)
     rows = []
     for c, name in enumerate(NAMES):
         for p, prompt in enumerate(study.prompts):
