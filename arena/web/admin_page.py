@@ -10,6 +10,7 @@ from arena.db.assignments import PHASES
 from arena.db.export import FORMATS
 from arena.voting import Desk
 from arena.web import admin_views
+from bench.live.theme import theme
 
 LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
@@ -97,5 +98,5 @@ def mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> Non
         mcp_server=False,
         run_history=False,
         max_file_size=0,
-        theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"]),
+        theme=theme(),
     )

@@ -208,7 +208,11 @@ class RaterPages:
             else:
                 body += message.get("body", b"")
 
-        await self.app({**scope, "headers": plain, "method": "GET"}, receive, collect)
+        path = (
+            "/" if language == self.pages[""] else f"/{language}"
+        )  # the study's own has no other address there
+        changed = {"path": path, "raw_path": path.encode(), "headers": plain, "method": "GET"}
+        await self.app({**scope, **changed}, receive, collect)
         if start.get("status") != 200:
             await Response(body, start.get("status", 500))(scope, receive, send)
             return

@@ -115,14 +115,15 @@ def _mix(one: tuple[int, ...], other: tuple[int, ...], share: float) -> tuple[in
     return tuple(int(a * (1 - share) + b * share) for a, b in zip(one, other, strict=True))
 
 
-def make_study(path: Path) -> StudyFolder:
+def make_study(path: Path, votes_per_rater: int | None = 40) -> StudyFolder:
     folder = StudyFolder(path)
     prompts = [Prompt(id=f"scene{i}", text=text, category="Outdoors") for i, (text, *_) in enumerate(SCENES)]
     folder.write_study(
         f'name = "drawn"\ncontenders = {list(NAMES)}\ndisplay_size = {SIDE}\n[prompts]\nset = "parti"\n'
-        '[arena]\nquestions = ["alignment"]\nboth_bad = true\nvotes_per_rater = 40\nvotes_per_pair = 60\n'
+        '[arena]\nquestions = ["alignment"]\nboth_bad = true\nvotes_per_pair = 60\n'
         'break_after = 3\nattention_rate = 0.0\nrepeat_rate = 0.0\ncompletion_code = "C7K2-WIND"\n'
-        'return_link = "https://panel.example/complete"\n',
+        'return_link = "https://panel.example/complete"\n'
+        + (f"votes_per_rater = {votes_per_rater}\n" if votes_per_rater else ""),
         prompts,
     )
     rows = []

@@ -14,7 +14,9 @@ from bench.sweep.generate import Summary, generate
 from bench.sweep.settings import Options
 
 TEXTS = tuple(
-    f"{what} {where}" for where in ("at night", "in the rain") for what in ["fox", "boat", "cup", "door", "tower"]
+    f"{what} {where}"
+    for where in ("at night", "in the rain")
+    for what in ["fox", "boat", "cup", "door", "tower"]
 )
 
 

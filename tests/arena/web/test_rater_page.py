@@ -46,7 +46,9 @@ def test_every_language_has_every_text():
         texts("fr")
 
 
-@pytest.mark.parametrize(("path", "language"), [("/", "de"), ("/en", "en"), ("/ar", "ar"), ("/zh", "zh")])
+@pytest.mark.parametrize(
+    ("path", "language"), [("/", "de"), ("/de", "de"), ("/en", "en"), ("/ar", "ar"), ("/zh", "zh")]
+)
 def test_a_page_is_in_its_language_before_any_script_runs(client, path, language):
     reply = client.get(path)
     html = reply.text
