@@ -73,6 +73,19 @@ def serve(
     ] = False,
     https: Annotated[bool, typer.Option(help="Behind HTTPS: cookies are sent over HTTPS only.")] = False,
     admin: Annotated[bool, typer.Option(help="Serve the administrator's page at /admin/.")] = True,
+    share: Annotated[
+        bool, typer.Option(help="Ask Gradio for a public https address that leads here, for 72 hours.")
+    ] = False,
+    embed: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A site that may show the page inside its own (https://lab.example); repeat for more."
+        ),
+    ] = None,
+    public_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name the server is reached by, where a proxy passes on another; repeat for more."),
+    ] = None,
 ) -> None:
     """Put a study before raters. The admin token comes from ARENA_ADMIN_TOKEN, or is printed once.
 
@@ -93,8 +106,21 @@ def serve(
         token = new_token()
         print(f"admin token (shown once): {token}  at http://{host}:{port}/admin-login", file=sys.stderr)
     _render(desk)
+    hosts = list(public_host or ())
+    if share:
+        from arena.web.sharing import public_address
+
+        address = public_address(host, port)
+        hosts.append(address.removeprefix("https://"))
+        print(f"raters, from anywhere: {address}/", file=sys.stderr)
     server = create_app(
-        desk, key, admin_token=token if admin else None, invited_only=invited_only, secure=https
+        desk,
+        key,
+        admin_token=token if admin else None,
+        invited_only=invited_only,
+        secure=https or bool(embed),
+        embed=embed or (),
+        public_hosts=hosts,
     )
     # Each query lets other threads in; at Python's 5 ms a turn, one vote's thirty queries would wait long for theirs.
     sys.setswitchinterval(0.0005)
@@ -108,6 +134,26 @@ def serve(
         access_log=False,
         timeout_keep_alive=75,  # longer than a rater looks at a pair: else each vote may meet a closing connection
     )
+
+
+@app.command(rich_help_panel=COLLECT)
+def space(
+    study: StudyArgument,
+    to: Annotated[Path, typer.Option("--to", help="Folder to write; must be empty or new.")],
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Write the study as a Hugging Face Space: a folder with the study, the server and its requirements.
+
+    Example: arena space miniature --to ../my-space
+    """
+    from arena.web.space import write_space
+    from bench.store.study_folder import open_folder
+    from bench.study.study import open_study
+
+    folder = open_folder(study, results)
+    for path in write_space(open_study(folder), folder, to):
+        print(path)
+    print("Keep the Space private while votes are taken: its files tell which model made which picture.")
 
 
 @app.command(rich_help_panel=COLLECT)

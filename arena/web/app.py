@@ -9,7 +9,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -51,15 +51,31 @@ def create_app(
     admin_token: str | None = None,
     invited_only: bool = False,
     secure: bool = False,
+    embed: Sequence[str] = (),
+    public_hosts: Collection[str] = (),
 ) -> FastAPI:
-    """The server of one study. `secure`: cookies only over HTTPS. No `admin_token`: no admin page."""
+    """The server of one study.
+
+    Parameters
+    ----------
+    key
+        Signs cookies and votes.
+    admin_token
+        Opens the administrator's page; None: there is none.
+    invited_only
+        Whether raters need an invite or a panel's link.
+    secure
+        Whether cookies are sent over HTTPS only.
+    embed, public_hosts
+        As of `arena.web.security.Guard`.
+    """
     desk.serves_pages = True
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_alive, desk))
     is_admin = partial(_is_admin, key, admin_token)
-    app.add_middleware(Guard, is_admin=is_admin)
+    app.add_middleware(Guard, is_admin=is_admin, embed=embed, public_hosts=public_hosts)
     _errors(app, desk)
     _mount_health(app, desk)
-    _mount_entrance(app, desk, key, invited_only=invited_only, secure=secure)
+    _mount_entrance(app, desk, key, invited_only=invited_only, secure=secure, cross_site=bool(embed))
     _mount_voting(app, desk, key)
     _mount_pictures(app, desk, key)
     if admin_token is not None:
@@ -71,6 +87,7 @@ def create_app(
         language=settings.language,
         native=desk.study.file.display_size,
         smallest=settings.min_image_px,
+        cross_site=bool(embed),
     )
     return app
 
@@ -92,7 +109,9 @@ def _mount_health(app: FastAPI, desk: Desk) -> None:
         return PlainTextResponse("ok")
 
 
-def _mount_entrance(app: FastAPI, desk: Desk, key: bytes, *, invited_only: bool, secure: bool) -> None:
+def _mount_entrance(
+    app: FastAPI, desk: Desk, key: bytes, *, invited_only: bool, secure: bool, cross_site: bool
+) -> None:
     """Where a rater comes in, by open link, invite or panel, and comes back to."""
 
     @app.post("/api/start")
@@ -108,14 +127,10 @@ def _mount_entrance(app: FastAPI, desk: Desk, key: bytes, *, invited_only: bool,
             desk.database, given.parameters, now=desk.clock(), invited_only=invited_only
         )
         response = JSONResponse({"state": _state(desk, desk.hand(rater))})
-        response.set_cookie(
-            COOKIE,
-            admission.seal(key, rater),
-            max_age=90 * 86400,
-            httponly=True,
-            samesite="lax",
-            secure=secure,
-        )
+        # Inside another site's page a browser keeps a cookie only if it is kept apart for that site.
+        scope = "SameSite=None; Secure; Partitioned" if cross_site else f"SameSite=Lax{'; Secure' * secure}"
+        cookie = f"{COOKIE}={admission.seal(key, rater)}; HttpOnly; Max-Age={90 * 86400}; Path=/; {scope}"
+        response.headers.append("Set-Cookie", cookie)
         return response
 
     @app.post("/api/state")

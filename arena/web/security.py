@@ -5,7 +5,7 @@ whoever asks for the administrator's page without having signed in.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -18,19 +18,19 @@ BODY_LIMIT = 64 * 1024
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors "
 )
+"""Ends in the sites that may frame it, as the next does."""
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' blob: data:; font-src 'self' data:; connect-src 'self'; base-uri 'self'; form-action 'self'; "
-    "frame-ancestors 'none'"
+    "frame-ancestors "
 )
 """For pages: Gradio starts from a script in the page, and compiles templates. Nothing may come from elsewhere."""
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
@@ -41,12 +41,35 @@ SIGN_IN = '<!doctype html><meta http-equiv="refresh" content="0; url=../admin-lo
 class Guard:
     """Headers on every answer; refuses bodies that are too large, posts from other sites, strangers at /admin.
 
-    is_admin: whether a request bears the administrator's cookie. Gradio asks that too, but not on all its routes.
+    Parameters
+    ----------
+    is_admin
+        Whether a request bears the administrator's cookie. Gradio asks that too, but not on all its routes.
+    embed
+        Sites (`https://huggingface.co`) that may show the rater's page inside their own.
+    public_hosts
+        Names under which the server is reached, where a tunnel or proxy in front of it passes on another Host.
     """
 
-    def __init__(self, app: ASGIApp, is_admin: Callable[[Request], bool]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        is_admin: Callable[[Request], bool],
+        embed: Sequence[str] = (),
+        public_hosts: Collection[str] = (),
+    ) -> None:
         self.app = app
         self.is_admin = is_admin
+        self.embed = tuple(embed)
+        self.public_hosts = frozenset(public_hosts)
+
+    def _headers(self, admin: bool, page: bool) -> dict[str, str]:
+        """For one answer. The administrator's page is Gradio's whole, and never framed."""
+        if admin:
+            return {**HEADERS, "X-Frame-Options": "DENY"}
+        policy = (PAGE_POLICY if page else POLICY) + (" ".join(self.embed) or "'none'")
+        framed = {} if self.embed else {"X-Frame-Options": "DENY"}
+        return {**HEADERS, **framed, "Content-Security-Policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +78,11 @@ class Guard:
         request = Request(scope)
         path = request.url.path
         admin = path.startswith("/admin")
-        refusal = _cross_site(request) if request.method not in ("GET", "HEAD", "OPTIONS") else None
+        refusal = (
+            _cross_site(request, self.public_hosts)
+            if request.method not in ("GET", "HEAD", "OPTIONS")
+            else None
+        )
         length = request.headers.get("content-length", "0")
         if not length.isdigit() or int(length) > BODY_LIMIT:
             refusal = ("too_large", 413)
@@ -78,8 +105,7 @@ class Guard:
                 kept = [(k, v) for k, v in message["headers"] if k.lower() not in (b"server",)]
                 names = {k.lower() for k, _ in kept}
                 page = any(k.lower() == b"content-type" and v.startswith(b"text/html") for k, v in kept)
-                policy = PAGE_POLICY if page else POLICY
-                extra = HEADERS if admin else {**HEADERS, "Content-Security-Policy": policy}
+                extra = self._headers(admin, page)
                 kept += [
                     (k.lower().encode(), v.encode())
                     for k, v in extra.items()
@@ -106,11 +132,11 @@ class _TooLarge(Exception):
     pass
 
 
-def _cross_site(request: Request) -> tuple[str, int] | None:
+def _cross_site(request: Request, public_hosts: Collection[str]) -> tuple[str, int] | None:
     """A browser says where a post comes from; one of our calls also bears a header no form can send."""
     origin = request.headers.get("origin")
     host = request.headers.get("host", "")
-    if origin is not None and origin.split("://")[-1] != host:
+    if origin is not None and origin.split("://")[-1] not in {host, *public_hosts}:
         return "cross_site", 403
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return "cross_site", 403

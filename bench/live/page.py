@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 
 from bench.live.studio import STEPS, Studio
+from bench.live.theme import theme
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = {"live.js": "text/javascript; charset=utf-8", "live.css": "text/css; charset=utf-8"}
@@ -102,10 +102,3 @@ def mount(app: FastAPI, studio: Studio) -> None:
         css_paths=[STATIC / "live.css"],
         head='<script src="live/live.js" defer></script>',
     )
-
-
-def theme() -> Any:
-    """Gradio's plain look in the system's own fonts: nothing is fetched from elsewhere."""
-    import gradio as gr
-
-    return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])

@@ -61,9 +61,9 @@ def states(page: Any, url: str) -> Iterator[str]:
     page.click("#start")
     page.wait_for_selector(".ballot.loading")
     yield "pictures loading"
-    page.unroute("**/i/*")
     for route in held:
-        route.continue_()
+        route.abort()
+    page.unroute("**/i/*")
     page.reload()
     page.wait_for_selector("body[data-ballot='1']")
     page.wait_for_timeout(300)
