@@ -17,7 +17,7 @@
     position_effect: {logits, low, high, left_rate, left_low, left_high, n}
     tie_parameter: log of Davidson's ν, or null
     bradley_terry: [{contender, rating, low, high}]          ties as half wins, no position effect
-    elo_add:       [{contender, rating, order_spread}]       order noise, not an interval
+    elo_add:       [{contender, rating, order_spread, order_error}]   order noise, not an interval
     bootstrap:     {kind, replicates, unbounded, intervals: [{contender, low, high}]} or null
     by_category, by_challenge, by_rater_group: {level: {n, note, ratings, win_rates, average_win_rates}}
     robustness:    {few_votes, flipping_raters, condorcet, consistency_quartiles}
@@ -140,7 +140,9 @@ class EloRow:
     contender: str
     rating: float
     order_spread: float
-    """Standard deviation over shuffles: order noise only."""
+    """Points, standard deviation over shuffles: order noise only."""
+    order_error: float
+    """Points, standard error of `rating` over the shuffles played."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -178,6 +178,8 @@ def elo_rows(contenders: tuple[str, ...], elo: EloAdd | None) -> tuple[EloRow, .
     if elo is None:
         return ()
     return tuple(
-        EloRow(contender=name, rating=float(rating), order_spread=float(spread))
-        for name, rating, spread in zip(contenders, elo.rating, elo.order_spread, strict=True)
+        EloRow(contender=name, rating=float(rating), order_spread=float(spread), order_error=float(error))
+        for name, rating, spread, error in zip(
+            contenders, elo.rating, elo.order_spread, elo.order_error, strict=True
+        )
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -173,7 +172,8 @@ def _method(table: VoteTable, options: Options) -> dict[str, Any]:
         "stopping": "confidence sequences on the clustered variance, Holm over all pairs, familywise 5%; votes "
         "unweighted",
         "bootstrap": f"pigeonhole over clusters, {options.bootstrap} replicates, percentile; conservative",
-        "elo_add": f"K = 1, start 1000, mean over {options.shuffles} shuffles; overall: their mean",
+        "elo_add": f"K = 1, start 1000, mean over at most {options.shuffles} shuffles (order_error: its standard "
+        "error over orders); overall: mean of the questions",
         "agreement": "Krippendorff's alpha, nominal; interval by a jackknife over raters and prompts",
         "options": asdict(options),
     }
@@ -186,9 +186,7 @@ def _distinct(labels: NDArray[np.int32] | None) -> int | None:
 def _elo_add(table: VoteTable, options: Options) -> EloAdd | None:
     if not options.shuffles:
         return None
-    # Starting processes costs seconds: only where the votes cost more.
-    workers = (os.cpu_count() or 1) if len(table) * options.shuffles > 2e8 else 1
-    return elo_add([table], shuffles=options.shuffles, seed=options.seed, workers=workers)
+    return elo_add([table], shuffles=options.shuffles, seed=options.seed)
 
 
 def _averaged(parts: list[EloAdd | None]) -> EloAdd | None:
@@ -196,7 +194,12 @@ def _averaged(parts: list[EloAdd | None]) -> EloAdd | None:
     if not done:
         return None
     spread = np.sqrt(np.sum([part.order_spread**2 for part in done], axis=0)) / len(done)
-    return replace(done[0], rating=np.mean([part.rating for part in done], axis=0), order_spread=spread)
+    return replace(
+        done[0],
+        rating=np.mean([part.rating for part in done], axis=0),
+        order_spread=spread,
+        order_error=np.sqrt(np.sum([part.order_error**2 for part in done], axis=0)) / len(done),
+    )
 
 
 def _question(

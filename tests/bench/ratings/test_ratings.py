@@ -322,6 +322,36 @@ def test_elo_add_is_the_mean_of_plain_elo_over_shuffles():
     assert found.order_spread == pytest.approx(np.std(runs, axis=0, ddof=1), abs=1e-9)
 
 
+def test_elo_add_of_a_long_study_is_the_mean_of_whole_shuffles():
+    """The last votes of each shuffle against plain loops over all 9,000 votes, within the order noise of both."""
+    table = simulate_votes(Design(strengths=(0.5, -0.1, -0.4), raters=90, votes_per_rater=100), 5)
+    found = elo_add([table], shuffles=1000)
+    assert found.played < len(table)
+    assert found.shuffles == 1000
+    rng = np.random.default_rng(0)
+    runs = []
+    for _ in range(60):
+        ratings = [1000.0] * 3
+        for vote in rng.permutation(len(table)):
+            a, b, o = table.left[vote], table.right[vote], table.outcome[vote]
+            change = (1.0, 0.0, 0.5)[o] - 1 / (1 + 10 ** ((ratings[b] - ratings[a]) / 400))
+            ratings[a] += change
+            ratings[b] -= change
+        runs.append(ratings)
+    error = np.hypot(np.std(runs, axis=0, ddof=1) / math.sqrt(60), found.order_error)
+    assert (np.abs(found.rating - np.mean(runs, axis=0)) < 4 * error).all()
+    assert found.order_spread == pytest.approx(np.std(runs, axis=0, ddof=1), rel=0.35)
+    assert found.order_error == pytest.approx(found.order_spread / math.sqrt(1000))
+
+
+def test_fewer_shuffles_of_a_long_study_say_their_order_error(monkeypatch):
+    monkeypatch.setattr("bench.ratings.elo.UPDATES", 20_000)
+    table = simulate_votes(Design(strengths=(0.4, 0.0, -0.4), raters=10, votes_per_rater=40), 5)
+    found = elo_add([table])
+    assert (found.shuffles, found.played) == (50, 400)
+    assert found.order_error == pytest.approx(found.order_spread / math.sqrt(50))
+
+
 def test_elo_add_keeps_the_points_and_averages_questions():
     tables = [simulate_votes(Design(strengths=(0.4, -0.4)), seed) for seed in (1, 2)]
     both = elo_add(tables, shuffles=5)
