@@ -116,7 +116,11 @@ def rate_votes(
         str, typer.Option(help="votes; raters: all raters alike; propensity: undo active pairing.")
     ] = "votes",
     penalty: Annotated[
-        float, typer.Option(help="Above 0: keep the ratings of a contender that never lost finite; try 0.1.")
+        float,
+        typer.Option(
+            help="Above 0: keep the ratings of a contender that never lost finite, by drawing all ratings together. "
+            "Such ratings get no intervals."
+        ),
     ] = 0.0,
     margin: Annotated[float, typer.Option(help="Of equivalence, win-rate points.")] = 3.0,
     bootstrap: Annotated[int, typer.Option(help="Cluster-bootstrap replicates; 0: none.")] = 1000,

@@ -12,6 +12,7 @@
     win_rates:   [{a, b, wins_a, wins_b, ties, both_bad, rate, low, high, wilson_low, wilson_high, n,
                    detectable}]
     average_win_rates: [{contender, rate, low, high, opponents, n}]
+    both_bad_codings: [{coding, first, rows: [{contender, rate, low, high, opponents, n}]}]   dropped, tie, loss
     equivalence: [{a, b, difference, low, high, margin, p_a_not_worse, p_b_not_worse, p_equivalent}]
     stopping:    [{a, b, n, rate, low, high, p, p_adjusted, decided}]    may be looked at after every vote
     position_effect: {logits, low, high, left_rate, left_low, left_high, n}
@@ -98,6 +99,17 @@ class AverageRow:
     high: float | None
     opponents: int
     n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodingBlock:
+    """Average win rates with both_bad coded one way; absent where nobody called both bad."""
+
+    coding: str
+    """dropped: not counted; tie: half a win for each side; loss: a loss for each side."""
+    first: str
+    """Contender with the highest average win rate; another than under `dropped` is a headline."""
+    rows: tuple[AverageRow, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +214,7 @@ class QuestionRatings:
     differences: tuple[DifferenceRow, ...]
     win_rates: tuple[WinRateRow, ...]
     average_win_rates: tuple[AverageRow, ...]
+    both_bad_codings: tuple[CodingBlock, ...]
     equivalence: tuple[EquivalenceRow, ...]
     stopping: tuple[PairDecision, ...]
     position_effect: PositionEffect

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.ratings.document import (
     AverageRow,
+    CodingBlock,
     DifferenceRow,
     EloRow,
     EquivalenceRow,
@@ -21,8 +22,9 @@ from bench.ratings.document import (
 from bench.ratings.elo import EloAdd
 from bench.ratings.fits import SCALE, Fit, to_ratings
 from bench.ratings.uncertainty import Covariance, Differences, marginal_errors, rank_sets, t_quantile
-from bench.ratings.vote_table import VoteTable
+from bench.ratings.vote_table import BOTH_BAD, VoteTable
 from bench.ratings.winrates import (
+    CODINGS,
     PairRates,
     average_win_rates,
     both_bad_rates,
@@ -41,10 +43,13 @@ def rating_rows(
     found: Differences | None,
     anchor: int | None,
 ) -> tuple[RatingRow, ...]:
+    """Best first. Ratings of a penalised fit, which comes without `found`, have no intervals."""
     m = len(votes.contenders)
     bad = both_bad_rates(votes)
     rating = low = high = np.full(m, np.nan)
     best = worst = None
+    if fit is not None:
+        rating = to_ratings(fit.strength, anchor)
     if fit is not None and cover is not None and found is not None:
         best, worst = rank_sets(found, m)
         rating, low, high = _marginal(fit, cover, anchor)
@@ -123,8 +128,8 @@ def win_rate_rows(contenders: tuple[str, ...], pairs: PairRates) -> tuple[WinRat
     )
 
 
-def average_rows(votes: VoteTable) -> tuple[AverageRow, ...]:
-    rates, opponents = average_win_rates(votes)
+def average_rows(votes: VoteTable, both_bad: str = "dropped") -> tuple[AverageRow, ...]:
+    rates, opponents = average_win_rates(votes, both_bad=both_bad)
     return tuple(
         AverageRow(
             contender=name,
@@ -136,6 +141,29 @@ def average_rows(votes: VoteTable) -> tuple[AverageRow, ...]:
         )
         for i, name in enumerate(votes.contenders)
     )
+
+
+def coding_blocks(votes: VoteTable) -> tuple[CodingBlock, ...]:
+    """The average win rates under each coding of both_bad; () where nobody called both bad, or everybody did."""
+    bad = votes.outcome == BOTH_BAD
+    if not bad.any() or bad.all():
+        return ()
+    blocks = []
+    for coding in CODINGS:
+        rows = average_rows(votes, coding)
+        first = max(rows, key=lambda row: -math.inf if row.rate is None else row.rate)
+        blocks.append(CodingBlock(coding=coding, first=first.contender, rows=rows))
+    return tuple(blocks)
+
+
+def coding_notes(blocks: tuple[CodingBlock, ...]) -> list[str]:
+    """A sentence for each coding of both_bad that puts somebody else first."""
+    return [
+        f"the first place depends on both_bad: {block.first} has the highest average win rate with both_bad as a "
+        f"{block.coding} for each side, {blocks[0].first} without these votes"
+        for block in blocks[1:]
+        if block.first != blocks[0].first
+    ]
 
 
 def equivalence_rows(

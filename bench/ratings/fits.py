@@ -91,7 +91,7 @@ def davidson(
     if fit is None:
         raise InputError(
             "the Davidson fit does not converge: the votes are nearly separated; "
-            "collect more votes, or ask for a penalised estimate (penalty 0.1)"
+            "collect more votes (their win rates stand)"
         )
     return fit
 
@@ -110,9 +110,7 @@ def bradley_terry(
         notes += ("the design cannot separate a left-position effect: it is not estimated",)
     fit = _fit(contenders, halved, ties=False, position=position, penalty=penalty, notes=notes)
     if fit is None:
-        raise InputError(
-            "the Bradley–Terry fit does not converge: ask for a penalised estimate (penalty 0.1)"
-        )
+        raise InputError("the Bradley–Terry fit does not converge: the votes are nearly separated")
     return fit
 
 
@@ -135,8 +133,7 @@ def check_graph(contenders: tuple[str, ...], counts: Floats, *, separation: bool
         never_won = [contenders[i] for i in range(len(label)) if not above[label == label[i]].any()]
         raise SeparationError(
             f"no finite ratings: {', '.join(never_lost)} never lost to the others and "
-            f"{', '.join(never_won)} never won against them; collect more votes, "
-            "or ask for a penalised estimate (penalty 0.1)"
+            f"{', '.join(never_won)} never won against them; collect more votes (win rates and their intervals stand)"
         )
 
 

@@ -22,10 +22,10 @@ CHECKED = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FewVotes:
-    """The fewest votes found whose removal changes the first place, checked by a refit without them."""
+    """Votes whose removal changes the first place, checked by a refit without them: at most so many are needed."""
 
     votes: int | None
-    """None: no removal of up to half the votes was found."""
+    """An upper bound of the fewest; None: no removal of up to half the votes was found."""
     share: float | None
     challenger: str | None
     """First place of the refit without those votes."""
@@ -56,33 +56,75 @@ class Quartile:
     note: str = ""
 
 
+CHALLENGERS = 4
+"""Contenders for whom the fewest votes are sought: those to whom the first-order estimate brings the lead closest."""
+
+
 def few_votes(fit: Fit) -> FewVotes:
-    """Removal in order of influence on the lead (Broderick, Giordano and Meager 2020, arXiv 2011.14999) over
-    the challenger that this brings closest; how many is then found by refits. An upper bound on the true
-    minimum."""
+    """An upper bound of the fewest votes without which somebody else is first.
+
+    For each of CHALLENGERS contenders, votes are removed in order of their influence on the lead over that contender
+    (Broderick, Giordano and Meager 2020, arXiv 2011.14999); how many is found by refits, and the influence is computed
+    anew at the refit halfway there, since it changes as votes go. The smallest number is returned.
+    """
     best = int(np.argmax(fit.strength))
-    total = float(fit.counts.sum())
-    influences = {other: _influence(fit, best, other) for other in range(fit.size) if other != best}
-    nearest = min(influences, key=lambda other: _estimate(fit, influences[other], best, other))
-    flat = influences[nearest].reshape(-1)
+    others = [other for other in range(fit.size) if other != best]
+    influences = {other: _influence(fit, best, other) for other in others}
+    others.sort(key=lambda other: _estimate(fit, influences[other], best, other))
+    found: list[tuple[int, int]] = []
+    for other in others[:CHALLENGERS]:
+        order = _order(fit.counts, influences[other])
+        for cells in (order, _refreshed(fit, order, best, other)):
+            fewest = _fewest(fit, cells, best)
+            if fewest is not None:
+                found.append(fewest)
+    if not found:
+        return FewVotes(votes=None, share=None, challenger=None)
+    votes, challenger = min(found)
+    return FewVotes(votes=votes, share=votes / float(fit.counts.sum()), challenger=fit.contenders[challenger])
+
+
+def _order(counts: Floats, influence: Floats) -> NDArray[np.intp]:
+    """Cells that hold votes for the lead, most influential first."""
+    flat = influence.reshape(-1)
     cells = np.argsort(-flat)
-    cells = cells[(flat[cells] > 0) & (fit.counts.reshape(-1)[cells] > 0)]
+    return cells[(flat[cells] > 0) & (counts.reshape(-1)[cells] > 0)]
+
+
+def _refreshed(fit: Fit, cells: NDArray[np.intp], best: int, other: int) -> NDArray[np.intp]:
+    """Cells ordered by their influence at the fit without half of the votes that the first order needs."""
+    fewest = _fewest(fit, cells, best)
+    if fewest is None:
+        return cells
+    try:
+        halfway = davidson(
+            fit.contenders,
+            _without(fit.counts, cells, fewest[0] // 2),
+            position=fit.position is not None,
+            penalty=fit.penalty,
+        )
+    except InputError:
+        return cells
+    return _order(fit.counts, _influence(halfway, best, other))
+
+
+def _fewest(fit: Fit, cells: NDArray[np.intp], best: int) -> tuple[int, int] | None:
+    """Votes removed in the order of `cells` until somebody else is first, and who; None: not up to half of them."""
 
     def first(votes: int) -> int | None:
         return _first_place(fit, _without(fit.counts, cells, votes))
 
-    low, high = 0, int(total / 2)
+    low, high = 0, int(float(fit.counts.sum()) / 2)
     # Removing too much can leave votes that no longer say who is first.
     while high > 1 and first(high) is None:
         high = high * 9 // 10
     if first(high) in (best, None):
-        return FewVotes(votes=None, share=None, challenger=None)
+        return None
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if first(middle) == best else (low, middle)
     challenger = first(high)
-    assert challenger is not None
-    return FewVotes(votes=high, share=high / total, challenger=fit.contenders[challenger])
+    return None if challenger is None else (high, challenger)
 
 
 def _influence(fit: Fit, best: int, other: int) -> Floats:
@@ -165,8 +207,9 @@ def condorcet_cycles(contenders: tuple[str, ...], pairs: PairRates) -> Cycles:
     sure_won, sure_lost = pairs.rates.low > 0.5, pairs.rates.high < 0.5
     clear[pairs.first[sure_won], pairs.second[sure_won]] = True
     clear[pairs.second[sure_lost], pairs.first[sure_lost]] = True
-    examples = []
-    for a in range(m):
+    examples: list[tuple[str, str, str]] = []
+    count = _triangles(beats)
+    for a in range(m if count else 0):
         if len(examples) >= 10:
             break
         for b in np.flatnonzero(beats[a, a + 1 :]) + a + 1:
@@ -174,7 +217,7 @@ def condorcet_cycles(contenders: tuple[str, ...], pairs: PairRates) -> Cycles:
             examples += [(contenders[a], contenders[b], contenders[c]) for c in closing]
     winners = np.flatnonzero(beats.sum(axis=1) == m - 1)
     return Cycles(
-        count=_triangles(beats),
+        count=count,
         examples=tuple(examples[:10]),
         clear=_triangles(clear),
         winner=contenders[winners[0]] if len(winners) else None,
@@ -182,8 +225,9 @@ def condorcet_cycles(contenders: tuple[str, ...], pairs: PairRates) -> Cycles:
 
 
 def _triangles(beats: NDArray[np.bool_]) -> int:
-    step = beats.astype(np.int64)
-    return int(np.einsum("ij,ji->", step @ step, step)) // 3
+    """Directed cycles of three; in float32, whose integers are exact here, so that BLAS does the product."""
+    step = beats.astype(np.float32)
+    return round(float(np.einsum("ij,ji->", step @ step, step, dtype=np.float64))) // 3
 
 
 def consistency_quartiles(table: VoteTable, *, position: bool = True) -> tuple[Quartile, ...]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.errors import unknown
 from bench.ratings.clusters import clusters_of, variances
-from bench.ratings.fits import count_votes
 from bench.ratings.uncertainty import cluster_kind, cluster_labels, t_quantile, t_quantiles
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
 
@@ -80,28 +80,45 @@ def pair_index(table: VoteTable, pairs: PairRates) -> NDArray[np.int64]:
     return np.searchsorted(pairs.first * len(table.contenders) + pairs.second, pair)
 
 
-def average_win_rates(table: VoteTable, *, level: float = 0.95) -> tuple[Rates, NDArray[np.int64]]:
-    """Each contender's win rate averaged over the opponents it met, each opponent counting the same,
-    and the number of those opponents (m,)."""
+CODINGS = ("dropped", "tie", "loss")
+"""What a vote of both_bad is worth to each side: nothing is counted, half a win, or no win at all."""
+
+
+def average_win_rates(
+    table: VoteTable, *, both_bad: str = "dropped", level: float = 0.95
+) -> tuple[Rates, NDArray[np.int64]]:
+    """Each contender's win rate averaged over the opponents it met, each opponent counting the same.
+
+    Parameters
+    ----------
+    table: the votes.
+    both_bad: one of CODINGS.
+    level: of the intervals.
+
+    Returns
+    -------
+    The rates, and the number of opponents of each contender (m,).
+    """
+    if both_bad not in CODINGS:
+        raise unknown("coding of both_bad", both_bad, CODINGS)
     m = len(table.contenders)
-    votes = select(table, table.outcome != BOTH_BAD)
-    counts = count_votes(votes)[..., :3]
-    n = counts.sum(axis=2)
-    wins = counts[..., 0] + counts[..., 2] / 2 + counts[..., 1].T + counts[..., 2].T / 2
-    n = n + n.T
+    votes = select(table, table.outcome != BOTH_BAD) if both_bad == "dropped" else table
+    bad = 0.5 if both_bad == "tie" else 0.0
+    value = np.concatenate(
+        [np.array([1.0, 0.0, 0.5, bad])[votes.outcome], np.array([0.0, 1.0, 0.5, bad])[votes.outcome]]
+    )
+    owner = np.concatenate([votes.left, votes.right])
+    weight = np.tile(votes.weight, 2)
+    pair = owner.astype(np.int64) * m + np.concatenate([votes.right, votes.left])
+    n = np.bincount(pair, weight, m * m)
     with np.errstate(invalid="ignore", divide="ignore"):
-        rate = np.where(n > 0, wins / n, 0.0)
-        opponents = (n > 0).sum(axis=1)
-        mean = rate.sum(axis=1) / opponents
-    left, right = votes.left, votes.right
-    value = np.array([1.0, 0.0, 0.5])[votes.outcome]
-    residual = value - rate[left, right]
-    shares = votes.weight / n[left, right]
-    exposure = np.concatenate([shares / opponents[left], shares / opponents[right]])
-    influence = exposure * np.concatenate([residual, -residual])
-    votes_each = np.bincount(left, minlength=m) + np.bincount(right, minlength=m)
-    rates = _rates(mean, exposure, influence, np.concatenate([left, right]), 2, votes, votes_each, level)
-    return rates, opponents
+        rate = np.where(n > 0, np.bincount(pair, weight * value, m * m) / n, 0.0)
+        opponents = (n > 0).reshape(m, m).sum(axis=1)
+        mean = rate.reshape(m, m).sum(axis=1) / opponents
+    exposure = weight / (n[pair] * opponents[owner])
+    influence = exposure * (value - rate[pair])
+    votes_each = np.bincount(owner, minlength=m)
+    return _rates(mean, exposure, influence, owner, 2, votes, votes_each, level), opponents
 
 
 def both_bad_rates(table: VoteTable, *, level: float = 0.95) -> Rates:

@@ -346,28 +346,30 @@ def main() -> None:
 
     def keep(name: str, rows: list[dict[str, object]]) -> None:
         document[name] = rows
+        print(json.dumps(rows[-1]), flush=True)
         path.write_text(json.dumps(document, indent=1) + "\n")
         (options.out / "README.md").write_text(page(document))
 
+    def done(name: str, **key: str) -> bool:
+        """Whether an earlier call has measured it; delete coverage.json to measure anew."""
+        return any(all(row[k] == v for k, v in key.items()) for row in document.get(name, []))
+
     if options.only in (None, "table"):
-        rows: list[dict[str, object]] = []
         for number, row in enumerate(ROWS):
             for simulator in SIMULATORS:
-                rows.append(coverage_row(row, simulator, options.repeats, options.seed * 1000 + number))
-                print(json.dumps(rows[-1]), flush=True)
-                keep("table", rows)
+                if not done("table", design=row.name, simulator=simulator):
+                    measured = coverage_row(row, simulator, options.repeats, options.seed * 1000 + number)
+                    keep("table", [*document.get("table", []), measured])
     if options.only in (None, "methods"):
-        rows = []
         for number, row in enumerate(ROWS[:7]):
-            rows += compared(row, options.repeats // 2, options.seed * 2000 + number)
-            print(json.dumps(rows[-len(METHODS) :]), flush=True)
-            keep("methods", rows)
+            if not done("methods", design=row.name):
+                measured = compared(row, options.repeats, options.seed * 2000 + number)
+                keep("methods", [*document.get("methods", []), *measured])
     if options.only in (None, "stopping"):
-        rows = []
         for number, row in enumerate(ROWS[:8]):
-            rows.append(false_decisions(row, options.repeats, options.seed * 3000 + number))
-            print(json.dumps(rows[-1]), flush=True)
-            keep("stopping", rows)
+            if not done("stopping", design=row.name):
+                measured = false_decisions(row, options.repeats, options.seed * 3000 + number)
+                keep("stopping", [*document.get("stopping", []), measured])
 
 
 def page(document: dict) -> str:
@@ -393,11 +395,11 @@ def coverage_lines(rows: list[dict]) -> list[str]:
         "says otherwise. ±: one standard error of the simulation. "
         "The truth is what endless raters, prompts and votes give.",
         "",
-        "| design | simulator | marginal | joint | win rate | average win rate | equivalence | metric's accuracy "
-        "| effective raters | degrees of freedom | width |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| design | simulator | studies | marginal | joint | win rate | average win rate | equivalence "
+        "| metric's accuracy | effective raters | degrees of freedom | width |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
         *(
-            f"| {row['design']} | {row['simulator']} | "
+            f"| {row['design']} | {row['simulator']} | {row['repeats']} | "
             + " | ".join(percent(row, kind) for kind in KINDS)
             + f" | {row['effective raters']:.1f} | {row['freedom']:.0f} | {row['width']:.2f} |"
             for row in rows
@@ -418,7 +420,7 @@ def methods_lines(rows: list[dict]) -> list[str]:
         "## Methods compared",
         "",
         f"Marginal coverage and, in brackets, the median width over that of ours; second simulator, "
-        f"{rows[0]['repeats']} studies a row.",
+        f"{min(row['repeats'] for row in rows)} studies a row at least.",
         "",
         "| design | " + " | ".join(names) + " |",
         "|---|" + "---|" * len(names),

@@ -175,3 +175,46 @@ def test_no_position_effect_is_claimed_where_no_pair_was_shown_both_ways(table):
         rate(table, options=replace(QUICK, position=False)).questions["overall"].position_effect.logits
         is None
     )
+
+
+def test_penalised_ratings_have_no_intervals(table):
+    block = rate(table, options=replace(QUICK, penalty=0.1)).questions["quality"]
+    assert all(row.rating is not None and row.low is None and row.rank_low is None for row in block.ratings)
+    assert (block.differences, block.bradley_terry, block.bootstrap) == ((), (), None)
+    assert all(row.low is not None for row in block.average_win_rates)
+    assert any("have no intervals" in note for note in block.notes)
+
+
+def coded(*rows):
+    """Battles of (left, right, outcome, votes), each vote by a rater and on a prompt of six."""
+    votes = [
+        Battle(left=a, right=b, outcome=o, rater=f"r{i % 6}", prompt_id=f"p{i % 5}")
+        for a, b, o, count in rows
+        for i in range(count)
+    ]
+    return rate(code_battles(votes), options=QUICK).questions["overall"]
+
+
+def test_both_bad_is_coded_three_ways_side_by_side():
+    """By hand: a beat b 9 times and lost 3, 6 votes called both bad."""
+    block = coded(("a", "b", "left", 9), ("a", "b", "right", 3), ("b", "a", "both_bad", 6))
+    shares = {part.coding: [row.rate for row in part.rows] for part in block.both_bad_codings}
+    assert shares == {
+        "dropped": pytest.approx([9 / 12, 3 / 12]),
+        "tie": pytest.approx([12 / 18, 6 / 18]),
+        "loss": pytest.approx([9 / 18, 3 / 18]),
+    }
+    assert not any("depends on both_bad" in note for note in block.notes)
+
+
+def test_a_first_place_that_depends_on_both_bad_is_a_headline():
+    """a wins 7 of 10 decided votes against c, b 13 of 20; of a's votes half called both bad."""
+    block = coded(
+        ("a", "c", "left", 7), ("a", "c", "right", 3), ("a", "c", "both_bad", 10),
+        ("b", "c", "left", 13), ("b", "c", "right", 7),
+    )  # fmt: skip
+    assert [part.first for part in block.both_bad_codings] == ["a", "b", "b"]
+    assert any(
+        note.startswith("the first place depends on both_bad: b has the highest") for note in block.notes
+    )
+    assert coded(("a", "b", "left", 9), ("a", "b", "right", 3)).both_bad_codings == ()

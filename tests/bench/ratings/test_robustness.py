@@ -56,3 +56,26 @@ def test_consistency_quartiles_put_random_raters_last():
     first, last = quartiles[0], quartiles[3]
     assert first.consistency < 0.6 < last.consistency
     assert max(first.strength) < max(last.strength)
+
+
+def test_few_votes_of_three_contenders_are_no_more_than_an_exhaustive_search_by_cells():
+    """The fewest of the leader's wins over all removals from two cells, each refitted."""
+    counts = np.zeros((3, 3, 3))
+    counts[0, 1], counts[1, 2], counts[0, 2] = (14, 11, 2), (12, 10, 0), (13, 12, 1)
+    counts[1, 0], counts[2, 1], counts[2, 0] = (10, 12, 1), (10, 11, 2), (10, 13, 0)
+    fit = davidson(("a", "b", "c"), counts, position=False)
+    best = int(np.argmax(fit.strength))
+    wins = [(best, k, 0) for k in range(3) if k != best] + [(k, best, 1) for k in range(3) if k != best]
+    fewest = 99
+    for place, one in enumerate(wins):
+        for other in wins[place + 1 :]:
+            for removed in np.ndindex(7, 7):
+                if not 0 < sum(removed) < fewest:
+                    continue
+                left = counts.copy()
+                left[one] -= removed[0]
+                left[other] -= removed[1]
+                if int(np.argmax(davidson(("a", "b", "c"), left, position=False).strength)) != best:
+                    fewest = sum(removed)
+    assert fewest < 99
+    assert few_votes(fit).votes <= fewest
