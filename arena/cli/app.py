@@ -146,7 +146,7 @@ def space(
 
     Example: arena space miniature --to ../my-space
     """
-    from arena.web.space import write_space
+    from arena.cli.space import write_space
     from bench.store.study_folder import open_folder
     from bench.study.study import open_study
 
