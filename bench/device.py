@@ -5,9 +5,12 @@ Nothing else in the suite decides these: a device that passes here passes everyw
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
+import subprocess
 import time
+from pathlib import Path
 
 from bench.errors import InputError, unknown
 
@@ -150,3 +153,28 @@ def matrix_rate(device: str, seconds: float = 1.0) -> float:
         _ = a @ b
         best = min(best, now(device) - began)
     return 2 * side**3 / best / 1e12
+
+
+def cpu_name() -> str:
+    """The processor's model, as the system names it; its architecture where it does not."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+@functools.cache
+def driver_version(device: str) -> str | None:
+    """Of the GPU's driver; None on a CPU, or where it does not say."""
+    if not device.startswith("cuda"):
+        return None
+    try:
+        text = subprocess.run(
+            ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
+            capture_output=True, text=True, check=True, timeout=30,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return text.stdout.strip().splitlines()[0]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import bench.prompts.sets as prompts
-from bench.device import device_name
+from bench.device import device_name, driver_version
 from bench.models.availability import commits
 from bench.models.registry import citation_of
 from bench.records import canonical, settings_hash
@@ -26,14 +28,33 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def write(study: Study, folder: StudyFolder | ObjectFolder, *, device: str, began: str) -> dict[str, Any]:
-    """Collect and write run.json; its `fingerprint` covers all that decides pixels and scores, no clock."""
+MACHINE = ("versions", "git", "device", "driver", "platform", "command", "started", "finished")
+"""Keys of run.json that speak of the machine and call that generated."""
+
+
+def write(
+    study: Study, folder: StudyFolder | ObjectFolder, *, device: str, began: str, made: bool = True
+) -> dict[str, Any]:
+    """Collect and write run.json; its `fingerprint` covers all that decides pixels and scores, no clock.
+
+    Parameters
+    ----------
+    study, folder
+        Whose.
+    device
+        Of the images that were just generated.
+    began
+        When.
+    made
+        Whether anything was: a call that generated nothing leaves what is said of the machine.
+    """
+    before: dict[str, Any] = folder.read_json("run.json") or {}
     models = {name: _model(model) for name, model in study.models.items()}
     protocol = {
         "study": settings_hash(study.file.model_dump(mode="json")),
         "models": settings_hash(models),
         "prompts": _digest(study),
-        "plan": folder.read_json("plan.json"),
+        "plan": folder.plan(),
     }
     document = {
         "study": study.name,
@@ -51,14 +72,33 @@ def write(study: Study, folder: StudyFolder | ObjectFolder, *, device: str, bega
         "versions": {"python": platform.python_version(), **_versions()},
         "git": _commit(),
         "device": device_name(device),
-        "driver": _driver(device),
+        "driver": driver_version(device),
         "platform": platform.platform(terse=True),
         "command": " ".join(["bench", *sys.argv[1:]]),
         "started": began,
         "finished": now(),
+        "environments": environments(folder),
     }
-    folder.write_json("run.json", document)
+    if before and not made:
+        document |= {key: before[key] for key in MACHINE if key in before}
+    if document != before:
+        folder.write_json("run.json", document)
     return document
+
+
+def environments(folder: StudyFolder | ObjectFolder) -> list[dict[str, Any]]:
+    """Software and devices that the folder's images come from, each with its number of images by contender. Images of
+    a version that did not note it, and imported ones, are in none."""
+    table = folder.settings()
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in folder.generations().values():
+        if row.settings in table:
+            counts[canonical(table[row.settings]["environment"]), row.contender] += 1
+    found: dict[str, dict[str, Any]] = {}
+    for (environment, contender), count in sorted(counts.items()):
+        entry = found.setdefault(environment, {"environment": json.loads(environment), "contenders": {}})
+        entry["contenders"][contender] = count
+    return list(found.values())
 
 
 def now() -> str:
@@ -105,16 +145,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return text.stdout.strip()
-
-
-def _driver(device: str) -> str | None:
-    if not device.startswith("cuda"):
-        return None
-    try:
-        text = subprocess.run(
-            ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
-            capture_output=True, text=True, check=True, timeout=30,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return text.stdout.strip().splitlines()[0]

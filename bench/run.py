@@ -92,10 +92,10 @@ def generate_stage(
         engine, device, threads = engine_for(where, device)
         summary = generate(
             study, folder, options, load=load, engine=engine, device=device, threads=threads,
-            progress=told.made, stop=stop,
+            progress=told.made, stop=stop, say=told.step,
         )  # fmt: skip
     if not summary.stopped:
-        provenance.write(study, folder, device=device, began=began)
+        provenance.write(study, folder, device=device, began=began, made=summary.made > 0)
     return summary
 
 
@@ -139,14 +139,14 @@ def run(
         check_imports(study, folder)
         _check_scoring(study)
         summary = generate_stage(study, folder, options, told)
-        if summary.stopped:
+        if summary.stopped or summary.set_aside:
             return summary, folder.path
         device = resolve_device(study, options.device)
         if any(not study.imported(c) for c in study.contenders):
             latency_stage(study, folder, options, protocol, "pretrained", told)
         if study.file.metrics.names or study.file.metrics.protocol:
             score_stage(study, folder, device, True, told)
-        provenance.write(study, folder, device=device, began=began)
+        provenance.write(study, folder, device=device, began=began, made=summary.made > 0)
         return summary, report_stage(folder, "one", told)
 
 

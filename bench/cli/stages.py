@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,7 @@ def run(
     with progress() as told:
         summary, report = run_study(found, results, options, _protocol(samples), told)
     _say(summary)
-    if not summary.stopped:
+    if not (summary.stopped or summary.set_aside):
         print(f"\nreport   {report}\nnext     arena serve {found.name}")
     _leave(summary)
 
@@ -82,6 +83,15 @@ def generate(
             help="A contender or prompt whose images are kept aside and generated anew; repeatable."
         ),
     ] = None,
+    mixed: Annotated[
+        bool, typer.Option(help="Go on although images come from other software or another device.")
+    ] = False,
+    patience: Annotated[
+        float,
+        typer.Option(
+            min=0.01, help="Times 30 min (loading) or 10 min (a batch): then a silent worker is replaced."
+        ),
+    ] = 1.0,
 ) -> None:
     """Generate the images that do not exist yet: of a study that grew, only the new ones.
 
@@ -94,7 +104,9 @@ def generate(
     from bench.sweep.engine_choice import join_ranks, where_of
 
     found = read(study)
-    options = _options(device, dtype, batch_size, optimize, limit)
+    options = replace_fields(
+        _options(device, dtype, batch_size, optimize, limit), mixed=mixed, patience=patience
+    )
     where = where_of(engine, address, gpus, processes)
     if join_ranks(options):
         return
@@ -256,11 +268,15 @@ def _protocol(samples: int) -> Protocol:
 
 
 def _say(summary: Summary) -> None:
-    if not (summary.made or summary.kept or summary.failed):
-        print("no images to make: every contender is imported")
+    if not (summary.made or summary.kept or summary.failed or summary.stopped or summary.set_aside):
+        print("no images to generate: every contender is imported")
         return
+    for message in summary.set_aside.values():
+        print(f"set aside: {message}", file=sys.stderr)
     rate = f", {summary.made / summary.seconds:.2f} images/s" if summary.made else ""
-    print(f"{summary.made} images made{rate}, {summary.kept} were there, {summary.failed} failed", end="")
+    print(
+        f"{summary.made} images generated{rate}, {summary.kept} were there, {summary.failed} failed", end=""
+    )
     print(f", {summary.black} black, {summary.truncated} captions truncated")
 
 
@@ -268,4 +284,4 @@ def _leave(summary: Summary) -> None:
     if summary.stopped:
         print("stopped after a whole batch; run the same command again to go on", file=sys.stderr)
         raise typer.Exit(130)
-    raise typer.Exit(1 if summary.failed else 0)
+    raise typer.Exit(1 if summary.failed or summary.set_aside else 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from bench.store.object_store import ObjectFolder
 from bench.store.references import reference_pixels
 from bench.store.study_folder import StudyFolder
 from bench.study.study import Study
-from bench.sweep.settings import Frozen, settings_of
+from bench.sweep.settings import Entry, Frozen, entry_of
 from bench.sweep.work import Batch, seed_of
 
 MOST = 64
@@ -54,6 +54,9 @@ class Maker:
     model: Model
     device: str
     pipeline: Pipeline
+    here: Mapping[str, Any] = field(default_factory=dict)
+    """Software and device of this process."""
+    _entries: dict[tuple[str, Frozen], Entry] = field(default_factory=dict, init=False)
     _proven: bool = field(default=False, init=False)
     """A batch has gone through: a later out-of-memory is one prompt's failure."""
 
@@ -132,10 +135,17 @@ class Maker:
             height=picture.shape[0],
             bytes=0,
             seconds=round(seconds, 6),
-            settings=settings_of(self.model, batch.contender, frozen),
+            settings=self.entry(batch.contender, frozen).key,
             truncated=bool(getattr(embedding, "truncated", False)),
             black=is_black(picture),
         )
+
+    def entry(self, contender: Contender, frozen: Frozen) -> Entry:
+        """What the settings of a row stand for."""
+        key = (contender.name, frozen)
+        if key not in self._entries:
+            self._entries[key] = entry_of(self.model, contender, frozen, self.here)
+        return self._entries[key]
 
     def fitting_shape(self) -> int:
         """The shape for `--batch-size auto`: on a GPU the largest power of two that is seen to fit, up to MOST. It does

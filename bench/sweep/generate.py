@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,14 +17,28 @@ from bench.errors import InputError
 from bench.records import Failure, Generation
 from bench.store.object_store import ObjectFolder
 from bench.store.study_folder import StudyFolder
-from bench.study.identity import SLOTS, Slot
+from bench.study.identity import SLOTS, Slot, weights_digest
 from bench.study.study import Study
 from bench.sweep.batch import ShapeError
 from bench.sweep.inventory import Census, census
-from bench.sweep.settings import Options, Settled, begun, freeze, resolve_device, size_of
-from bench.sweep.work import Handout, Settle, units
-from bench.sweep.worker import Loader, Rows, Worker
-from bench.sweep.workers import Emit, Engine, Here
+from bench.sweep.settings import (
+    Entry,
+    Frozen,
+    Options,
+    Settled,
+    begun,
+    environment,
+    freeze,
+    refuse_mixture,
+    resolve_device,
+    size_of,
+)
+from bench.sweep.work import Handout, Settle, Task, Unit, units
+from bench.sweep.worker import Loader, Rows, SetAside, Worker
+from bench.sweep.workers import DEATHS, Abandoned, Emit, Engine, Here, Processes
+
+SET_ASIDE = "set-aside.json"
+"""Model → why it could not be used, and the digest of its files then."""
 
 
 @dataclass(slots=True)
@@ -38,6 +52,8 @@ class Summary:
     truncated: int = 0
     seconds: float = 0.0
     stopped: bool = False
+    set_aside: dict[str, str] = field(default_factory=dict)
+    """Model → why it could not be used; the others were finished."""
 
 
 def generate(
@@ -51,43 +67,59 @@ def generate(
     threads: int | None = None,
     progress: Callable[[str, int, int, float | None], None] = lambda contender, done, total, seconds: None,
     stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Summary:
-    """Make every image of the study that is not there yet. The caller holds the folder's lock.
+    """Generate every image of the study that does not exist yet. The caller holds the folder's lock.
 
-    engine: this process if None. device: of its workers; None: as options and this machine say. threads:
-    torch's in a worker on a CPU; None: as they are. `progress(contender, images done of it, images of it, seconds
-    of the one just made; None at the start, and of one that failed)`; `stop()` is asked between batches. Raises
-    InputError for what the user can mend; a prompt that fails is a row in failures.jsonl.
+    Parameters
+    ----------
+    study, folder, options
+        What is generated, where to, and how.
+    load
+        Loads a model.
+    engine
+        Where the work runs; None: in this process.
+    device
+        Of the workers; None: as options and this machine say.
+    threads
+        Torch's in a worker on a CPU; None: as they are.
+    progress
+        Is given contender, images done of it, images of it, and the seconds of the one just generated; None at the
+        start, and of one that failed.
+    stop
+        Is asked between batches.
+    say
+        Is given a line about what a person should know: a silent worker, a model set aside.
+
+    Raises
+    ------
+    InputError
+        What the user can repair. A prompt that fails is a row in failures.jsonl, a model that cannot be loaded too:
+        it is set aside, and the others are finished.
     """
     began = time.perf_counter()
     device = device or resolve_device(study, options.device)
     if isinstance(folder, ObjectFolder):
         folder.remove_unfit()
     done = census(study, folder, options.limit)
-    summary = Summary(kept=done.counts.total())
+    sweep = Sweep(
+        study=study, folder=folder, options=options, device=device, done=done, progress=progress, say=say
+    )
+    summary = sweep.summary
 
     def halted() -> bool:
         summary.stopped = summary.stopped or stop()
         return summary.stopped
 
-    slots = folder.read_rows(SLOTS, Slot)
-    handout = _handout(study, folder, options, device, done, slots)
+    handout = sweep.handout()
+    if sweep.pending and isinstance(engine or Here(), Here | Processes):
+        refuse_mixture(study, folder, environment(device), options)
     for name, total in done.totals.items():
         progress(name, done.counts[name], total, None)
     start = partial(_start, study, _anywhere(folder), options, device, threads, load)
     try:
-        for task, value in (engine or Here()).run(start, handout, halted):
-            if isinstance(value, Settled):
-                model = study.models[task.model]
-                frozen = freeze(study, folder, model, device, options, value)
-                handout.settled(task.model, units(study, task.model, frozen, done, options.limit, slots))
-            else:
-                _record(folder, value, summary)
-                for row in value:
-                    made = isinstance(row, Generation)
-                    done.mark((row.contender, row.prompt_id, row.replicate), made)
-                    seconds = row.seconds if made else None
-                    progress(row.contender, done.counts[row.contender], done.totals[row.contender], seconds)
+        for task, value in (engine or Here()).run(start, handout, halted, say):
+            sweep.receive(handout, task, value)
     except ShapeError as error:
         if not any(done.counts[c.name] for c in study.contenders if c.model == error.model):
             folder.forget_model(error.model)
@@ -95,32 +127,141 @@ def generate(
     if isinstance(folder, StudyFolder):
         folder.remove_temporaries()
     summary.seconds = time.perf_counter() - began
+    if (
+        summary.set_aside
+        and not summary.made
+        and not summary.stopped
+        and sweep.pending <= set(summary.set_aside)
+    ):
+        raise InputError(next(iter(summary.set_aside.values())))
     return summary
 
 
-def _handout(
-    study: Study,
-    folder: StudyFolder | ObjectFolder,
-    options: Options,
-    device: str,
-    done: Census,
-    slots: Sequence[Slot],
-) -> Handout:
-    """The work that is left. Raises InputError where the folder was begun with other settings."""
-    fresh: list[Settle] = []
-    going = []
-    for name, model in study.models.items():
-        if model.kind == "imported" or done.complete(c.name for c in study.contenders if c.model == name):
-            continue
-        frozen = begun(study, folder, model, device, options)
-        if frozen is None:
-            fresh.append(Settle(model=name, size=size_of(study, options)))
-        else:
-            going.append((name, frozen))
-    handout = Handout(fresh, done)
-    for name, frozen in going:
-        handout.settled(name, units(study, name, frozen, done, options.limit, slots))
-    return handout
+@dataclass(kw_only=True)
+class Sweep:
+    """What one call of `generate` works on."""
+
+    study: Study
+    folder: StudyFolder | ObjectFolder
+    options: Options
+    device: str
+    done: Census
+    progress: Callable[[str, int, int, float | None], None]
+    say: Callable[[str], None]
+    summary: Summary = field(init=False)
+    slots: Sequence[Slot] = field(init=False)
+    pending: set[str] = field(default_factory=set, init=False)
+    """Models that have something left to generate."""
+
+    def __post_init__(self) -> None:
+        self.summary = Summary(kept=self.done.counts.total())
+        self.slots = self.folder.read_rows(SLOTS, Slot)
+        self.settings = set(self.folder.settings())
+        self.aside: dict[str, Any] = self.folder.read_json(SET_ASIDE) or {}
+
+    def handout(self) -> Handout:
+        """The work that is left. Raises InputError where the folder was begun with other settings."""
+        fresh: list[Settle] = []
+        going = []
+        for name, model in self.study.models.items():
+            mine = [c.name for c in self.study.contenders if c.model == name]
+            if model.kind == "imported" or self.done.complete(mine):
+                continue
+            self.pending.add(name)
+            frozen = begun(self.study, self.folder, model, self.device, self.options)
+            if frozen is None:
+                fresh.append(Settle(model=name, size=size_of(self.study, self.options)))
+            else:
+                going.append((name, frozen))
+        handout = Handout(fresh, self.done, self._late())
+        for name, frozen in going:
+            handout.settled(name, self._units(name, frozen))
+        return handout
+
+    def _late(self) -> set[str]:
+        """Models that could not be loaded before and whose files are as they were: tried again at the end."""
+        models = self.study.models
+        return {n for n, e in self.aside.items() if n in models and e["files"] == weights_digest(models[n])}
+
+    def _units(self, model: str, frozen: Frozen) -> Iterator[Unit]:
+        return units(self.study, model, frozen, self.done, self.options.limit, self.slots)
+
+    def receive(self, handout: Handout, task: Task, value: Any) -> None:
+        """Take in what came of a task."""
+        match value:
+            case Settled():
+                model = self.study.models[task.model]
+                frozen = freeze(self.study, self.folder, model, self.device, self.options, value)
+                handout.settled(task.model, self._units(task.model, frozen))
+            case Entry():
+                self._keep(value)
+            case SetAside():
+                self._set_aside(handout, value)
+            case Abandoned():
+                self._set_aside(
+                    handout, SetAside(model=task.model, message=_abandoned(task, value), kind="lost")
+                )
+            case _:
+                self._record(value)
+
+    def _keep(self, entry: Entry) -> None:
+        """Note what rows to come stand for. Raises InputError where that would mix machines."""
+        if entry.key in self.settings:
+            return
+        refuse_mixture(self.study, self.folder, entry.values["environment"], self.options)
+        self.folder.keep_settings(entry.key, entry.values)
+        self.settings.add(entry.key)
+
+    def _record(self, rows: Rows) -> None:
+        _record(self.folder, rows, self.summary)
+        for row in rows:
+            made = isinstance(row, Generation)
+            self.done.mark((row.contender, row.prompt_id, row.replicate), made)
+            seconds = row.seconds if made else None
+            self.progress(
+                row.contender, self.done.counts[row.contender], self.done.totals[row.contender], seconds
+            )
+        if self.aside and rows and (back := self.study.contender(rows[0].contender).model) in self.aside:
+            del self.aside[back]
+            self.folder.write_json(SET_ASIDE, self.aside)
+
+    def _set_aside(self, handout: Handout, value: SetAside) -> None:
+        """Finish without a model: a failure row for each of its contenders, and what to do."""
+        if value.model in self.summary.set_aside:
+            return
+        handout.drop(value.model)
+        self.summary.set_aside[value.model] = value.message
+        digest = weights_digest(self.study.models[value.model])
+        self.aside[value.model] = {"message": value.message, "kind": value.kind, "files": digest}
+        self.folder.write_json(SET_ASIDE, self.aside)
+        rows: Rows = [
+            Failure(
+                stage="load",
+                contender=c.name,
+                prompt_id="",
+                replicate=0,
+                kind=value.kind,
+                message=value.message,
+            )
+            for c in self.study.contenders
+            if c.model == value.model
+        ]
+        self.folder.append(self.folder.failures_file, rows)  # pyright: ignore[reportArgumentType]
+        if len(self.pending) > len(self.summary.set_aside):
+            self.say(f"'{value.model}' is set aside, the others go on: {value.message}")
+
+
+def _abandoned(task: Task, value: Abandoned) -> str:
+    if isinstance(task, Settle) or value.stage.startswith(("loading", "starting")):
+        return (
+            f"{DEATHS} workers in a row were lost while loading '{task.model}' ({value.reason}): its files are "
+            f"damaged, or it needs more memory than this machine has"
+        )
+    chunk = f", chunk {task.chunk}" if isinstance(task, Unit) else ""
+    return (
+        f"{DEATHS} workers died over the same piece of work (model '{task.model}'{chunk}; {value.reason}, "
+        f"{value.stage}): the machine's memory may be too small for as many; run again with fewer (--processes N)"
+    )
 
 
 def _start(

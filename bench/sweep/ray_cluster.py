@@ -13,9 +13,23 @@ from concurrent.futures import Future
 from typing import Any
 
 from bench.errors import InputError
-from bench.sweep.workers import LOST, STOP, Member, Performer, Result, Source, Start, Stop, lead, portable
+from bench.sweep.workers import (
+    BEAT,
+    BEAT_SECONDS,
+    LOST,
+    STOP,
+    Handle,
+    Performer,
+    Result,
+    Say,
+    Source,
+    Start,
+    Stop,
+    portable,
+    run_pool,
+)
 
-PATIENCE = 120.0
+WORKER_TIMEOUT = 120.0
 """Seconds to wait for the first worker, or for another one when all are lost."""
 PASSED = (
     "PYTHONPATH", "OMP_NUM_THREADS", "TURBO_BENCH_CACHE", "HF_HOME", "HF_HUB_OFFLINE", "AWS_ENDPOINT_URL",
@@ -44,12 +58,12 @@ class Cluster:
         self.device = "cuda" if gpus and device != "cpu" else "cpu"
         self.actors = actors or (gpus if self.device == "cuda" else cpus)
 
-    def run(self, start: Start, source: Source, stop: Stop) -> Iterator[Result]:
-        crew = _Actors(self.ray, start, self.device, self.actors)
+    def run(self, start: Start, source: Source, stop: Stop, say: Say = lambda line: None) -> Iterator[Result]:
+        pool = _ActorPool(self.ray, start, self.device, self.actors)
         try:
-            yield from lead(crew, source, stop, self.alone)
+            yield from run_pool(pool, source, stop, self.alone, say)
         finally:
-            crew.close()
+            pool.close()
             self.ray.shutdown()
 
 
@@ -106,6 +120,7 @@ class _Actor:
         self.stopped = threading.Event()
         self.start, self.device = start, device
         self.worker: Performer | None = None
+        self.beat = 0.0
 
     def perform(self, task: Any) -> None:
         try:
@@ -123,13 +138,16 @@ class _Actor:
         except BaseException as error:
             self._emit(task, portable(error), True)
 
-    def heed(self) -> None:
+    def stop_soon(self) -> None:
         """End after the batch that is being made."""
         self.stopped.set()
 
     def results(self) -> list[tuple[Any, Any, bool]]:
-        """What there is, or what comes within half a second."""
-        found = []
+        """What there is, or what comes within half a second, and from time to time the worker's pulse."""
+        found: list[tuple[Any, Any, bool]] = []
+        if self.worker is not None and time.monotonic() - self.beat > BEAT_SECONDS:
+            self.beat = time.monotonic()
+            found.append((BEAT, self.worker.pulse(), False))
         try:
             found.append(self.found.get(timeout=0.5))
             while True:
@@ -155,17 +173,17 @@ def _encoder() -> Callable[..., Future[Any]]:
     return submit
 
 
-class _Actors:
+class _ActorPool:
     """The cluster's workers as `bench.sweep.workers.lead` sees them."""
 
     def __init__(self, ray: Any, start: Start, device: str, count: int) -> None:
         self.ray = ray
         self.start = ray.put(start)
         self.device = device
-        self.members: list[Member] = []
-        self.answers: dict[Any, Member] = {}
+        self.handles: list[Handle] = []
+        self.answers: dict[Any, Handle] = {}
         """The pending call of `results` of each worker, also of those that are not up yet."""
-        self.born = 0
+        self.spawned = 0
         self.empty_since = time.monotonic()
         # No CPU is an actor's own: those that crowd onto the nodes that are left would keep it from the encoding.
         self.kind = ray.remote(
@@ -173,58 +191,63 @@ class _Actors:
             concurrency_groups={"compute": 1, "talk": 2},
         )(_Actor)  # fmt: skip
         for _ in range(count):
-            self._bear()
+            self._spawn()
 
-    def _bear(self) -> None:
-        self.born += 1
+    def _spawn(self) -> None:
+        self.spawned += 1
         line = self.kind.remote(self.start, self.device)
-        self._ask(Member(f"actor {self.born}", line))
+        self._ask(Handle(f"actor {self.spawned}", line))
 
-    def _ask(self, member: Member) -> None:
-        self.answers[member.line.results.options(concurrency_group="talk").remote()] = member
+    def _ask(self, handle: Handle) -> None:
+        self.answers[handle.line.results.options(concurrency_group="talk").remote()] = handle
 
-    def send(self, member: Member, task: Any) -> None:
+    def send(self, handle: Handle, task: Any) -> None:
         if task == STOP:
-            member.line.heed.options(concurrency_group="talk").remote()
-        member.line.perform.options(concurrency_group="compute").remote(task)
+            handle.line.stop_soon.options(concurrency_group="talk").remote()
+        handle.line.perform.options(concurrency_group="compute").remote(task)
 
-    def receive(self, seconds: float) -> list[tuple[Member, Any]]:
+    def receive(self, seconds: float) -> list[tuple[Handle, Any]]:
         ready, _ = self.ray.wait(list(self.answers), num_returns=1, timeout=seconds)
-        found: list[tuple[Member, Any]] = []
+        found: list[tuple[Handle, Any]] = []
         for answer in ready:
-            member = self.answers.pop(answer)
+            handle = self.answers.pop(answer)
             try:
                 messages = self.ray.get(answer)
             except self.ray.exceptions.RayActorError:
-                found += self._lost(member)
+                found += self._lost(handle)
                 continue
-            if member not in self.members:
-                self.members.append(member)
-            found += [(member, message) for message in messages]
-            self._ask(member)
-        self._be_patient()
+            if handle not in self.handles:
+                self.handles.append(handle)
+            found += [(handle, message) for message in messages]
+            self._ask(handle)
+        self._check_timeout()
         return found
 
-    def _lost(self, member: Member) -> list[tuple[Member, Any]]:
-        self.ray.kill(member.line)
-        if member in self.members:
-            return [(member, LOST)]
-        self._bear()  # it went before it was up
+    def _lost(self, handle: Handle) -> list[tuple[Handle, Any]]:
+        self.ray.kill(handle.line)
+        if handle in self.handles:
+            return [(handle, LOST)]
+        self._spawn()  # it went before it was up
         return []
 
-    def _be_patient(self) -> None:
+    def _check_timeout(self) -> None:
         now = time.monotonic()
-        if self.members:
+        if self.handles:
             self.empty_since = now
-        elif now - self.empty_since > PATIENCE:
+        elif now - self.empty_since > WORKER_TIMEOUT:
             raise InputError(
-                f"the Ray cluster has given no worker for {PATIENCE:.0f} s; it has {self.ray.available_resources()}: "
-                f"is it busy, or its nodes gone (`ray status`)?"
+                f"the Ray cluster has given no worker for {WORKER_TIMEOUT:.0f} s; it has "
+                f"{self.ray.available_resources()}: is it busy, or its nodes gone (`ray status`)?"
             )
 
-    def replace(self, member: Member) -> None:
-        self._bear()
+    def end(self, handle: Handle) -> None:
+        self.answers = {answer: other for answer, other in self.answers.items() if other is not handle}
+        self.ray.kill(handle.line)
+
+    def replace(self, handle: Handle) -> str:
+        self._spawn()
+        return "its actor or its node is gone"
 
     def close(self) -> None:
-        for member in {id(m): m for m in [*self.members, *self.answers.values()]}.values():
-            self.ray.kill(member.line)
+        for handle in {id(m): m for m in [*self.handles, *self.answers.values()]}.values():
+            self.ray.kill(handle.line)

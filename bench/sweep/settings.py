@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from importlib import metadata
 from typing import Any, Protocol
 
-from bench.device import choose_device, default_dtype
+from bench.device import choose_device, cpu_name, default_dtype, device_name, driver_version
 from bench.errors import InputError
 from bench.models.registry import Model
 from bench.records import Contender, settings_hash
@@ -26,6 +29,10 @@ class Options:
     optimize: str = "none"
     limit: int | None = None
     """Only the first prompts of the study."""
+    mixed: bool = False
+    """Go on although images of the folder come from other software or another device."""
+    patience: float = 1.0
+    """Times the usual seconds after which a silent worker is taken for hung."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +70,87 @@ class Folder(Protocol):
     @property
     def where(self) -> str: ...
     def plan(self) -> dict[str, Any]: ...
+    def settings(self) -> dict[str, Any]: ...
     def freeze_model(self, model: str, entry: Mapping[str, Any]) -> dict[str, Any]: ...
     def intact(self) -> Iterator[tuple[Key, bool]]: ...
 
 
-def settings_of(model: Model, contender: Contender, frozen: Frozen) -> str:
-    """Hash of everything that decides the pixels beside prompt and seed."""
-    frozen = replace(frozen, independent=None)
-    return settings_hash({"contender": contender_meaning(model, contender), "frozen": frozen})
+COMPARED = ("torch", "diffusers", "transformers", "device", "driver")
+"""Parts of an environment that may change an image's last bits."""
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Software and device of this process: what an image's bytes depend on beside its settings."""
+    found: dict[str, Any] = {"python": platform.python_version()}
+    for package in ("turbo-preference-bench", "torch", "diffusers", "transformers", "accelerate", "peft"):
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    on_gpu = device.startswith("cuda")
+    return found | {
+        "device": device_name(device) if on_gpu else f"CPU {cpu_name()}",
+        "driver": driver_version(device),
+    }
+
+
+def differences(known: Iterable[Mapping[str, Any]], here: Mapping[str, Any]) -> list[str]:
+    """`torch 2.14.0, here 2.15.0` for each part in which an environment differs from the known ones."""
+    found = {
+        f"{part} {entry.get(part)}, here {here.get(part)}": None
+        for entry in known
+        for part in COMPARED
+        if entry.get(part) != here.get(part)
+    }
+    return list(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a row's settings hash stands for; in the folder's table of settings."""
+
+    key: str
+    """The hash, 16 hex digits."""
+    contender: str
+    values: Mapping[str, Any]
+    """`meaning`, `frozen` and `environment`; JSON."""
+
+
+def entry_of(model: Model, contender: Contender, frozen: Frozen, here: Mapping[str, Any]) -> Entry:
+    """Everything that decides the pixels beside prompt and seed.
+
+    Parameters
+    ----------
+    model, contender
+        What generates.
+    frozen
+        The model's settings in this folder.
+    here
+        As `environment` found it in the process that generates.
+    """
+    held = {key: value for key, value in asdict(frozen).items() if key != "independent"}
+    values = {
+        "contender": contender.name,
+        "meaning": contender_meaning(model, contender),
+        "frozen": held,
+        "environment": dict(here),
+    }
+    return Entry(key=settings_hash(values), contender=contender.name, values=values)
+
+
+def refuse_mixture(
+    study: Study, folder: Folder, here: Mapping[str, Any], options: Options, where: str = "here"
+) -> None:
+    """Raises InputError where images of the study come from other software or another device than `here`, unless
+    that was allowed."""
+    if options.mixed:
+        return
+    names = {contender.name for contender in study.contenders}
+    known = [e["environment"] for e in folder.settings().values() if e["contender"] in names]
+    if found := differences(known, here):
+        raise InputError(
+            f"{folder.where}: its images were generated with {'; '.join(found).replace('here', where)}. Their bytes "
+            f"may differ in rounding: go on where they were generated, or add --mixed, and the report says which "
+            f"contenders are concerned"
+        )
 
 
 def resolve_device(study: Study, asked: str) -> str:

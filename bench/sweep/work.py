@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.records import Contender, Prompt
@@ -133,39 +133,60 @@ def batches(study: Study, unit: Unit) -> Iterator[Batch]:
 
 
 class Handout:
-    """Who gets what next. A worker keeps its model while that has units left, so each loads a model once;
-    then it takes a model nobody has begun, or helps where the fewest are. For one driver; not thread-safe.
+    """Who gets what next. A worker keeps its model while that has units left, so each loads a model once; then it takes
+    a model that no worker has begun, or helps where the fewest are. For one driver; not thread-safe.
     """
 
-    def __init__(self, fresh: Iterable[Settle], done: Census) -> None:
+    def __init__(self, fresh: Iterable[Settle], done: Census, late: Container[str] = ()) -> None:
+        """late: models that are begun when there is nothing else to do."""
         self.done = done
-        self.fresh = deque(fresh)
-        """Of the models nobody has begun."""
+        self.late = late
+        self.fresh = deque(sorted(fresh, key=lambda task: task.model in late))
+        """Of the models that no worker has begun."""
         self.open: dict[str, tuple[deque[Unit], Iterator[Unit]]] = {}
         self.holders: dict[str, str] = {}
         """Worker → the model it was last given."""
+        self.dropped: set[str] = set()
+        """Models that are set aside."""
 
     def settled(self, model: str, found: Iterator[Unit]) -> None:
         """The model's units may go out from now on."""
         self.open[model] = (deque(), found)
+
+    def drop(self, model: str) -> None:
+        """Hand out no more of a model."""
+        self.dropped.add(model)
+        self.open.pop(model, None)
+        self.fresh = deque(task for task in self.fresh if task.model != model)
 
     def take(self, worker: str) -> Task | None:
         """The next task for a worker; None: nothing for it now, though a lost worker's may come back."""
         holds = self.holders.get(worker)
         if holds and (unit := self._unit(holds)):
             return unit
-        if self.fresh:
-            self.holders[worker] = self.fresh[0].model
+        for late in (False, True):
+            if task := self._take_of([m for m in self._models() if (m in self.late) is late]):
+                self.holders[worker] = task.model
+                return task
+        return None
+
+    def _models(self) -> list[str]:
+        return [*(task.model for task in self.fresh), *self.open]
+
+    def _take_of(self, models: Sequence[str]) -> Task | None:
+        """A model that no worker has begun, else a unit of the one that the fewest workers are on."""
+        if self.fresh and self.fresh[0].model in models:
             return self.fresh.popleft()
         crowd = Counter(self.holders.values())
-        for model in sorted(self.open, key=lambda name: crowd[name]):
+        for model in sorted((m for m in models if m in self.open), key=lambda name: crowd[name]):
             if unit := self._unit(model):
-                self.holders[worker] = model
                 return unit
         return None
 
     def back(self, task: Task) -> None:
-        """A task whose worker was lost; what it had finished of it is not made twice."""
+        """A task whose worker was lost; what it had finished of it is not generated twice."""
+        if task.model in self.dropped:
+            return
         if isinstance(task, Settle):
             self.fresh.appendleft(task)
         elif keys := frozenset(key for key in task.keys if key not in self.done):

@@ -15,16 +15,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from bench.errors import InputError
 from bench.models.decoding import NotFiniteError
+from bench.models.registry import Model
 from bench.records import Failure, Generation, Prompt
 from bench.store.images import encode_webp
 from bench.store.object_store import ObjectFolder
 from bench.store.study_folder import StudyFolder, sha256
 from bench.study.study import Study
 from bench.sweep.batch import Maker, Pipeline, failure_row
-from bench.sweep.settings import Frozen, Options, Settled, dtype_of
+from bench.sweep.settings import Frozen, Options, Settled, dtype_of, environment
 from bench.sweep.work import Batch, Settle, Task, Unit, batches
+from bench.sweep.workers import Pulse
 
+LOAD_SECONDS = 1800.0
+"""A worker that loads, compiles or probes may be silent for so long before it is taken for hung."""
+BATCH_SECONDS = 600.0
+"""The same while it generates or writes, or twenty times its longest batch."""
 BACKLOG = 3
 """Batches launched whose files are not all written yet: bounds memory where the disk is the slow part."""
 
@@ -38,8 +45,25 @@ class Images(Protocol):
 Loader = Callable[..., Pipeline]
 Rows = list[Generation | Failure]
 Emit = Callable[[Task, Any, bool], None]
-"""(task, what came of it, whether that was all): a `Settled`, rows whose files are in place, or an exception."""
+"""(task, what came of it, whether that was all): a `Settled`, a `SetAside`, an `Entry`, rows whose files are in place,
+or an exception."""
 Submit = Callable[..., Future[Generation]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """A model that cannot be used: the others are finished without it."""
+
+    model: str
+    message: str
+    """What is wrong, and the cure."""
+    kind: str = "load"
+
+
+class LoadError(Exception):
+    def __init__(self, set_aside: SetAside) -> None:
+        super().__init__(set_aside.message)
+        self.set_aside = set_aside
 
 
 @dataclass(slots=True)
@@ -65,6 +89,13 @@ class Worker:
     """Runs `write` elsewhere; None: in threads of this process."""
     writers: int = 4
     _maker: Maker | None = field(default=None, init=False)
+    _failed: dict[str, SetAside] = field(default_factory=dict, init=False)
+    """Models that this process could not load."""
+    _announced: set[str] = field(default_factory=set, init=False)
+    """Settings whose entry was emitted."""
+    _stage: tuple[str, float, float] = field(default=("waiting", 0.0, LOAD_SECONDS), init=False)
+    """What it does, when that last made progress, and how many seconds of silence it may have."""
+    _longest: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
@@ -73,27 +104,52 @@ class Worker:
         self._lock = threading.Lock()
         self._fetched = 0.0
 
+    def pulse(self) -> Pulse:
+        stage, since, limit = self._stage
+        idle = time.monotonic() - since
+        return Pulse(stage=stage, idle=idle, limit=limit * self.options.patience, longest=self._longest)
+
+    def _enter(self, stage: str, limit: float) -> None:
+        self._stage = (stage, time.monotonic(), limit)
+
     def perform(self, task: Task) -> Iterator[None]:
-        """Yields after each batch is launched, so that the caller can stop. Raises what cannot be mended here."""
+        """Yields after each batch is launched, so that the caller can stop. A model that cannot be loaded is emitted as
+        `SetAside`. Raises what cannot be repaired here."""
+        try:
+            maker = self._hold(task.model, None if isinstance(task, Settle) else task.frozen)
+        except LoadError as error:
+            self.emit(task, error.set_aside, True)
+            return
         if isinstance(task, Settle):
-            maker = self._hold(task.model, None)
+            self._enter(f"choosing the batch size of {task.model}", LOAD_SECONDS)
             shape = maker.fitting_shape() if task.size == "auto" else int(task.size)
             independent = maker.independent(shape)
             found = Settled(shape=shape, threads=_torch_threads(), independent=independent)
             self.emit(task, found, True)
             return
-        maker = self._hold(task.model, task.frozen)
         waiting = list(batches(self.study, task))
         unit = Open(left=len(waiting))
+        self._enter(f"encoding prompts for {task.model}", LOAD_SECONDS)
         embeddings = maker.encode(task.prompts, waiting[0].contender, task.frozen.shape)
         for batch in waiting:
             self._slots.acquire()
             try:
+                self._announce(maker, task, batch)
+                limit = max(BATCH_SECONDS, 20 * self._longest) if self._longest else LOAD_SECONDS
+                self._enter(f"generating {batch.contender.name}", limit)
                 self._launch(maker, task, unit, batch, embeddings)
             except BaseException:
                 self._slots.release()
                 raise
             yield
+        self._enter(f"writing images of {task.model}", BATCH_SECONDS)
+
+    def _announce(self, maker: Maker, task: Unit, batch: Batch) -> None:
+        """Emit what the settings of the rows to come stand for, once."""
+        entry = maker.entry(batch.contender, task.frozen)
+        if entry.key not in self._announced:
+            self._announced.add(entry.key)
+            self.emit(task, entry, False)
 
     def flush(self) -> None:
         """Wait until everything launched is written and told."""
@@ -116,13 +172,27 @@ class Worker:
                 self._maker.pipeline.close()
                 self._maker = None
             model = self.study.models[name]
-            dtype = dtype_of(self.study, self.options)
-            pipeline = self.load(model, device=self.device, dtype=dtype, optimize=self.options.optimize)
+            pipeline = self._loaded(model)
             self._maker = Maker(
-                study=self.study, folder=self.folder, model=model, device=self.device, pipeline=pipeline
-            )
+                study=self.study, folder=self.folder, model=model, device=self.device, pipeline=pipeline,
+                here=environment(self.device),
+            )  # fmt: skip
         _set_torch_threads(frozen.threads if frozen else self.threads)
         return self._maker
+
+    def _loaded(self, model: Model) -> Pipeline:
+        """Raises LoadError where its files, or what it needs of the machine, are at fault; bugs as they are."""
+        if model.name in self._failed:
+            raise LoadError(self._failed[model.name])
+        self._enter(f"loading {model.name}", LOAD_SECONDS)
+        dtype = dtype_of(self.study, self.options)
+        try:
+            return self.load(model, device=self.device, dtype=dtype, optimize=self.options.optimize)
+        except Exception as error:
+            if not _is_damage(error):
+                raise
+            self._failed[model.name] = SetAside(model=model.name, message=_message(model.name, error))
+            raise LoadError(self._failed[model.name]) from error
 
     def _launch(self, maker: Maker, task: Unit, unit: Open, batch: Batch, embeddings: dict[str, Any]) -> None:
         began = time.perf_counter()
@@ -143,6 +213,7 @@ class Worker:
             pictures = fetched.result()
             now = time.perf_counter()
             seconds = (now - max(began, self._fetched)) / len(batch.prompts)
+            self._longest = max(self._longest, now - max(began, self._fetched))
             self._fetched = now
             submit = self.submit or self._writers.submit
             writes = []
@@ -193,6 +264,24 @@ def write(folder: Images, row: Generation, picture: Any) -> Generation:
     kept = folder.write_image(row.contender, row.prompt_id, row.replicate, data)
     settings = row.settings if kept == data else ""
     return replace(row, sha256=sha256(kept), bytes=len(kept), settings=settings)
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Whether loading failed for the model's files or the machine's means, and not for a bug of ours."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return isinstance(error, OSError | RuntimeError | ValueError | EOFError | MemoryError) or bool(
+        names & {"SafetensorError", "UnpicklingError"}
+    )
+
+
+def _message(model: str, error: BaseException) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    reason = (str(error).strip().splitlines() or [""])[0][:300]
+    return (
+        f"model '{model}' cannot be loaded ({type(error).__name__}: {reason}): copy its files again, or remove them "
+        f"and run `bench fetch`"
+    )
 
 
 def _fetch(made: list[tuple[list[Prompt], Callable[[], Any]]]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 A cluster is in `bench.sweep.ray_cluster`.
 
-An engine knows nothing of pictures. It asks a source for tasks, gives them to workers, and yields what comes
-of them; a worker that is lost gives its tasks back. Nobody but the caller writes rows.
+An engine knows nothing of images. It asks a source for tasks, gives them to workers, and yields what comes of them. A
+worker that dies or hangs is replaced and its tasks are given to another. Nobody but the caller writes rows.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import queue
 import secrets
 import signal
 import threading
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,43 @@ AHEAD = 2
 DEATHS = 3
 """A task that was given to this many workers who died of it is not given to another."""
 STOP = "stop"
-"""In place of a task: end after the batch that is being made."""
+"""In place of a task: end after the batch that is being computed."""
+BEAT = "beat"
+"""In place of a task, in a message from a worker: its `Pulse`."""
+BEAT_SECONDS = 5.0
+NOTICE_SECONDS = 180.0
+"""A worker that has made no progress for so long is reported."""
+STOPPING_SECONDS = 30.0
+"""A worker that is asked to stop and makes no progress is ended after so long, or three times its longest batch."""
+START_SECONDS = 1800.0
+"""A worker that has not said anything since it was started is ended after so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """What a worker is doing."""
+
+    stage: str
+    """`loading sdxl`."""
+    idle: float
+    """Seconds since it last made progress."""
+    limit: float
+    """Seconds of silence in this stage after which it is taken for hung."""
+    longest: float = 0.0
+    """Seconds of its longest batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandoned:
+    """What comes of a task whose workers died, or hung, DEATHS times."""
+
+    stage: str
+    """What they were doing."""
+    reason: str
+    """`killed by signal 9`, `silent for 10 min`."""
+
+
+Say = Callable[[str], None]
 
 
 class Source(Protocol):
@@ -43,6 +80,7 @@ class Performer(Protocol):
     """A worker inside its process."""
 
     def perform(self, task: Any) -> Iterator[None]: ...
+    def pulse(self) -> Pulse: ...
     def flush(self) -> None: ...
     def close(self) -> None: ...
 
@@ -56,17 +94,31 @@ Stop = Callable[[], bool]
 
 
 class Engine(Protocol):
-    def run(self, start: Start, source: Source, stop: Stop) -> Iterator[Result]:
-        """What comes of the tasks, until there are none or `stop()`. Raises what a worker raised."""
+    def run(self, start: Start, source: Source, stop: Stop, say: Say) -> Iterator[Result]:
+        """What comes of the tasks, until there are none or `stop()`. Raises what a worker raised.
+
+        Parameters
+        ----------
+        start
+            Starts a worker.
+        source
+            Says who gets what next.
+        stop
+            Is asked between two batches.
+        say
+            Is given a line about a worker that is silent, dead or replaced.
+        """
         ...
 
 
 class Here:
     """One worker, in this thread."""
 
-    def run(self, start: Start, source: Source, stop: Stop) -> Iterator[Result]:
+    def run(self, start: Start, source: Source, stop: Stop, say: Say = lambda line: None) -> Iterator[Result]:
         found: queue.SimpleQueue[tuple[Any, Any, bool]] = queue.SimpleQueue()
         worker = start(None, lambda *result: found.put(result))
+        ended = threading.Event()
+        threading.Thread(target=_report_silence, args=(worker, ended, say), daemon=True).start()
         try:
             while not stop() and (task := source.take("here")) is not None:
                 for _ in worker.perform(task):
@@ -77,7 +129,18 @@ class Here:
             worker.flush()
             yield from _drained(found)
         finally:
+            ended.set()
             worker.close()
+
+
+def _report_silence(worker: Performer, ended: threading.Event, say: Say) -> None:
+    """A worker of this very process cannot be replaced; what it hangs in can be said."""
+    reported = ""
+    while not ended.wait(BEAT_SECONDS):
+        pulse = worker.pulse()
+        if pulse.idle >= NOTICE_SECONDS and reported != pulse.stage:
+            reported = pulse.stage
+            say(f"no progress for {_duration(pulse.idle)} ({pulse.stage})")
 
 
 def _drained(found: queue.SimpleQueue[tuple[Any, Any, bool]]) -> Iterator[Result]:
@@ -92,7 +155,7 @@ def _drained(found: queue.SimpleQueue[tuple[Any, Any, bool]]) -> Iterator[Result
 
 
 @dataclass(slots=True)
-class Member:
+class Handle:
     """One worker as its driver sees it."""
 
     name: str
@@ -100,87 +163,143 @@ class Member:
     """How it is reached: a connection, an actor."""
     tasks: list[Any] = field(default_factory=list)
     """Given to it, and not yet done."""
-    told_to_stop: bool = False
+    stopping: bool = False
+    pulse: Pulse = Pulse(stage="starting", idle=0.0, limit=START_SECONDS)
+    """The last that was heard."""
+    progress: float = field(default_factory=time.monotonic)
+    """When it last made progress, by the driver's clock."""
+    reported: bool = False
+    """Its silence was."""
+
+    def heard(self, pulse: Pulse) -> None:
+        self.pulse = pulse
+        self.moved(time.monotonic() - pulse.idle)
+
+    def moved(self, when: float) -> None:
+        """Note progress."""
+        if when > self.progress:
+            self.progress, self.reported = when, False
 
 
 LOST = object()
 """In place of a message: the worker is gone."""
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """Workers in other processes."""
 
-    members: list[Member]
+    handles: list[Handle]
 
-    def send(self, member: Member, task: Any) -> None: ...
-    def receive(self, seconds: float) -> list[tuple[Member, Any]]:
-        """(member, (task, value, last) or LOST) of whatever arrives within that time."""
+    def send(self, handle: Handle, task: Any) -> None: ...
+    def receive(self, seconds: float) -> list[tuple[Handle, Any]]:
+        """(handle, (task, value, last) or LOST) of whatever arrives within that time."""
         ...
 
-    def replace(self, member: Member) -> None:
-        """Put another worker in a lost one's place, if there can be one."""
+    def end(self, handle: Handle) -> None:
+        """End a worker that hangs, without waiting for it."""
+        ...
+
+    def replace(self, handle: Handle) -> str:
+        """Put another worker in a lost one's place, if there can be one. Returns how the lost one ended."""
         ...
 
 
-def lead(crew: Crew, source: Source, stop: Stop, alone: Callable[[Any], bool]) -> Iterator[Result]:
-    """Hand out and gather until nothing is left. `alone(task)`: nothing is given ahead behind such a task."""
+def run_pool(
+    pool: WorkerPool, source: Source, stop: Stop, alone: Callable[[Any], bool], say: Say = lambda line: None
+) -> Iterator[Result]:
+    """Hand out and gather until nothing is left.
+
+    Parameters
+    ----------
+    pool, source, stop, say
+        As of `Engine.run`.
+    alone
+        Says of a task that nothing is given ahead behind it.
+    """
     deaths: Counter[Any] = Counter()
     while True:
         if stop():
-            for member in crew.members:
-                if not member.told_to_stop:
-                    member.told_to_stop = True
-                    crew.send(member, STOP)
+            for handle in pool.handles:
+                if not handle.stopping:
+                    handle.stopping = True
+                    pool.send(handle, STOP)
         else:
-            _hand_out(crew, source, alone)
-        if crew.members and not any(member.tasks for member in crew.members):
+            _hand_out(pool, source, alone)
+        if pool.handles and not any(handle.tasks for handle in pool.handles):
             return
-        if not crew.members and stop():
+        if not pool.handles and stop():
             return
-        for member, message in crew.receive(0.2):
+        for handle, message in pool.receive(0.2):
             if message is LOST:
-                _lose(crew, source, member, deaths)
+                yield from _lost(pool, source, handle, deaths, say)
                 continue
             task, value, last = message
             if isinstance(value, BaseException):
                 raise value
+            if task == BEAT:
+                handle.heard(value)
+                continue
+            handle.moved(time.monotonic())
             if last and task == STOP:
-                member.tasks.clear()
+                handle.tasks.clear()
                 continue
             if last:
-                member.tasks.remove(task)
+                handle.tasks.remove(task)
             yield task, value
+        for handle in [h for h in pool.handles if h.tasks]:
+            if why := _hung(handle, say):
+                pool.end(handle)
+                yield from _lost(pool, source, handle, deaths, say, why)
 
 
-def _hand_out(crew: Crew, source: Source, alone: Callable[[Any], bool]) -> None:
+def _hand_out(pool: WorkerPool, source: Source, alone: Callable[[Any], bool]) -> None:
     """One task for everybody before a second for anybody."""
     for depth in range(1, AHEAD + 1):
-        for member in list(crew.members):
-            if len(member.tasks) < depth and not any(alone(task) for task in member.tasks):
-                task = source.take(member.name)
+        for handle in list(pool.handles):
+            if len(handle.tasks) < depth and not any(alone(task) for task in handle.tasks):
+                task = source.take(handle.name)
                 if task is not None:
-                    member.tasks.append(task)
-                    crew.send(member, task)
+                    if not handle.tasks:  # until now it had nothing to progress with
+                        handle.moved(time.monotonic())
+                    handle.tasks.append(task)
+                    pool.send(handle, task)
 
 
-def _lose(crew: Crew, source: Source, member: Member, deaths: Counter[Any]) -> None:
-    crew.members.remove(member)
-    if member.told_to_stop:
+def _hung(handle: Handle, say: Say) -> str:
+    """How long a worker has been silent, if that is longer than its stage may take; else nothing. A silence that is
+    only long is reported once."""
+    silent, pulse = time.monotonic() - handle.progress, handle.pulse
+    if silent >= NOTICE_SECONDS and not handle.reported:
+        handle.reported = True
+        say(f"{handle.name} has been silent for {_duration(silent)} ({pulse.stage})")
+    limit = pulse.limit
+    if handle.stopping:
+        limit = min(limit, max(STOPPING_SECONDS, 3 * pulse.longest))
+    return f"silent for {_duration(silent)}" if silent > limit else ""
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def _lost(
+    pool: WorkerPool, source: Source, handle: Handle, deaths: Counter[Any], say: Say, why: str = ""
+) -> Iterator[Result]:
+    """Give a lost worker's tasks to others; a task that was lost DEATHS times is abandoned."""
+    pool.handles.remove(handle)
+    if handle.stopping:
         return
-    if member.tasks:
-        deaths[member.tasks[0]] += 1
-        if deaths[member.tasks[0]] >= DEATHS:
-            raise InputError(
-                f"{DEATHS} workers died over the same piece of work ({_told(member.tasks[0])}): the machine's memory "
-                f"may be too small for as many; run again with fewer (--processes N)"
-            )
-    for task in member.tasks:
+    how = pool.replace(handle)
+    why = why or how
+    say(f"{handle.name} was lost ({why}, {handle.pulse.stage}): its work goes to another")
+    tasks = list(handle.tasks)
+    if tasks:
+        deaths[tasks[0]] += 1
+        if deaths[tasks[0]] >= DEATHS:
+            task = tasks.pop(0)
+            yield task, Abandoned(stage=handle.pulse.stage, reason=why)
+    for task in tasks:
         source.back(task)
-    crew.replace(member)
-
-
-def _told(task: Any) -> str:
-    return f"model '{task.model}'" + (f", chunk {task.chunk}" if hasattr(task, "chunk") else "")
 
 
 # Processes of this machine
@@ -197,48 +316,48 @@ class Processes:
         self.alone = alone
         self.joined = joined
 
-    def run(self, start: Start, source: Source, stop: Stop) -> Iterator[Result]:
-        crew = _Family(start, self.devices, self.joined)
+    def run(self, start: Start, source: Source, stop: Stop, say: Say = lambda line: None) -> Iterator[Result]:
+        pool = _ProcessPool(start, self.devices, self.joined)
         try:
-            yield from lead(crew, source, stop, self.alone)
+            yield from run_pool(pool, source, stop, self.alone, say)
         finally:
-            crew.close()
+            pool.close()
 
 
-class _Family:
+class _ProcessPool:
     """Children of this process, reached through pipes."""
 
     def __init__(self, start: Start, devices: Sequence[str | None], joined: Sequence[Any]) -> None:
         self.start = start
         self.context = multiprocessing.get_context("spawn")
-        self.members: list[Member] = []
+        self.handles: list[Handle] = []
         self.children: dict[str, Any] = {}
         self.devices: dict[str, str | None] = {}
-        self.born = 0
+        self.spawned = 0
         for device in devices:
-            self._bear(device)
+            self._spawn(device)
         for line in joined:
-            self.born += 1
+            self.spawned += 1
             line.send(start)
-            self.members.append(Member(f"worker {self.born}", line))
+            self.handles.append(Handle(f"worker {self.spawned}", line))
 
-    def _bear(self, device: str | None) -> None:
-        self.born += 1
-        name = f"worker {self.born}"
+    def _spawn(self, device: str | None) -> None:
+        self.spawned += 1
+        name = f"worker {self.spawned}"
         ours, theirs = self.context.Pipe()
         child = self.context.Process(target=serve, args=(theirs, self.start, device), name=name, daemon=True)
         child.start()
         theirs.close()  # so that its end of the pipe closes with it
-        self.members.append(Member(name, ours))
+        self.handles.append(Handle(name, ours))
         self.children[name], self.devices[name] = child, device
 
-    def send(self, member: Member, task: Any) -> None:
+    def send(self, handle: Handle, task: Any) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # lost, as `receive` will say
-            member.line.send(task)
+            handle.line.send(task)
 
-    def receive(self, seconds: float) -> list[tuple[Member, Any]]:
-        by_line = {member.line: member for member in self.members}
-        found: list[tuple[Member, Any]] = []
+    def receive(self, seconds: float) -> list[tuple[Handle, Any]]:
+        by_line = {handle.line: handle for handle in self.handles}
+        found: list[tuple[Handle, Any]] = []
         for line in multiprocessing.connection.wait(list(by_line), seconds):
             try:
                 found.append((by_line[line], line.recv()))  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
@@ -246,21 +365,32 @@ class _Family:
                 found.append((by_line[line], LOST))
         return found
 
-    def replace(self, member: Member) -> None:
-        child = self.children.pop(member.name, None)
+    def end(self, handle: Handle) -> None:
+        child = self.children.get(handle.name)
         if child is not None:
-            child.join()
-            self._bear(self.devices[member.name])
+            child.kill()
+        handle.line.close()  # a worker that somebody else started ends itself
+
+    def replace(self, handle: Handle) -> str:
+        child = self.children.pop(handle.name, None)
+        if child is None:
+            return "its connection closed"
+        child.join(timeout=10)  # one that hangs in the kernel stays, and is not waited for
+        self._spawn(self.devices[handle.name])
+        code = child.exitcode
+        return (
+            "it does not end" if code is None else f"killed by signal {-code}" if code < 0 else f"exit {code}"
+        )
 
     def close(self) -> None:
         """Idle children end when their line closes; one that still works is ended, for nobody waits for it."""
-        for member in self.members:
-            member.line.close()
+        for handle in self.handles:
+            handle.line.close()
         for child in self.children.values():
             child.join(timeout=5)
             if child.is_alive():
                 child.kill()
-                child.join()
+                child.join(timeout=10)
 
 
 # Processes that `accelerate launch` started
@@ -304,7 +434,7 @@ def serve(line: Any, start: Start, device: str | None) -> None:
     """A worker's whole life: tasks from the line, results into it. When the driver closes the line it ends:
     in order if it is idle, else at once.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and says what to do
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     stopped, idle, closed = threading.Event(), threading.Event(), threading.Event()
     lock = threading.Lock()
@@ -334,9 +464,16 @@ def serve(line: Any, start: Start, device: str | None) -> None:
         return task
 
     threading.Thread(target=listen, daemon=True).start()
+
+    def beat(worker: Performer) -> None:
+        with contextlib.suppress(OSError):
+            while not closed.wait(BEAT_SECONDS):
+                emit(BEAT, worker.pulse(), False)
+
     task: Any = None
     try:
         worker = start(device, emit)
+        threading.Thread(target=beat, args=(worker,), daemon=True).start()
         while (task := next_task()) != STOP:
             for _ in worker.perform(task):
                 if stopped.is_set():

@@ -85,7 +85,7 @@ def test_two_ranks_of_accelerate_make_the_bytes_of_one_process(small, tmp_path):
         "--dynamo_backend=no", "--main_process_port=0", "-m", "bench", "generate", study, "--results", tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "8 images made" in done.stdout
+    assert "8 images generated" in done.stdout
     assert "leaked" not in done.stderr  # as Python says where a worker does not end in order
     assert_same(study, tmp_path, expected)
 
@@ -161,7 +161,7 @@ def test_two_nodes_of_ray_make_the_bytes_of_one_process(small, head, second, tmp
     words = ("generate", study, "--results", tmp_path, "--engine", "ray", "--address", head)
     done = command(sys.executable, "-m", "bench", *words)
     assert done.returncode == 0, done.stderr
-    assert "8 images made" in done.stdout
+    assert "8 images generated" in done.stdout
     assert_same(study, tmp_path, expected)
 
 

@@ -101,6 +101,21 @@ def test_a_slow_contender_leaves_nobody_idle():
     assert all(end - when <= 10 for when in idle.values())
 
 
+def test_a_free_worker_helps_where_the_fewest_are_and_takes_what_failed_before_last():
+    done = Nothing()
+    handout = Handout([Settle(model="failed", size=2)], done, late={"failed", "old"})
+    for model in ("a", "b", "old"):
+        handout.settled(model, units(model, 9))
+    handout.holders = {"w1": "a", "w2": "a", "w3": "b"}
+    assert handout.take("free").model == "b"
+    assert handout.take("other").model == "a"  # two each now: the order of the study
+    for _ in range(16):
+        assert handout.take("w1").model in ("a", "b")
+    assert handout.take("w1") == Settle(model="failed", size=2)
+    handout.drop("old")
+    assert handout.take("w2") is None
+
+
 def test_what_a_lost_worker_had_finished_is_not_given_out_again():
     done = Nothing()
     handout = Handout([], done)
