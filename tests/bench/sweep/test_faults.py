@@ -42,13 +42,10 @@ def damaged(model, *, name: str, place: Path, kill: bool = False, **settings):
     return load(model, **settings)
 
 
-@pytest.mark.parametrize("engine", [None, Processes([None, None], alone)])
-@pytest.mark.parametrize("kill", [False, True])
+@pytest.mark.parametrize(("engine", "kill"), [(None, False), (Processes([None, None], alone), True)])
 def test_a_model_that_cannot_be_loaded_is_set_aside_and_the_others_are_finished(
     study, whole, tmp_path, engine, kill
 ):
-    if kill and engine is None:
-        pytest.skip("it would kill the tests")
     folder = StudyFolder(tmp_path / "sweep")
     folder.path.mkdir()
     loader = partial(damaged, name="tiny-turbo", place=tmp_path, kill=kill)
@@ -112,8 +109,8 @@ def test_a_worker_that_hangs_is_reported_and_replaced(study, whole, tmp_path, mo
     )  # fmt: skip
     assert summary.made == IMAGES
     assert_whole(folder, whole)
-    assert any("has been silent for" in line and "generating tiny-" in line for line in lines), lines
-    assert any("was lost (silent for" in line for line in lines), lines
+    assert any("has been silent for" in line for line in lines), lines
+    assert any("was lost (silent for" in line and "generating tiny-" in line for line in lines), lines
 
 
 def test_ctrl_c_ends_with_a_worker_that_hangs(study, tmp_path, monkeypatch):
@@ -154,8 +151,8 @@ def test_another_machine_is_refused_with_what_differs_or_recorded(study, tmp_pat
     )  # nothing to mix
     generate(read(study), folder, Options(device="cpu", mixed=True), load=load)
     found = provenance.environments(folder)
-    assert [sum(entry["contenders"].values()) for entry in found] == [IMAGES - 24, 24]
-    assert [entry["environment"]["device"] for entry in found] == ["CPU other", here["device"]]
+    images = {entry["environment"]["device"]: sum(entry["contenders"].values()) for entry in found}
+    assert images == {"CPU other": IMAGES - 24, here["device"]: 24}
 
 
 def test_a_call_that_generates_nothing_leaves_what_run_json_says_of_the_machine(study, tmp_path, monkeypatch):
