@@ -122,7 +122,7 @@ class FeltPicture:
     """One picture that was drawn while somebody typed; seconds of each stage, which together are its total.
 
     `interactive.json` is `{"protocol": {"device", "browser", "dtype", "optimize", "weights", …},
-    "fingerprint": settings_hash(protocol), "rows": [FeltPicture…]}`, rows in order of time.
+    "fingerprint": settings_hash(protocol), "rows": [FeltPicture…], "keys": [KeyWait…]}`, in order of time.
     """
 
     contender: str
@@ -143,6 +143,20 @@ class FeltPicture:
     def total(self) -> float:
         """Keystroke to painted pixels, seconds."""
         return sum(getattr(self, stage) for stage in FELT_STAGES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyWait:
+    """One keystroke, and how long it was until a frame reflected it: what a person waits.
+
+    Pictures alone leave out every key whose picture was replaced by newer text, and so look faster.
+    """
+
+    contender: str
+    seconds: float
+    """Keystroke to the first painted picture of it or of a later key."""
+    replaced: bool = False
+    """Newer text took its place: the picture is a later key's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,9 +76,11 @@ def live(
 def _narrow(row: dict[str, Any]) -> dict[str, Any]:
     """A row of `summary` for a terminal: its stages in one cell, to be written below the others."""
     stages = ", ".join(f"{stage} {row[f'{stage} ms']}" for stage in FELT_STAGES)
-    gone = {"pictures", *(f"{stage} ms" for stage in FELT_STAGES)}
-    kept = {name: value for name, value in row.items() if name not in gone}
-    return kept | {"stages": f"{stages} ms at p50; N {row['pictures']}"}
+    rates = f"{row['keys a second']} keys and {row['pictures a second']} pictures a second"
+    shown = ("contender", "key p50 ms", "key p95 ms", "replaced %", "picture p50 ms", "picture p95 ms")
+    kept = {name.removesuffix(" ms"): row[name] for name in shown}
+    counts = f"N {row['keys']} keys, {row['pictures']} pictures, {row['behind at most']} keys behind at most"
+    return kept | {"stages": f"ms; {stages} at p50; {rates}; {counts}"}
 
 
 def _meant(names: list[str]) -> tuple[Study | None, list[str], Mapping[str, Model]]:

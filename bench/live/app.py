@@ -14,11 +14,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import InputError
 from bench.live import page
+from bench.live.security import SameSite
 from bench.live.studio import Asked, Drawn, Studio
 from bench.live.turns import PEOPLE, Busy, Turns
 from bench.prompts.formats import LONGEST_TEXT
@@ -52,7 +54,7 @@ def serve(studio: Studio, host: str, port: int) -> None:
     """Until it is interrupted."""
     import uvicorn
 
-    app = create_app(studio)
+    app = create_app(studio, host)
     try:
         uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, access_log=False)
     finally:
@@ -64,16 +66,17 @@ class Foreign(Exception):
     """A request of another site's page."""
 
 
-def create_app(studio: Studio) -> FastAPI:
-    """The live page of a studio; `app.state.close()` stops the drawing thread."""
-    app = pictures(studio)
+def create_app(studio: Studio, host: str = "127.0.0.1") -> FastAPI:
+    """The live page of a studio; `app.state.close()` stops the thread that generates. host: as it was started."""
+    app = pictures(studio, host=host)
     page.mount(app, studio)
     return app
 
 
-def pictures(studio: Studio, *, people: int = PEOPLE) -> FastAPI:
+def pictures(studio: Studio, *, people: int = PEOPLE, host: str = "127.0.0.1") -> FastAPI:
     """The page's server without the page."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(SameSite, host=host)
     turns: Turns[Asked, Drawn] = Turns(studio.draw, people=people)
     references: dict[str, Any] = {}
     app.state.close = turns.close
@@ -90,6 +93,10 @@ def pictures(studio: Studio, *, people: int = PEOPLE) -> FastAPI:
     @app.exception_handler(InputError)
     def refused(request: Request, error: InputError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
+
+    @app.exception_handler(RequestValidationError)
+    def unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"error": _what_is_wrong(error)}, 422)
 
     @ours.post("/draw")
     async def draw(ask: Ask) -> Response:
@@ -140,6 +147,17 @@ def pictures(studio: Studio, *, people: int = PEOPLE) -> FastAPI:
 
     app.include_router(ours)
     return app
+
+
+def _what_is_wrong(error: RequestValidationError) -> str:
+    """The first fault of a request in one line; its value is not repeated, for it may not be text at all."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    if place == "text" and first["type"] == "string_too_long":
+        return f"the text is longer than {LONGEST_TEXT:,} characters, the most that is read: shorten it"
+    if place == "text":
+        return "the text holds a character that cannot be read (half of a surrogate pair): remove it"
+    return f"the page sent '{place or 'a body'}' that cannot be read: {first['msg'].lower()}"
 
 
 def _same_site(request: Request) -> None:

@@ -19,7 +19,7 @@ from bench.errors import InputError
 from bench.live.app import create_app
 from bench.live.studio import Studio, open_studio
 from bench.models.registry import Model
-from bench.records import FELT_STAGES, FeltPicture, settings_hash
+from bench.records import FELT_STAGES, FeltPicture, KeyWait, settings_hash
 
 PACE = 0.15
 """Seconds from key to key: 6.7 keys a second, a fast typist's 80 words a minute."""
@@ -36,7 +36,8 @@ FLAGS = (
 WINDOW = (
     "keystroke: the browser's input event. network: to the server and back, the page's own handling included; wait: at "
     "the server until the card was free, hand-overs included; encode, denoise: as in latency.json; decode: latents to "
-    "the bytes that are sent; paint: bytes in the browser to the first frame that shows them. One person, text alone."
+    "the bytes that are sent; paint: bytes in the browser to the first frame that shows them. keys: every keystroke to "
+    "the first frame whose picture reflects it, those that newer text replaced included. One person, text alone."
 )
 
 
@@ -57,6 +58,7 @@ def measure(
     Raises InputError: no browser here, or what `studio.open_studio` refuses.
     """
     rows: list[FeltPicture] = []
+    waits: list[KeyWait] = []
     typed: dict[str, Any] = {}
     with browser() as opened:
         for name in names:
@@ -67,10 +69,11 @@ def measure(
                 studio.warm_up(told)
                 told(f"typing for {name}")
                 with serving(studio) as address:
-                    mine, typed[name] = type_texts(opened, address, texts, pace)
+                    pictures, keys, typed[name] = type_texts(opened, address, texts, pace)
             finally:
                 studio.close()
-            rows += mine
+            rows += pictures
+            waits += keys
         version = opened.version
     about = {
         "window": WINDOW,
@@ -91,12 +94,13 @@ def measure(
         "fingerprint": settings_hash(about),
         "typed": typed,
         "rows": [asdict(row) for row in rows],
+        "keys": [asdict(wait) for wait in waits],
     }
 
 
 def type_texts(
     opened: Any, address: str, texts: Sequence[str], pace: float
-) -> tuple[list[FeltPicture], dict[str, Any]]:
+) -> tuple[list[FeltPicture], list[KeyWait], dict[str, Any]]:
     """One visit: each text replaces the one before, key by key; its last picture is waited for."""
     page = opened.new_page(viewport=VIEWPORT)
     try:
@@ -112,7 +116,7 @@ def type_texts(
                 "live.rows.length && live.rows.at(-1).key === live.keys()", timeout=1000 * PATIENCE
             )
             seconds += time.perf_counter() - began
-        raw, keys = page.evaluate("live.rows"), page.evaluate("live.keys()")
+        raw, waited, keys = page.evaluate("[live.rows, live.waits, live.keys()]")
     finally:
         page.close()
     rows = [
@@ -121,31 +125,55 @@ def type_texts(
         )
         for row in raw
     ]
-    return rows, {"keystrokes": keys, "pictures": len(rows), "seconds": round(seconds, 3)}
+    waits = [
+        KeyWait(contender=wait["contender"], seconds=wait["wait"] / 1000, replaced=wait["replaced"])
+        for wait in waited
+    ]
+    return rows, waits, {"keystrokes": keys, "pictures": len(rows), "seconds": round(seconds, 3)}
 
 
 def summary(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A line a contender for the terminal: rate, staleness, and milliseconds at p50 and p95."""
-    lines = []
+    """A row a contender: from key to picture, of pictures alone, rates, and each stage; milliseconds.
+
+    `key`: every keystroke to the first frame that reflects it. `picture`: pictures that were painted, from their own
+    key; it leaves out the keys that newer text replaced.
+    """
+    found = []
     for name, typed in document["typed"].items():
         rows = [FeltPicture(**row) for row in document["rows"] if row["contender"] == name]
-        totals = sorted(row.total for row in rows)
-        lines.append(
+        waits = [KeyWait(**wait) for wait in document["keys"] if wait["contender"] == name]
+        keyed = _quantiles([wait.seconds for wait in waits])
+        totals = _quantiles([row.total for row in rows])
+        stages = {
+            f"{stage} ms": _quantiles([getattr(row, stage) for row in rows])[0] for stage in FELT_STAGES
+        }
+        found.append(
             {
                 "contender": name,
+                "key p50 ms": keyed[0],
+                "key p95 ms": keyed[1],
+                "replaced %": round(100 * sum(wait.replaced for wait in waits) / max(len(waits), 1)),
+                "picture p50 ms": totals[0],
+                "picture p95 ms": totals[1],
                 "keys a second": round(typed["keystrokes"] / typed["seconds"], 1),
                 "pictures a second": round(typed["pictures"] / typed["seconds"], 1),
                 "behind at most": max(row.behind for row in rows),
-                "p50 ms": round(1000 * _at(totals, 0.5)),
-                "p95 ms": round(1000 * _at(totals, 0.95)),
-                **{
-                    f"{stage} ms": round(1000 * _at(sorted(getattr(row, stage) for row in rows), 0.5))
-                    for stage in FELT_STAGES
-                },
+                **stages,
+                "keys": len(waits),
                 "pictures": len(rows),
             }
         )
-    return lines
+    return found
+
+
+def _quantiles(seconds: Sequence[float]) -> tuple[int | None, int | None]:
+    """p50 and p95 in milliseconds; None of nothing."""
+    import numpy as np
+
+    if not seconds:
+        return None, None
+    half, most = np.quantile(np.asarray(seconds), (0.5, 0.95))
+    return round(1000 * float(half)), round(1000 * float(most))
 
 
 @contextmanager
@@ -192,8 +220,3 @@ def browser() -> Iterator[Any]:
             yield opened
         finally:
             opened.close()
-
-
-def _at(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least that share does not exceed."""
-    return values[max(0, -int(-share * len(values) // 1) - 1)]

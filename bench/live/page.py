@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from bench.live.studio import STEPS, Studio
 from bench.live.theme import theme
+from bench.prompts.formats import LONGEST_TEXT
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = {"live.js": "text/javascript; charset=utf-8", "live.css": "text/css; charset=utf-8"}
@@ -28,16 +29,16 @@ def figures(studio: Studio) -> str:
         label = "random weights: a picture of nothing" if model.weights == "random" else ""
         parts.append(
             f'<figure data-seat="{number}"><div class="paper"></div><figcaption><b>{html.escape(who.name)}</b> '
-            f'<span class="note">{label}</span> <a class="save" role="button" tabindex="0">save</a>'
+            f'<span class="note">{label}</span> <button type="button" class="save" disabled>save</button>'
             "</figcaption></figure>"
         )
     return f'<div id="pictures" data-count="{len(parts)}">{"".join(parts)}</div>'
 
 
-TIMES = """<div id="times"><div id="bar" role="img" aria-label="Where the time of a picture goes"></div>
-<p id="figures" role="status">Type, and the picture follows.</p>
-<table id="stages"><thead><tr><th>ms</th><th>p50</th><th>p95</th></tr></thead><tbody></tbody></table></div>"""
-HISTORY = '<div id="history" role="list" aria-label="Pictures so far"></div>'
+TIMES = """<div id="times"><p id="figures" role="status">Type, and the picture follows.</p>
+<div id="clocks"></div></div>"""
+HISTORY = '<ul id="history" aria-label="Pictures so far"></ul>'
+TITLE = "<h1>Pictures while you type</h1>"
 
 
 def mount(app: FastAPI, studio: Studio) -> None:
@@ -50,10 +51,11 @@ def mount(app: FastAPI, studio: Studio) -> None:
     with gr.Blocks(
         title="Pictures while you type", analytics_enabled=False, delete_cache=(300, 300)
     ) as blocks:
+        gr.HTML(TITLE, elem_id="title")
         with gr.Column(elem_id="desk"):
             gr.Textbox(
                 label="Prompt", placeholder="a red circle left of a blue square", lines=2, max_lines=4,
-                autofocus=True, elem_id="prompt",
+                autofocus=True, elem_id="prompt", max_length=LONGEST_TEXT,
             )  # fmt: skip
             gr.HTML(figures(studio), elem_id="easel")
             with gr.Column(elem_id="controls"):

@@ -121,6 +121,16 @@ def test_sixty_characters_typed_at_once_end_in_the_last_texts_pictures(browser, 
         )
     page.wait_for_function("document.querySelectorAll('#history img').length >= 2", timeout=WAIT)
     assert "half within" in page.inner_text("#figures")
+    assert len(page.query_selector_all("#clocks table")) == 2
+    waits = page.evaluate("live.waits")
+    for (
+        name
+    ) in NAMES:  # every key once; the first has its own picture, the last too, what came between was replaced
+        own = [wait for wait in waits if wait["contender"] == name]
+        assert [wait["key"] for wait in own] == list(range(1, 61))
+        assert not own[-1]["replaced"]
+        assert sum(wait["replaced"] for wait in own) >= 58
+        assert own[1]["wait"] > own[-1]["wait"]  # an earlier key of the same frame has waited longer
     with page.expect_download() as download:
         page.click("figure[data-seat='0'] .save")
     assert download.value.suggested_filename.endswith("_tiny-turbo@1_seed-1.png")
@@ -158,7 +168,10 @@ def test_on_a_phone_a_reference_starts_the_picture_and_a_bad_one_is_told(browser
 
 
 def test_the_measurement_is_what_the_report_reads(browser, address):
-    rows, typed = timing.type_texts(browser, address, ["a fox", "two cups"], 0.05)
+    rows, waits, typed = timing.type_texts(browser, address, ["a fox", "two cups"], 0.05)
+    assert {wait.contender for wait in waits} == set(NAMES)
+    assert len(waits) == 2 * (5 + 8)
+    assert sum(not wait.replaced for wait in waits) == len(rows)
     assert typed["keystrokes"] == 5 + 8
     assert typed["pictures"] == len(rows)
     assert {row.contender for row in rows} == set(NAMES)
@@ -175,8 +188,56 @@ def row_of(row):
 
 
 def test_a_line_of_the_measurement_fits_a_terminal():
-    row = {"contender": "mini-sdxl@50", "keys a second": 5.4, "pictures a second": 1.2, "behind at most": 7}
-    row |= {"p50 ms": 914, "p95 ms": 1126, **{f"{s} ms": 768 for s in FELT_STAGES}, "pictures": 42}
+    """Both clocks. Oracle: numpy's quantiles of waits written down here."""
+    stages = dict.fromkeys(FELT_STAGES, 0.01)
+    document = {
+        "typed": {"mini-sdxl@50": {"keystrokes": 4, "pictures": 2, "seconds": 2.0}},
+        "rows": [{"contender": "mini-sdxl@50", **stages}, {"contender": "mini-sdxl@50", **stages, "behind": 2}],
+        "keys": [{"contender": "mini-sdxl@50", "seconds": s, "replaced": r}
+                 for s, r in ((0.9, False), (1.2, True), (1.0, True), (0.5, False))],
+    }  # fmt: skip
+    (row,) = timing.summary(document)
+    waits = np.quantile([900, 1200, 1000, 500], [0.5, 0.95]).round()
+    assert [row["key p50 ms"], row["key p95 ms"], row["replaced %"]] == [*waits, 50]
+    assert [row["picture p50 ms"], row["keys"], row["pictures"]] == [60, 4, 2]
     narrow = _narrow(row)
-    assert narrow.pop("stages").endswith("paint 768 ms at p50; N 42")
+    assert narrow.pop("stages").endswith("N 4 keys, 2 pictures, 2 keys behind at most")
     assert sum(max(len(str(v)), len(k)) + 2 for k, v in narrow.items()) <= 80
+
+
+def test_clearing_the_text_clears_the_pictures_and_save_keeps_what_is_shown(browser, address, studio):
+    page = visit(browser, address)
+    page.keyboard.type("a fox")
+    settled(page)
+    before = shown(page, 0)
+    studio.free.clear()  # newer text is on its way, and its picture is not here
+    page.keyboard.type("es")
+    studio.asked.clear()
+    threading.Timer(1.0, studio.free.set).start()
+    with page.expect_download() as download:
+        page.click("figure[data-seat='0'] .save")
+    with Image.open(download.value.path()) as saved:
+        assert json.loads(saved.info["parameters"])["text"] == "a fox"
+        assert np.array_equal(np.asarray(saved.convert("RGB")), before)
+    settled(page)
+    page.click("#prompt textarea")
+    page.keyboard.press("Control+A")
+    page.keyboard.press("Delete")
+    page.wait_for_function("!document.querySelector('#pictures img')", timeout=WAIT)
+    assert page.is_disabled("figure[data-seat='0'] .save")
+    assert page.problems == []
+    page.context.close()
+
+
+def test_the_page_has_a_heading_and_names_for_what_it_shows(browser, address):
+    page = visit(browser, address)
+    page.keyboard.type("a fox")
+    settled(page)
+    page.wait_for_function("document.querySelectorAll('#history img').length >= 2", timeout=WAIT)
+    assert page.inner_text("h1") == "Pictures while you type"
+    assert page.evaluate("[...document.querySelectorAll('#history > *')].every((e) => e.tagName === 'LI')")
+    assert page.evaluate(
+        "[...document.querySelectorAll('[role=img]')].every((e) => e.getAttribute('aria-label'))"
+    )
+    assert [b.get_attribute("type") for b in page.query_selector_all("#pictures .save")] == ["button"] * 2
+    page.context.close()

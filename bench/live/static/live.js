@@ -1,6 +1,8 @@
 "use strict";
-// Every keystroke asks for a picture at once; the newest text wins, at the server. Times are the browser's own:
-// from the key's event to the first frame that shows the picture.
+// Every keystroke asks for a picture at once; the newest text wins, at the server. Times are the browser's own, and
+// there are two. Of a picture: from the key it draws to the first frame that shows it. Of a key: to the first frame
+// whose picture reflects it, be that its own picture or, where newer text took its place, a later key's. The second is
+// what a person waits; the first leaves out every key whose picture was replaced.
 
 (() => {
   const STAGES = ["network", "wait", "encode", "denoise", "decode", "paint"];
@@ -10,6 +12,10 @@
   const person = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now();
   const settings = { steps: null, seed: 1, strength: 0.5, reference: false };
   const rows = []; // what FeltPicture holds, in milliseconds
+  const waits = []; // what KeyWait holds: one a key and contender, in milliseconds
+  const pending = [[], []]; // of each seat: keys that no frame reflects yet
+  const shown = [null, null]; // of each seat: what the picture on the screen was drawn from
+  let reference = 0; // counts the references; a picture knows the one it began from
   const history = [];
   let keys = 0; // keystrokes so far; a picture knows the one it draws
   const FLYING = 3; // requests of a seat on their way: one drawn, one waiting, and the newer one that replaces it
@@ -42,8 +48,25 @@
     keys += 1;
     clearTimeout(retry);
     clearTimeout(settle);
-    if (!box().value.trim()) return;
-    for (const figure of seats()) want({ figure, seat: Number(figure.dataset.seat), key: keys, began, text: box().value });
+    if (!box().value.trim()) return clear();
+    for (const figure of seats()) {
+      const seat = Number(figure.dataset.seat);
+      pending[seat].push({ key: keys, began });
+      want({ figure, seat, key: keys, began, text: box().value });
+    }
+  }
+
+  // No text, no picture: what is on its way for older text will find a newer key painted.
+  function clear() {
+    for (const figure of seats()) {
+      const seat = Number(figure.dataset.seat);
+      painted[seat] = keys;
+      pending[seat] = [];
+      held[seat] = shown[seat] = null;
+      figure.querySelector(".paper").replaceChildren();
+      figure.querySelector(".note").dataset.cut = "";
+      figure.querySelector(".save").disabled = true;
+    }
   }
 
   // A browser opens six connections to a server; what would queue for one is held here, where the newest wins too.
@@ -62,8 +85,10 @@
   async function draw({ figure, seat, key, began, text }) {
     let response;
     flying[seat] += 1;
+    const asked = body(seat, text, key);
+    const drawnFrom = { ...JSON.parse(asked), reference };
     try {
-      response = await fetch("live/draw", { method: "POST", headers, body: body(seat, text, key) });
+      response = await fetch("live/draw", { method: "POST", headers, body: asked });
     } catch {
       return again("The server does not answer.", key);
     } finally {
@@ -80,8 +105,12 @@
     image.alt = text;
     image.src = URL.createObjectURL(blob);
     await image.decode();
+    if (key < painted[seat]) return; // cleared, or overtaken, while it was decoded
     figure.querySelector(".paper").replaceChildren(image);
+    shown[seat] = { ...drawnFrom, contender: about.contender };
+    figure.querySelector(".save").disabled = false;
     await frame();
+    reflect(seat, key, about.contender);
     const row = { ...about, network: arrived - began - about.server, paint: performance.now() - arrived };
     row.behind = keys - key;
     row.key = key;
@@ -92,6 +121,15 @@
     show(about);
     if (row.behind === 0) settle = setTimeout(() => remember(figure, seat, text, about.contender, image.src), PAUSE);
     else setTimeout(() => URL.revokeObjectURL(image.src), 5000);
+  }
+
+  // A frame shows the picture of `key`: every key up to it is reflected.
+  function reflect(seat, key, contender) {
+    const now = performance.now();
+    for (const each of pending[seat].filter((p) => p.key <= key)) {
+      waits.push({ contender, key: each.key, wait: now - each.began, replaced: each.key < key });
+    }
+    pending[seat] = pending[seat].filter((p) => p.key > key);
   }
 
   // Resolves after the next frame has been painted: a message posted inside the frame's callback comes after it.
@@ -118,27 +156,46 @@
   const at = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)];
   const total = (row) => STAGES.reduce((sum, stage) => sum + row[stage], 0);
 
+  // A table a contender: two contenders are two clocks.
   function show(about) {
-    const recent = rows.slice(-KEPT);
-    const column = (pick) => recent.map(pick).sort((a, b) => a - b);
-    const whole = column(total);
-    const cells = [...STAGES.map((s) => [s, column((row) => row[s])]), ["total", whole]]
-      .map(([name, sorted]) => [name, at(sorted, 0.5), at(sorted, 0.95)]);
-    $("#stages tbody").innerHTML = cells.map(([name, half, most]) =>
-      `<tr data-stage="${name}"><th scope="row">${name}</th><td>${half.toFixed(0)}</td><td>${most.toFixed(0)}</td></tr>`).join("");
-    $("#bar").innerHTML = cells.slice(0, -1)
-      .map((cell) => `<i data-stage="${cell[0]}" style="flex-grow:${Math.max(cell[1], 0).toFixed(2)}" title="${cell[0]}"></i>`).join("");
-    const others = about.people > 1 ? `, ${about.people} people share the card` : "";
-    say(`Time to picture: half within ${at(whole, 0.5).toFixed(0)} ms, 95% within ${at(whole, 0.95).toFixed(0)} ms, of the last ${recent.length} pictures${others}.`);
+    const names = seats().map((figure) => figure.querySelector("b").textContent)
+      .filter((name) => rows.some((row) => row.contender === name));
+    $("#clocks").replaceChildren(...names.map(clock));
+    const others = about.people > 1 ? ` ${about.people} people share the device.` : "";
+    const recent = waits.slice(-KEPT);
+    const sorted = recent.map((w) => w.wait).sort((x, y) => x - y);
+    const dropped = recent.filter((w) => w.replaced).length / recent.length;
+    say(`From key to picture: half within ${at(sorted, 0.5).toFixed(0)} ms, 95% within ${at(sorted, 0.95).toFixed(0)} ms, ` +
+      `of the last ${recent.length} keys; ${(100 * dropped).toFixed(0)}% were replaced by newer text before their own picture.${others}`);
+  }
+
+  function clock(name) {
+    const recent = rows.filter((row) => row.contender === name).slice(-KEPT);
+    const keyed = waits.filter((w) => w.contender === name).slice(-KEPT).map((w) => w.wait).sort((x, y) => x - y);
+    const column = (pick) => recent.map(pick).sort((x, y) => x - y);
+    const cells = [...STAGES.map((stage) => [stage, column((row) => row[stage])]), ["picture", column(total)], ["key", keyed]]
+      .map(([stage, sorted]) => [stage, at(sorted, 0.5), at(sorted, 0.95), sorted.length]);
+    const place = document.createElement("div");
+    place.className = "clock";
+    const bar = cells.slice(0, STAGES.length)
+      .map((cell) => `<i data-stage="${cell[0]}" style="flex-grow:${Math.max(cell[1], 0).toFixed(2)}"></i>`).join("");
+    const lines = cells.map(([stage, half, most, count]) =>
+      `<tr data-stage="${stage}"><th scope="row">${stage}</th><td>${half.toFixed(0)}</td><td>${most.toFixed(0)}</td><td>${count}</td></tr>`).join("");
+    place.innerHTML = `<div class="bar" role="img"></div><table><caption></caption><thead><tr><th scope="col">ms</th>` +
+      `<th scope="col">p50</th><th scope="col">p95</th><th scope="col">N</th></tr></thead><tbody>${lines}</tbody></table>`;
+    place.querySelector(".bar").innerHTML = bar;
+    place.querySelector(".bar").setAttribute("aria-label", `Where the time of a picture of ${name} goes`);
+    place.querySelector("caption").textContent = name;
+    return place;
   }
 
   function remember(figure, seat, text, contender, address) {
     const known = { text, seed: settings.seed, contender };
     if (history.some((h) => h.text === text && h.seed === known.seed && h.contender === contender)) return;
     history.push(known);
+    const entry = document.createElement("li");
     const item = document.createElement("button");
     item.type = "button";
-    item.setAttribute("role", "listitem");
     item.title = `${text}\n${contender}, seed ${known.seed}`;
     const image = new Image();
     image.src = address;
@@ -149,7 +206,8 @@
       box().dispatchEvent(new Event("input", { bubbles: true }));
       box().focus();
     });
-    $("#history").prepend(item);
+    entry.append(item);
+    $("#history").prepend(entry);
     while ($("#history").children.length > STRIP) {
       URL.revokeObjectURL($("#history").lastElementChild.querySelector("img").src);
       $("#history").lastElementChild.remove();
@@ -157,20 +215,26 @@
     }
   }
 
+  // Saves what is shown, drawn again from what it was drawn from, not from what the box holds by now.
   async function save(figure) {
-    const response = await fetch("live/draw", { method: "POST", headers, body: body(Number(figure.dataset.seat), box().value, keys, true) });
+    const seat = Number(figure.dataset.seat);
+    const { reference: began, contender, ...asked } = shown[seat] ?? {};
+    if (!contender) return;
+    if (asked.strength !== null && began !== reference) return say("The picture it began from has been changed since: type, and save the new one.", true);
+    const response = await fetch("live/draw", { method: "POST", headers, body: JSON.stringify({ ...asked, keep: true, key: keys }) });
     if (response.status !== 200) return refuse(response, -1);
     const about = JSON.parse(response.headers.get("X-Picture"));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await response.blob());
-    const words = box().value.trim().toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 60);
-    link.download = `${words || "picture"}_${about.contender}_seed-${settings.seed}.png`;
+    const words = asked.text.trim().toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 60);
+    link.download = `${words || "picture"}_${about.contender}_seed-${asked.seed}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 5000);
   }
 
   async function refer(file) {
     settings.reference = false;
+    reference += 1;
     if (!file) {
       await fetch(`live/reference/${person}`, { method: "DELETE", headers });
       return ask(performance.now());
@@ -200,11 +264,8 @@
   document.addEventListener("click", (event) => {
     if (event.target.matches?.("#pictures .save")) save(event.target.closest("figure"));
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && event.target.matches?.("#pictures .save")) save(event.target.closest("figure"));
-  });
   addEventListener("pagehide", () => {
     fetch(`live/leave/${person}`, { method: "POST", headers, keepalive: true });
   });
-  window.live = { set, rows, person, ready: () => Boolean(box() && seats().length), keys: () => keys, settings: () => ({ ...settings }), flying: () => [...flying] };
+  window.live = { set, rows, waits, person, ready: () => Boolean(box() && seats().length), keys: () => keys, settings: () => ({ ...settings }), flying: () => [...flying] };
 })();

@@ -17,6 +17,7 @@ from bench.models.load import load
 from bench.models.registry import MODELS, contender
 
 OURS = {"X-Live": "1"}
+ADDRESS = "http://127.0.0.1:7861"
 ANN, BOB, CY = "ann-00000001", "bob-00000001", "cy-000000001"
 
 
@@ -33,7 +34,7 @@ def studio(tmp_path_factory):
 @pytest.fixture
 def client(studio):
     app = live.pictures(studio, people=2)
-    yield TestClient(app, headers=OURS)
+    yield TestClient(app, base_url=ADDRESS, headers=OURS)
     app.state.close()
 
 
@@ -100,7 +101,7 @@ def test_what_cannot_be_drawn_is_one_line(client):
     reply = ask(client, steps=1, strength=0.5)
     assert reply.status_code == 422
     assert "steps × strength must be at least 1" in reply.json()["error"]
-    for data, told in ((b"<svg/>", "SVG"), (b"", "empty"), (png()[:60], "not a whole picture")):
+    for data, told in ((b"<svg/>", "SVG"), (b"", "empty"), (png()[:60], "whole")):
         reply = client.post(f"/live/reference/{ANN}", content=data)
         assert reply.status_code == 422
         assert told in reply.json()["error"]
@@ -125,7 +126,7 @@ def test_a_full_page_says_busy_and_a_place_comes_free(client):
 def test_another_sites_page_gets_nothing(studio):
     app = live.pictures(studio)
     try:
-        reply = ask(TestClient(app))
+        reply = ask(TestClient(app, base_url=ADDRESS))
     finally:
         app.state.close()
     assert reply.status_code == 403
@@ -173,3 +174,61 @@ def test_a_large_picture_is_sent_as_jpeg(studio):
     data, kind = _encoded(np.full((256, 256, 3), (30, 90, 200), np.uint8), asked)
     assert kind == "image/jpeg"
     assert np.abs(pixels(data).astype(int) - (30, 90, 200)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1:7861"}, 200),
+        ({"host": "localhost:7861"}, 200),
+        ({"host": "192.168.1.20:7861"}, 200),
+        ({"host": "[::1]:7861"}, 200),
+        ({"host": "evil.example"}, 403),
+        ({"host": "127.0.0.1.evil.example"}, 403),
+        ({"host": ""}, 403),
+        ({"host": "127.0.0.1:7861", "origin": "http://127.0.0.1:7861"}, 200),
+        ({"host": "127.0.0.1:7861", "origin": "http://evil.example"}, 403),
+        ({"host": "127.0.0.1:7861", "origin": "http://127.0.0.1:9999"}, 403),
+        ({"host": "127.0.0.1:7861", "origin": "null"}, 403),
+    ],
+)
+def test_every_route_refuses_a_foreign_host_and_a_foreign_origin(headers, status):
+    """DNS rebinding has a name of its own in Host; a form or script of another site has its Origin."""
+    import asyncio
+
+    from bench.live.security import SameSite
+
+    sent = []
+
+    async def inner(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http", "path": "/gradio_api/upload",
+        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+    }  # fmt: skip
+    asyncio.run(SameSite(inner)(scope, None, send))
+    assert sent[0]["status"] == status
+
+
+def test_a_name_given_to_host_is_ours(monkeypatch):
+    from bench.live.security import SameSite
+
+    assert SameSite(None, "live.example").refusal({"headers": [(b"host", b"live.example:80")]}) == ""
+    assert SameSite(None, "0.0.0.0").refusal({"headers": [(b"host", b"live.example:80")]})
+
+
+def test_text_above_the_limit_names_the_limit(client):
+    reply = ask(client, text="a" * 100_000)
+    assert reply.status_code == 422
+    assert f"longer than {live.LONGEST_TEXT:,} characters" in reply.json()["error"]
+
+
+def test_half_a_surrogate_pair_is_422(client):
+    body = b'{"person": "ann-00000001", "seat": 0, "text": "a \\ud83d fox"}'
+    reply = client.post("/live/draw", content=body, headers={"Content-Type": "application/json"})
+    assert reply.status_code == 422
+    assert "surrogate" in reply.json()["error"]
