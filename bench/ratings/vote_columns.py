@@ -14,6 +14,7 @@ from bench.errors import InputError, unknown
 from bench.text_files import COMPRESSED, decode, delimiter_of, is_quoted, read_file, rows_of, suffix_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 FORMATS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet")
@@ -57,6 +58,21 @@ def open_columns(path: Path) -> VoteColumns:
     if suffix in (".jsonl", ".ndjson"):
         return _records(path, _json_lines(path, text), notes)
     return _delimited(path, text, "\t" if suffix == ".tsv" else ",", notes)
+
+
+def frame_columns(rows: pd.DataFrame) -> VoteColumns:
+    """The columns of a pandas data frame."""
+    import pyarrow as pa
+
+    names = tuple(str(name) for name in rows.columns)
+
+    def read(wanted: Sequence[str]) -> pa.Table:
+        columns = [pa.array(rows.iloc[:, names.index(name)], from_pandas=True) for name in wanted]
+        return pa.table(columns, names=list(wanted)) if wanted else pa.table({"": pa.nulls(len(rows))})
+
+    return VoteColumns(
+        path=Path("the data frame"), names=names, read=read, line=lambda row: f"the data frame: row {row}"
+    )
 
 
 def _parquet(path: Path) -> VoteColumns:

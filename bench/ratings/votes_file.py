@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 
 from bench.errors import InputError, unknown
 from bench.ratings.vote_cells import NO_VOTE, Sides, cell_labels, is_nested
-from bench.ratings.vote_columns import VoteColumns, column_named, open_columns
+from bench.ratings.vote_columns import VoteColumns, column_named, frame_columns, open_columns
 from bench.ratings.vote_forms import ALIASES, FORMS, Form
 from bench.ratings.vote_table import KINDS, VoteTable, coded_table
+from bench.records import Battle
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 Floats = NDArray[np.float64]
@@ -27,12 +30,8 @@ LABELS = ("rater", "prompt", "question", "category", "challenge", "group")
 OPTIONAL = (*LABELS, "probability", "weight", "kind", "replicate", "excluded", "simulated")
 FIELDS = tuple(dict.fromkeys((*OPTIONAL, *(field for form in FORMS for field in (*form.needs, *form.uses)))))
 """What a column can be read as: the left side of `--columns field=column`."""
-NOT_READ = (
-    "seconds",
-    *("scale", "comment", "picture_side", "viewport_width", "viewport_height"),
-    *("pixel_ratio", "orientation", "language", "prompt_language", "page_build", "arrangement"),
-)
-"""Columns of `arena export` that no rating needs; never listed as unused."""
+NOT_READ = tuple(field.name for field in dataclass_fields(Battle))
+"""Columns of `arena export`; those that no rating needs are not listed as unused."""
 TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 MISTYPED = 0.8
 """Likeness above which the name of an unused column is called a slip of the pen."""
@@ -54,7 +53,17 @@ def read_votes(path: Path, columns: Mapping[str, str] | None = None) -> VoteTabl
     ------
     InputError : file and row of an empty or unknown cell; no layout fits; names that differ in case only.
     """
-    source = open_columns(path)
+    return votes_of(open_columns(path), columns)
+
+
+def votes_of_frame(rows: pd.DataFrame, columns: Mapping[str, str] | None = None) -> VoteTable:
+    """A data frame → table, by the same layouts; a wrong row is named by its number from 0."""
+    return votes_of(frame_columns(rows), columns)
+
+
+def votes_of(source: VoteColumns, columns: Mapping[str, str] | None = None) -> VoteTable:
+    """Columns of a file or a data frame → table; see `read_votes`."""
+    path = source.path
     mapping = _mapping(source, columns or {})
     form = next((form for form in FORMS if all(field in mapping for field in form.needs)), None)
     if form is None:
