@@ -17,8 +17,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from bench.ratings.planning import Plan, PlanPoint, sentences
+from bench.ratings.planning import Plan, sentences
 
+SHOWN_DESIGNS = 6
 SHOWN = 12
 """Pairs of a question printed at most; the file holds all."""
 
@@ -47,34 +48,27 @@ def rating(stages: int) -> Iterator[Callable[[str], None]]:
         yield stage
 
 
-@contextmanager
-def planning(repeats: int) -> Iterator[Callable[[PlanPoint], None]]:
-    """A spinner on stderr that says the last number of raters tried."""
-    with Console(stderr=True, markup=False, emoji=False).status(
-        f"simulating {repeats} studies a point"
-    ) as status:
-        yield lambda point: status.update(
-            f"{point.raters:,} raters, {point.votes:,} votes: {point.power:.0%}"
-        )
-
-
-def show_plan(found: Plan, *, questions: int) -> None:
-    console = Console(markup=False, emoji=False)
-    for text in sentences(found, questions=questions):
-        console.print(text, highlight=False)
-    table = Table("raters", "votes", "votes a pair", "told apart", "95% of the simulation", title="Tried")
+def show_plan(planned: Plan) -> None:
+    """The answer in sentences, the designs that reach the power with what each costs, and the assumptions."""
+    console = Console()
+    for text in sentences(planned):
+        console.print(text, highlight=False, markup=False)
+    table = Table(
+        "prompts", "votes a rater", "raters", "votes", "hours", "pay",
+        title=f"Designs that tell {planned.rate:.1%} in {planned.target_power:.0%} of studies, the cheapest first",
+    )  # fmt: skip
     for column in table.columns:
         column.justify = "right"
-    for point in found.tried:
+    for one in planned.designs[:SHOWN_DESIGNS]:
         table.add_row(
-            f"{point.raters:,}",
-            f"{point.votes:,}",
-            f"{point.votes_per_pair:,.0f}",
-            f"{point.power:.0%}",
-            f"{point.power_low:.0%}–{point.power_high:.0%}",
-        )
-    console.print(table)
-    console.print("Assumed: " + "; ".join(found.assumptions) + ".", style="dim", highlight=False)
+            f"{one.prompts:,}", f"{one.votes_per_rater}", f"{one.raters:,}", f"{one.votes * planned.questions:,}",
+            f"{one.hours:,.0f}", f"{one.money:,.0f}",
+        )  # fmt: skip
+    if planned.designs:
+        console.print(table)
+    console.print(
+        "Assumed: " + "; ".join(planned.assumptions) + ".", style="dim", highlight=False, markup=False
+    )
 
 
 def show_ratings(document: dict[str, Any]) -> None:

@@ -1,130 +1,110 @@
-"""How many votes a claim takes, asked before the study: simulation with raters and prompts that differ.
+"""How many votes, raters and prompts a claim takes, asked before the study.
 
-Independent votes are the textbook's; real ones come from raters who differ and on prompts that differ, and
-past some point more votes on the same prompts teach nothing. `plan` says when that is so.
+Independent votes are the textbook's; real ones come from raters who differ and on prompts that differ, and past
+some point more votes on the same prompts teach nothing: the ceiling of those prompts. `plan` reads the answer off
+`bench.ratings.power`'s curve, lists designs that reach the wanted power with what each costs, and simulates whole
+studies of the answer, with the intervals of `arena rate`, to show that the curve holds there.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.errors import InputError
-from bench.ratings.fits import Fit, count_votes, davidson
+from bench.ratings.fits import count_votes, davidson
+from bench.ratings.power import PowerCurve
+from bench.ratings.simulation import Design, gap_for_rate, simulate_votes
 from bench.ratings.uncertainty import covariance, simultaneous_differences, t_quantile
-from bench.ratings.vote_table import VoteTable
 from bench.ratings.winrates import wilson
 
-Floats = NDArray[np.float64]
-
-MOST_VOTES = 300_000
-"""Of one simulated study: beyond it `plan` gives up and says so."""
+PROMPTS = (50, 100, 200, 400, 800, 1600)
+VOTES_PER_RATER = (20, 40, 60, 100)
+"""Designs that `plan` compares, beside the one it is asked about."""
 PLAN_DRAWS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Design:
-    """A simulated study of one question: uniform random pairs, sides and prompts."""
+class Cost:
+    """What raters are paid for."""
 
-    strengths: tuple[float, ...]
-    """Logits, one a contender, of the average rater on the average prompt."""
-    raters: int = 40
-    votes_per_rater: int = 100
-    prompts: int = 100
-    rater_sd: float = 0.5
-    """Logits: how far a rater's taste for a contender strays from the average."""
-    prompt_sd: float = 0.7
-    """Logits: how far a contender does better or worse on one prompt."""
-    tie: float = -0.7
-    """Log of Davidson's ν; about 20% ties between equals at −0.7. −inf: no ties."""
-    position: float = 0.0
-    """Logits in favour of the left side."""
-    both_bad: float = 0.0
-    """Share of votes that call both bad."""
-    rater_shares: tuple[float, ...] = ()
-    """Share of the raters · votes_per_rater votes that each rater gives, one a rater; (): all alike."""
-    prompt_shares: tuple[float, ...] = ()
-    """How often each prompt is drawn, one a prompt; (): all alike."""
+    pay: float = 12.0
+    """An hour, in any currency."""
+    seconds: float = 8.0
+    """A vote takes, loading and breaks included."""
+    setup_minutes: float = 3.0
+    """Consent, instructions and practice, once a rater."""
+
+    def hours(self, votes: int, raters: int) -> float:
+        return votes * self.seconds / 3600 + raters * self.setup_minutes / 60
 
 
-def simulate_votes(design: Design, seed: int) -> VoteTable:
-    """One study, as its votes. The same seed gives the same votes."""
-    rng = np.random.default_rng(seed)
-    m, votes = len(design.strengths), np.full(design.raters, design.votes_per_rater)
-    if design.rater_shares:
-        votes = np.maximum(1, np.rint(np.array(design.rater_shares) * votes.sum()).astype(int))
-    rater, n = np.repeat(np.arange(design.raters, dtype=np.int32), votes), int(votes.sum())
-    if design.prompt_shares:
-        prompt = rng.choice(design.prompts, n, p=design.prompt_shares).astype(np.int32)
-    else:
-        prompt = rng.integers(0, design.prompts, n, dtype=np.int32)
-    left = rng.integers(0, m, n, dtype=np.int32)
-    right = ((left + rng.integers(1, m, n)) % m).astype(np.int32)
-    by_rater = design.rater_sd * rng.standard_normal((design.raters, m))
-    by_prompt = design.prompt_sd * rng.standard_normal((design.prompts, m))
-    strength = np.asarray(design.strengths)
-    d = strength[left] - strength[right] + design.position
-    d += by_rater[rater, left] - by_rater[rater, right] + by_prompt[prompt, left] - by_prompt[prompt, right]
-    first, second, _ = _chances(d, design.tie)
-    point = rng.random(n)
-    outcome = np.where(point < first, 0, np.where(point < first + second, 1, 2)).astype(np.int8)
-    if design.both_bad:
-        outcome[rng.random(n) < design.both_bad] = 3
-    zero = np.zeros(n, np.int32)
-    return VoteTable(
-        contenders=tuple(f"contender-{i + 1:02d}" for i in range(m)),
-        left=left,
-        right=right,
-        outcome=outcome,
-        weight=np.ones(n),
-        questions=("",),
-        question=zero,
-        raters=tuple(f"rater-{i + 1}" for i in range(design.raters)),
-        rater=rater,
-        prompts=tuple(f"prompt-{i + 1}" for i in range(design.prompts)),
-        prompt=prompt,
-        replicate=zero,
-        categories=("",),
-        category=zero,
-        challenges=("",),
-        challenge=zero,
-        groups=("",),
-        group=zero,
-        probability=None,
-        repeat=np.zeros(n, bool),
-        simulated=True,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedDesign:
+    """One way to reach the wanted power."""
+
+    prompts: int
+    votes_per_rater: int
+    raters: int
+    votes: int
+    """In all, on one question."""
+    power: float
+    """By the formula, 0 to 1."""
+    hours: float
+    """Of raters' time, all questions."""
+    money: float
 
 
-def _chances(d: Floats, tie: float) -> tuple[Floats, Floats, Floats]:
-    weights = np.exp(np.stack([d / 2, -d / 2, np.full_like(d, tie)]))
-    weights /= weights.sum(axis=0)
-    return weights[0], weights[1], weights[2]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanCheck:
+    """The answer, simulated: whole studies with the intervals of `arena rate`."""
+
+    repeats: int
+    power: float
+    power_low: float
+    """Wilson 95%."""
+    power_high: float
+    votes_low: int | None
+    """The answer, were the curve off by as much as the simulation allows; None: no number of votes."""
+    votes_high: int | None
 
 
-def expected_chances(design: Design, d: Floats) -> tuple[Floats, Floats, Floats]:
-    """Left, right and tie probabilities of average differences d over all raters and prompts: the two
-    normal effects of each side, integrated by Gauss–Hermite quadrature."""
-    points, weights = np.polynomial.hermite_e.hermegauss(60)
-    spread = math.sqrt(2 * (design.rater_sd**2 + design.prompt_sd**2))
-    parts = _chances(d[..., None] + spread * points, design.tie)
-    first, second, third = (part @ weights / weights.sum() for part in parts)
-    return first, second, third
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a study of this design needs; simulated assumptions, no votes of people."""
 
+    rate: float
+    """Win rate, a tie half, of the better contender of the comparison."""
+    contenders: int
+    comparisons: int
+    """Comparisons that the joint intervals are over."""
+    questions: int
+    target_power: float
+    independent_per_pair: int
+    """Votes on one pair if votes were independent, none a tie, and nothing else compared."""
+    prompts: int
+    ceiling: float
+    """Power that endless votes and raters on these prompts come near."""
+    answer: PlannedDesign | None
+    """With these prompts and votes a rater; None: no number of votes reaches the power."""
+    designs: tuple[PlannedDesign, ...]
+    """Others that reach it, the cheapest first."""
+    asked_votes: int | None
+    """Votes on one question that the study asks for; None: nothing was asked."""
+    asked_power: float | None
+    asked_rate: float | None
+    """The smallest win rate that the asked votes tell with the target power; None: none below 99%."""
+    check: PlanCheck | None
+    assumptions: tuple[str, ...]
 
-def population_fit(design: Design) -> Fit:
-    """What `davidson` would give with endless raters, prompts and votes: the truth that intervals must
-    cover. Not `design.strengths`: averaging over raters and prompts draws strengths together."""
-    strength = np.asarray(design.strengths)
-    m = len(strength)
-    chances = expected_chances(design, strength[:, None] - strength[None] + design.position)
-    counts = np.stack(chances, axis=-1)
-    counts[np.arange(m), np.arange(m)] = 0
-    return davidson(tuple(f"contender-{i + 1:02d}" for i in range(m)), counts)
+    @property
+    def inflation(self) -> float | None:
+        """Votes a comparison over the independent number."""
+        return self.answer and self.answer.votes / self.comparisons / self.independent_per_pair
 
 
 def independent_votes(rate: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
@@ -142,235 +122,277 @@ def independent_votes(rate: float, *, power: float = 0.8, alpha: float = 0.05) -
     return math.ceil((spread / (rate - 0.5)) ** 2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanPoint:
-    raters: int
-    votes: int
-    """In all, on one question."""
-    votes_per_pair: float
-    power: float
-    """Share of simulated studies whose joint intervals told the two contenders apart."""
-    power_low: float
-    """Wilson 95%."""
-    power_high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Simulated: what a study of this design would need."""
-
-    rate: float
-    """Win rate, a tie half, of the better contender of the closest pair."""
-    contenders: int
-    target_power: float
-    independent_per_pair: int
-    """If votes were independent, no ties, and only this pair were tested."""
-    votes: int | None
-    """Needed in all, on one question; None: not within MOST_VOTES on these prompts, see `note`."""
-    votes_per_pair: float | None
-    raters: int | None
-    inflation: float | None
-    """votes_per_pair over independent_per_pair."""
-    asked: PlanPoint | None
-    """What the votes a pair that were asked about would do; None: nothing was asked."""
-    tried: tuple[PlanPoint, ...]
-    repeats: int
-    assumptions: tuple[str, ...]
-    note: str = ""
-
-
 def plan(
     *,
     rate: float,
     contenders: int = 2,
-    votes_per_rater: int = 100,
+    comparisons: Sequence[tuple[int, int]] | None = None,
+    questions: int = 1,
+    votes_per_rater: int = 40,
     prompts: int = 100,
     rater_sd: float = 0.5,
     prompt_sd: float = 0.7,
     ties: float = 0.2,
+    spread: float = 0.0,
     power: float = 0.8,
     votes_per_pair: int | None = None,
-    repeats: int = 200,
+    cost: Cost | None = None,
+    repeats: int = 100,
     seed: int = 0,
-    tell: Callable[[PlanPoint], None] = lambda point: None,
 ) -> Plan:
-    """Votes needed to tell one pair, `rate` against 1 − rate, apart among all pairs at once.
+    """Votes needed to tell the first comparison, `rate` against 1 − rate, among all comparisons at once.
 
-    rate: marginal win rate over raters, prompts and sides. ties: share between equals, in [0, 1).
-    votes_per_pair: also say what that many would do. tell: called with each point as it is simulated.
-    The number of raters grows until the joint interval of the pair excludes 0 in `power` of the simulated
-    studies. Seconds to a minute. Raises InputError for values outside their ranges.
+    Parameters
+    ----------
+    rate : marginal win rate over raters, prompts and sides, a tie half.
+    comparisons : pairs of contenders by index that votes are spent on; None: all pairs.
+    rater_sd, prompt_sd : logits, how far raters and prompts differ about a contender.
+    ties : share between equals, in [0, 1).
+    spread : coefficient of variation of the votes a rater gives; 0: all the same.
+    votes_per_pair : also say what so many votes a comparison would tell.
+    repeats : whole studies simulated at the answer; 0: none.
+
+    Raises
+    ------
+    InputError : a value outside its range.
     """
     alone = independent_votes(rate, power=power)
-    _check_plan(contenders, votes_per_rater, prompts, repeats, votes_per_pair, ties, rater_sd, prompt_sd)
-    tie = math.log(2 * ties / (1 - ties)) if ties else -math.inf
+    rate = max(rate, 1 - rate)
+    pairs = tuple(comparisons or itertools.combinations(range(max(contenders, 2)), 2))
+    _check_plan(
+        contenders, votes_per_rater, prompts, votes_per_pair, ties, rater_sd, prompt_sd, spread, repeats
+    )
     base = Design(
         strengths=(0.0,) * contenders,
         votes_per_rater=votes_per_rater,
         prompts=prompts,
         rater_sd=rater_sd,
         prompt_sd=prompt_sd,
-        tie=tie,
+        tie=math.log(2 * ties / (1 - ties)) if ties else -math.inf,
+        comparisons=pairs,
+        spread=spread,
     )
-    gap = gap_for_rate(base, max(rate, 1 - rate))
-    base = replace(base, strengths=(gap / 2, -gap / 2) + (0.0,) * (contenders - 2))
-    pairs = contenders * (contenders - 1) // 2
-    points: dict[int, PlanPoint] = {}
-
-    def reaches(raters: int) -> bool:
-        if raters not in points:
-            points[raters] = _power(replace(base, raters=raters), pairs, repeats, seed)
-            tell(points[raters])
-        return points[raters].power >= power
-
-    asked = None
-    if votes_per_pair is not None:
-        asked = max(2, math.ceil(votes_per_pair * pairs / votes_per_rater))
-        reaches(asked)
-    high, found = _fewest(
-        reaches, guess=round(alone * pairs / votes_per_rater), most=max(3, MOST_VOTES // votes_per_rater)
-    )
-    votes = high * votes_per_rater if found else None
-    note = "" if found else _why_not(points[high], prompts, prompt_sd)
+    curve = curve_for(base, rate)
+    priced = Pricing(curve=curve, power=power, questions=questions, cost=cost or Cost())
+    answer = priced.design(prompts, votes_per_rater)
+    grid = itertools.product(sorted({*PROMPTS, prompts}), sorted({*VOTES_PER_RATER, votes_per_rater}))
+    designs = [found for p, v in grid if (found := priced.design(p, v)) is not None]
+    asked = None if votes_per_pair is None else votes_per_pair * len(pairs)
     return Plan(
-        rate=max(rate, 1 - rate),
+        rate=rate,
         contenders=contenders,
+        comparisons=len(pairs),
+        questions=questions,
         target_power=power,
         independent_per_pair=alone,
-        votes=votes,
-        votes_per_pair=votes / pairs if votes else None,
-        raters=high if votes else None,
-        inflation=votes / pairs / alone if votes else None,
-        asked=None if asked is None else points[asked],
-        tried=tuple(points[raters] for raters in sorted(points)),
-        repeats=repeats,
-        assumptions=_assumptions(base, ties, pairs, repeats),
-        note=note,
+        prompts=prompts,
+        ceiling=curve.ceiling(prompts),
+        answer=answer,
+        designs=tuple(sorted(designs, key=lambda one: (one.money, one.prompts))),
+        asked_votes=asked,
+        asked_power=None if asked is None else _power_of(curve, asked, votes_per_rater, prompts),
+        asked_rate=None if asked is None else detectable_rate(base, asked, power=power),
+        check=None if answer is None or not repeats else _simulated(curve, answer, power, repeats, seed),
+        assumptions=_assumptions(base, ties, repeats),
     )
 
 
-def _assumptions(design: Design, ties: float, pairs: int, repeats: int) -> tuple[str, ...]:
-    return (
-        f"every rater gives {design.votes_per_rater} votes on pairs, sides and prompts drawn evenly",
-        f"raters differ with SD {design.rater_sd} logits a contender, prompts ({design.prompts}) with SD "
-        f"{design.prompt_sd}",
-        f"equals tie in {ties:.0%} of votes; nobody calls both bad; no left-position effect",
-        "the other contenders lie half way between the two",
-        f"two-way clustered joint 95% intervals of all {pairs} pairs decide; {repeats} simulated studies a point",
+def curve_for(design: Design, rate: float) -> PowerCurve:
+    """The power curve of a design whose first comparison has the marginal win rate `rate`."""
+    assert design.comparisons is not None
+    gap = gap_for_rate(design, rate)
+    strengths = [0.0] * len(design.strengths)
+    better, worse = design.comparisons[0]
+    strengths[better], strengths[worse] = gap / 2, -gap / 2
+    return PowerCurve(
+        replace(design, strengths=tuple(strengths)), design.comparisons, (better, worse), design.spread
     )
 
 
-def sentences(found: Plan, *, questions: int = 1) -> list[str]:
-    """The plan in words, most important first."""
-    pairs = found.contenders * (found.contenders - 1) // 2
-    what = f"{found.rate:.1%} from {1 - found.rate:.1%} among all pairs of {found.contenders} contenders"
-    if found.votes is None:
-        said = [f"Cannot tell {what}: {found.note}."]
-    else:
-        said = [
-            f"To tell {what} in {found.target_power:.0%} of studies: {found.votes:,} votes a question "
-            f"({found.votes_per_pair:,.0f} a pair) by {found.raters:,} raters."
-        ]
-        if questions > 1:
-            said[0] += f" With {questions} questions {found.votes * questions:,}."
-    alone = (
-        f"{found.independent_per_pair:,} a pair if votes were independent, none a tie, no other pair tested"
-    )
-    said.append(f"The textbook asks for {alone}: {_times(found.inflation)}.")
-    if found.asked is not None:
-        point = found.asked
-        said.append(
-            f"The study asks for {point.votes_per_pair:,.0f} votes a pair ({point.votes:,} a question, "
-            f"{point.raters} raters, {pairs} pairs): {point.power:.0%} of such studies would tell "
-            f"({point.power_low:.0%} to {point.power_high:.0%}, {found.repeats} simulated)."
+def detectable_rate(design: Design, votes: int, *, power: float = 0.8) -> float | None:
+    """The smallest win rate that so many votes tell from 50% with this power; None: none below 99%."""
+    low, high = 0.5, 0.99
+    if _power_of(curve_for(design, high), votes, design.votes_per_rater, design.prompts) < power:
+        return None
+    while high - low > 0.0005:
+        middle = (low + high) / 2
+        reached = _power_of(curve_for(design, middle), votes, design.votes_per_rater, design.prompts) >= power
+        low, high = (low, middle) if reached else (middle, high)
+    return high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pricing:
+    """A power curve with what votes cost."""
+
+    curve: PowerCurve
+    power: float
+    questions: int
+    cost: Cost
+
+    def design(self, prompts: int, votes_per_rater: int) -> PlannedDesign | None:
+        """The fewest raters with so many prompts and votes each; None: no number of them reaches the power."""
+        votes = self.curve.votes_for(self.power, votes_per_rater, prompts)
+        if votes is None:
+            return None
+        raters = votes // votes_per_rater
+        hours = self.cost.hours(votes * self.questions, raters)
+        return PlannedDesign(
+            prompts=prompts,
+            votes_per_rater=votes_per_rater,
+            raters=raters,
+            votes=votes,
+            power=self.curve.power(votes, raters, prompts),
+            hours=hours,
+            money=hours * self.cost.pay,
         )
-    return said
 
 
-def _times(inflation: float | None) -> str:
-    return (
-        "no number makes up for these prompts"
-        if inflation is None
-        else f"the plan is {inflation:.1f} times that"
+def sentences(planned: Plan) -> list[str]:
+    """The plan in words, most important first."""
+    what = f"{planned.rate:.1%} from {1 - planned.rate:.1%} in {planned.target_power:.0%} of studies"
+    over = (
+        f"{planned.comparisons} comparisons of {planned.contenders} contenders at once"
+        if planned.comparisons > 1
+        else "one comparison"
     )
+    lines = []
+    if planned.answer is None:
+        lines.append(
+            f"With {planned.prompts:,} prompts no number of votes tells {what} ({over}): at most "
+            f"{planned.ceiling:.0%}. Take more prompts; raters and votes do not make up for them."
+        )
+    else:
+        lines.append(f"To tell {what} ({over}): {_design(planned.answer, planned)}.")
+    if planned.designs:
+        best = planned.designs[0]
+        if planned.answer is None or best.money < 0.98 * planned.answer.money:
+            lines.append(f"Cheapest: {_design(best, planned)}.")
+    lines.append(
+        f"The textbook's {planned.independent_per_pair:,} votes a comparison suppose independent votes, no ties and "
+        "one comparison"
+        + (f"; this plan takes {planned.inflation:.1f} times as many." if planned.inflation else ".")
+    )
+    if planned.asked_votes is not None and planned.asked_power is not None:
+        smallest = (
+            f"the smallest win rate it tells in {planned.target_power:.0%} of studies is {planned.asked_rate:.1%}"
+            if planned.asked_rate
+            else "it tells no win rate below 99%"
+        )
+        lines.append(
+            f"As written, the study asks for {planned.asked_votes:,} votes a question: {planned.asked_power:.0%} of "
+            f"such studies would tell {planned.rate:.1%}; {smallest}."
+        )
+    if planned.check is not None:
+        check = planned.check
+        interval = (
+            f"{check.votes_low:,} to {check.votes_high:,} votes"
+            if check.votes_low and check.votes_high
+            else f"{check.votes_low:,} votes or more"
+            if check.votes_low
+            else "no such number"
+        )
+        lines.append(
+            f"Checked by {check.repeats} simulated studies of that design: {check.power:.0%} told it "
+            f"[{check.power_low:.0%}, {check.power_high:.0%}], which puts the number needed at {interval}."
+        )
+    return lines
+
+
+def _design(one: PlannedDesign, planned: Plan) -> str:
+    text = (
+        f"{one.prompts:,} prompts: {one.votes:,} votes a question ({one.votes / planned.comparisons:,.0f} a "
+        f"comparison) by {one.raters:,} raters of {one.votes_per_rater}"
+    )
+    if planned.questions > 1:
+        text += f"; with {planned.questions} questions {one.votes * planned.questions:,} votes"
+    return f"{text}; {one.hours:,.0f} hours, {one.money:,.0f} in pay"
 
 
 def _check_plan(
-    contenders: int,
-    votes_per_rater: int,
-    prompts: int,
-    repeats: int,
-    votes_per_pair: int | None,
-    ties: float,
-    rater_sd: float,
-    prompt_sd: float,
-) -> None:
-    """Raises InputError for what `plan` cannot simulate."""
-    if contenders < 2 or votes_per_rater < 1 or prompts < 2 or repeats < 20:
+    contenders: int, votes_per_rater: int, prompts: int, votes_per_pair: int | None, ties: float, rater_sd: float,
+    prompt_sd: float, spread: float, repeats: int,
+) -> None:  # fmt: skip
+    """Raises InputError for what `plan` cannot plan."""
+    if contenders < 2 or votes_per_rater < 1 or prompts < 2 or repeats < 0:
         raise InputError(
             f"contenders {contenders}, votes per rater {votes_per_rater}, prompts {prompts}, "
-            f"repeats {repeats}: at least 2, 1, 2 and 20"
+            f"repeats {repeats}: at least 2, 1, 2 and 0"
         )
     if votes_per_pair is not None and votes_per_pair < 1:
         raise InputError(f"votes per pair {votes_per_pair}: at least 1")
-    if not 0 <= ties < 1 or rater_sd < 0 or prompt_sd < 0:
-        raise InputError(f"ties {ties} must lie in [0, 1); rater and prompt SD must not be negative")
+    if not 0 <= ties < 1 or min(rater_sd, prompt_sd, spread) < 0:
+        raise InputError(
+            f"ties {ties} must lie in [0, 1); rater SD, prompt SD and spread must not be negative"
+        )
 
 
-def _fewest(reaches: Callable[[int], bool], *, guess: int, most: int) -> tuple[int, bool]:
-    """The fewest raters that reach the power, to about a twelfth, and whether `most` of them do at all."""
-    # Two raters have one degree of freedom: hopeless, so the search starts above them.
-    low, high = 2, min(most, max(3, guess))
-    while not reaches(high) and high < most:
-        low, high = high, min(most, high * 2)
-    found = reaches(high)
-    while found and high - low > max(1, high // 12):
-        middle = (low + high) // 2
-        low, high = (low, middle) if reaches(middle) else (middle, high)
-    return high, found
-
-
-def _why_not(last: PlanPoint, prompts: int, prompt_sd: float) -> str:
-    text = f"{last.votes:,} votes reach a power of {last.power:.0%} only"
-    if prompt_sd > 0:
-        text += f": the {prompts} prompts set a limit that no number of votes lifts; take more prompts"
-    return text
-
-
-def gap_for_rate(design: Design, rate: float) -> float:
-    """Difference in average strength, logits, whose marginal win rate (a tie half) is `rate`."""
-    from scipy.optimize import brentq
-
-    def excess(d: float) -> float:
-        first, _, third = expected_chances(design, np.array([d]))
-        return float(first[0] + third[0] / 2 - rate)
-
-    return float(brentq(excess, 0.0, 40.0))  # pyright: ignore[reportArgumentType]
-
-
-def _power(design: Design, pairs: int, repeats: int, seed: int) -> PlanPoint:
-    detected = sum(_told_apart(design, seed * 1_000_003 + repeat) for repeat in range(repeats))
-    share = detected / repeats
-    low, high = wilson(np.array([share]), np.array([repeats]), t_quantile(math.inf))
-    votes = design.raters * design.votes_per_rater
-    return PlanPoint(
-        raters=design.raters,
-        votes=votes,
-        votes_per_pair=votes / pairs,
-        power=share,
-        power_low=float(low[0]),
-        power_high=float(high[0]),
+def _assumptions(design: Design, ties: float, repeats: int) -> tuple[str, ...]:
+    votes = (
+        f"every rater gives {design.votes_per_rater} votes"
+        if not design.spread
+        else f"raters give {design.votes_per_rater} votes in the mean, coefficient of variation {design.spread}"
+    )
+    return (
+        f"{votes}, on comparisons, sides and prompts drawn evenly",
+        f"raters differ with SD {design.rater_sd} logits a contender, prompts with SD {design.prompt_sd}",
+        f"equals tie in {ties:.0%} of votes; nothing is called both bad; no left-position effect",
+        "all other contenders lie half way between the two",
+        "two-way clustered joint 95% intervals of the comparisons decide"
+        + (f"; {repeats} simulated studies check the answer" if repeats else ""),
     )
 
 
-def _told_apart(design: Design, seed: int) -> bool:
-    """Whether one simulated study finds the first contender better than the second. A study whose fit
-    has no finite estimate tells nothing apart."""
+def _power_of(curve: PowerCurve, votes: int, votes_per_rater: int, prompts: int) -> float:
+    return curve.power(votes, max(2.0, votes / votes_per_rater), prompts)
+
+
+def _simulated(curve: PowerCurve, answer: PlannedDesign, target: float, repeats: int, seed: int) -> PlanCheck:
+    """Whole studies of the answer; how far off the curve may be, carried over to the number of votes."""
+    from scipy.special import ndtri
+
+    design = replace(
+        curve.design, raters=answer.raters, votes_per_rater=answer.votes_per_rater, prompts=answer.prompts
+    )
+    told = sum(_told_apart(design, curve, seed * 1_000_003 + repeat) for repeat in range(repeats))
+    share = told / repeats
+    low, high = (
+        float(end[0]) for end in wilson(np.array([share]), np.array([repeats]), t_quantile(math.inf))
+    )
+
+    def needed(power: float) -> int | None:
+        # The curve's power at which the true one is the target, if they differ by the same number of SDs there.
+        wanted = float(_ndtr(ndtri(target) - ndtri(power) + ndtri(answer.power)))
+        return curve.votes_for(wanted, answer.votes_per_rater, answer.prompts)
+
+    return PlanCheck(
+        repeats=repeats,
+        power=share,
+        power_low=low,
+        power_high=high,
+        votes_low=needed(min(high, 1 - 1e-9)),
+        votes_high=needed(max(low, 1e-9)),
+    )
+
+
+def _ndtr(x: float) -> float:
+    from scipy.special import ndtr
+
+    return float(ndtr(x))
+
+
+def _told_apart(design: Design, curve: PowerCurve, seed: int) -> bool:
+    """Whether one simulated study finds the better contender better; one whose fit has no finite estimate does not."""
     table = simulate_votes(design, seed)
     try:
         fit = davidson(table.contenders, count_votes(table), position=False)
     except InputError:
         return False
     cover = covariance(fit, table)
-    found = simultaneous_differences(fit.strength, cover.matrix, cover.freedom, draws=PLAN_DRAWS, seed=seed)
-    return bool(found.low[0] > 0)
+    joint = simultaneous_differences(
+        fit.strength, cover.matrix, cover.freedom, draws=PLAN_DRAWS, seed=seed, pairs=curve.comparisons
+    )
+    place = {pair: i for i, pair in enumerate(zip(joint.first.tolist(), joint.second.tolist(), strict=True))}
+    if (i := place.get(curve.target)) is not None:
+        return bool(joint.low[i] > 0)
+    return bool(joint.high[place[curve.target[1], curve.target[0]]] < 0)

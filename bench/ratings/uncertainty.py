@@ -12,6 +12,7 @@ Measured in results/coverage.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -332,7 +333,7 @@ def _positive_part(matrix: Floats) -> tuple[Floats, bool]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Differences:
-    """All pairs i < j of m contenders."""
+    """Pairs i < j of m contenders: all, or those that were asked about."""
 
     first: NDArray[np.intp]
     second: NDArray[np.intp]
@@ -341,11 +342,11 @@ class Differences:
     error: Floats
     """Standard error, logits."""
     critical: float
-    """Of max-t: |t| beyond it is significant for all pairs at once."""
+    """Of max-t: |t| beyond it is significant for all these pairs at once."""
     low: Floats
     high: Floats
     p_adjusted: Floats
-    """Two-sided, adjusted for all pairs."""
+    """Two-sided, adjusted for all these pairs."""
 
 
 def simultaneous_differences(
@@ -356,16 +357,24 @@ def simultaneous_differences(
     level: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
+    pairs: Sequence[tuple[int, int]] | None = None,
 ) -> Differences:
-    """All pairwise differences with joint (max-t) intervals: Hothorn, Bretz and Westfall 2008,
-    Biometrical Journal 50(3), the largest |t| simulated from the covariance (m, m)."""
+    """Pairwise differences with joint (max-t) intervals: Hothorn, Bretz and Westfall 2008,
+    Biometrical Journal 50(3), the largest |t| simulated from the covariance (m, m).
+
+    pairs: the comparisons that the intervals are over, by index; None: all.
+    """
     from scipy.special import stdtr
 
     m = len(strength)
     first, second = np.triu_indices(m, 1)
+    if pairs is not None:
+        first, second = np.array(sorted({(min(pair), max(pair)) for pair in pairs}), np.intp).T
     variance = matrix[first, first] + matrix[second, second] - 2 * matrix[first, second]
     error = np.sqrt(np.maximum(variance, 1e-300))
-    largest = _largest(matrix, freedom, draws, np.random.default_rng(seed))
+    asked = np.zeros((m, m), bool)
+    asked[first, second] = True
+    largest = _largest(matrix, freedom, draws, np.random.default_rng(seed), asked)
     draws = len(largest)
     critical = float(np.quantile(largest, level))
     difference = strength[first] - strength[second]
@@ -384,8 +393,10 @@ def simultaneous_differences(
     )
 
 
-def _largest(matrix: Floats, freedom: float, draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """(draws or fewer,) largest |t| among all differences of normal vectors with this covariance.
+def _largest(
+    matrix: Floats, freedom: float, draws: int, rng: np.random.Generator, asked: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """(draws or fewer,) largest |t| among the asked differences (m, m; i < j) of normal vectors of this covariance.
 
     Few clusters: each draw has a covariance estimate of its own, Wishart with `freedom` degrees of freedom,
     as the fit had. One chi-square for all differences, the textbook's multivariate t, is too short there:
@@ -399,10 +410,10 @@ def _largest(matrix: Floats, freedom: float, draws: int, rng: np.random.Generato
     if few:
         draws = min(draws, max(1000, int(WORK / ((min(freedom, m) + 60) * m * m))))
     columns = root @ rng.standard_normal((m, draws), dtype=np.float32)
-    first, second = np.triu_indices(m, 1)
+    first, second = np.nonzero(asked)
     variance = (matrix[first, first] + matrix[second, second] - 2 * matrix[first, second]).astype(np.float32)
     if few:
-        return _studentised(columns.T, root, int(freedom), rng)
+        return _studentised(columns.T, root, int(freedom), rng, asked)
     inverse = np.zeros((m, m), np.float32)
     inverse[first, second] = np.where(variance > 0, 1 / np.sqrt(np.maximum(variance, 1e-30)), 0.0)
     largest = np.zeros(draws, np.float32)
@@ -416,9 +427,13 @@ def _largest(matrix: Floats, freedom: float, draws: int, rng: np.random.Generato
 
 
 def _studentised(
-    rows: NDArray[np.float32], root: NDArray[np.float32], freedom: int, rng: np.random.Generator
+    rows: NDArray[np.float32],
+    root: NDArray[np.float32],
+    freedom: int,
+    rng: np.random.Generator,
+    asked: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
-    """(draws,) largest |difference| of each row (draws, m) over its standard error by a Wishart draw."""
+    """(draws,) largest asked |difference| of each row (draws, m) over its standard error by a Wishart draw."""
     draws, m = rows.shape
     largest = np.empty(draws, np.float32)
     block = max(1, 500_000 // (m * m))
@@ -430,7 +445,7 @@ def _studentised(
         variance = own[:, :, None] + own[:, None, :]
         variance -= 2 * wishart
         gap = part[:, :, None] - part[:, None, :]
-        gap *= gap
+        gap *= gap * asked
         # Below float32's rounding a difference has no variance that could be told from none.
         gap /= np.maximum(variance, 1e-6 * own.max(axis=1)[:, None, None] + 1e-30, out=variance)
         largest[begin : begin + block] = gap.max(axis=(1, 2))

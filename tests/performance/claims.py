@@ -20,7 +20,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.ratings.elo import elo_add
-from bench.ratings.planning import Design, gap_for_rate, independent_votes, simulate_votes
+from bench.ratings.planning import independent_votes
+from bench.ratings.simulation import Design, gap_for_rate, simulate_votes
 from bench.ratings.winrates import equivalences, pair_rates
 
 RATES = (0.50, 0.515, 0.53, 0.55, 0.58, 0.62, 0.70)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from arena.cli.app import app
 from bench.errors import InputError
-from bench.ratings.planning import Design, simulate_votes
+from bench.ratings.simulation import Design, simulate_votes
 from bench.records import Battle, iterate_rows
 from tests.support.arena_study import make_study
 

@@ -11,15 +11,8 @@ import pytest
 from bench.errors import InputError
 from bench.ratings import planning
 from bench.ratings.fits import count_votes, davidson
-from bench.ratings.planning import (
-    Design,
-    expected_chances,
-    gap_for_rate,
-    independent_votes,
-    plan,
-    population_fit,
-    simulate_votes,
-)
+from bench.ratings.planning import independent_votes, plan
+from bench.ratings.simulation import Design, expected_chances, gap_for_rate, population_fit, simulate_votes
 
 
 def test_the_textbook_number_of_independent_votes():

@@ -12,8 +12,8 @@ from bench.errors import InputError
 from bench.ratings.bootstrap import cluster_bootstrap
 from bench.ratings.document import to_dict
 from bench.ratings.fits import SCALE, count_votes, davidson
-from bench.ratings.planning import Design, simulate_votes
 from bench.ratings.rate import Options, rate
+from bench.ratings.simulation import Design, simulate_votes
 from bench.ratings.vote_table import code_battles, ratable, select
 from bench.records import Battle
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from bench.ratings.fits import bradley_terry, count_votes, davidson
-from bench.ratings.planning import Design, simulate_votes
 from bench.ratings.rate import Options, rate
 from bench.ratings.rater_agreement import (
     _alpha,

@@ -26,7 +26,7 @@ from bench.ratings.fits import (
     score_and_information,
     to_ratings,
 )
-from bench.ratings.planning import Design, simulate_votes
+from bench.ratings.simulation import Design, simulate_votes
 from bench.ratings.uncertainty import bread_of, marginal_errors
 
 

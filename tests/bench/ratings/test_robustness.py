@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from bench.ratings.fits import count_votes, davidson
-from bench.ratings.planning import Design, simulate_votes
 from bench.ratings.robustness import condorcet_cycles, consistency_quartiles, few_votes, flipping_raters
+from bench.ratings.simulation import Design, simulate_votes
 from bench.ratings.winrates import pair_rates
 
 DESIGN = Design(strengths=(0.5, 0.1, -0.1, -0.5), raters=25, votes_per_rater=60, prompts=30, position=0.2)

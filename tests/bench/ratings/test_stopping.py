@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.errors import InputError
-from bench.ratings.planning import Design, simulate_votes
+from bench.ratings.simulation import Design, simulate_votes
 from bench.ratings.stopping import best_precision, holm, mixture_boundary, mixture_log_e, stopping
 from bench.ratings.vote_table import select
 from bench.ratings.winrates import pair_rates

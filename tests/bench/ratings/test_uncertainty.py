@@ -11,7 +11,7 @@ import pytest
 from bench.errors import InputError
 from bench.ratings.bootstrap import cluster_bootstrap
 from bench.ratings.fits import count_votes, davidson, log_likelihood
-from bench.ratings.planning import Design, population_fit, simulate_votes
+from bench.ratings.simulation import Design, population_fit, simulate_votes
 from bench.ratings.uncertainty import (
     bread_of,
     covariance,

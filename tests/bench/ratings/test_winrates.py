@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.ratings.clusters import PRIOR
-from bench.ratings.planning import Design, expected_chances, gap_for_rate, simulate_votes
+from bench.ratings.simulation import Design, expected_chances, gap_for_rate, simulate_votes
 from bench.ratings.uncertainty import t_quantile
 from bench.ratings.vote_table import select
 from bench.ratings.winrates import (
