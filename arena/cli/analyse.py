@@ -21,67 +21,87 @@ if TYPE_CHECKING:
 def plan(
     study: Annotated[
         str | None,
-        typer.Argument(help="Study file, folder or name: its contenders, prompts, ties and votes."),
+        typer.Argument(
+            help="Study file, folder or name: its contenders, comparisons, prompts, ties and votes."
+        ),
     ] = None,
     win_rate: Annotated[float, typer.Option("--rate", help="Win rate to tell from one half.")] = 0.55,
     power: Annotated[float, typer.Option(help="Share of studies that should tell.")] = 0.8,
     contenders: Annotated[int | None, typer.Option(show_default="the study's, or 2")] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(help="all, or chosen: each against one.", show_default="the study's, or all"),
+    ] = None,
     prompts: Annotated[int | None, typer.Option(show_default="the study's, or 100")] = None,
     votes_per_pair: Annotated[
-        int | None, typer.Option(help="Also say what so many would do.", show_default="the study's")
+        int | None, typer.Option(help="Also say what so many would tell.", show_default="the study's")
     ] = None,
-    votes_per_rater: Annotated[int | None, typer.Option(show_default="the study's, or 100")] = None,
+    votes_per_rater: Annotated[int | None, typer.Option(show_default="the study's, or 40")] = None,
+    spread: Annotated[
+        float, typer.Option(help="Unevenness of raters: coefficient of variation of their numbers of votes.")
+    ] = 0.0,
     ties: Annotated[
         float | None,
         typer.Option(help="Share of ties between equals.", show_default="0.2 where the study has ties"),
     ] = None,
     rater_sd: Annotated[float, typer.Option(help="How far raters differ about a contender, logits.")] = 0.5,
     prompt_sd: Annotated[float, typer.Option(help="How far a contender's prompts differ, logits.")] = 0.7,
-    repeats: Annotated[int, typer.Option(help="Simulated studies a point.")] = 200,
+    pay: Annotated[float, typer.Option(help="Of a rater, an hour.")] = 12.0,
+    seconds: Annotated[float, typer.Option(help="A vote takes, loading and breaks included.")] = 8.0,
+    setup_minutes: Annotated[
+        float, typer.Option(help="Consent, instructions, practice; once a rater.")
+    ] = 3.0,
+    repeats: Annotated[int, typer.Option(help="Simulated studies that check the answer; 0: none.")] = 100,
     seed: int = 0,
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
 ) -> None:
-    """How many votes and raters a claim takes, before anybody is asked. Simulated, clustering included.
+    """How many prompts, raters and votes a claim takes, and what they cost, before anybody is asked.
 
     Example: arena plan turbo-preference --rate 0.55
 
-    Example: arena plan --rate 0.515 --contenders 2 --prompts 1632
+    Example: arena plan --rate 0.515 --contenders 2 --prompts 1632 --votes-per-rater 20
     """
-    from arena.cli.tables import planning, show_plan
+    from arena.cli.tables import show_plan
+    from bench.ratings.planning import Cost, comparisons_of
     from bench.ratings.planning import plan as planned
 
     asked = None if study is None else _study(study, results)
     arena = None if asked is None else asked.file.arena
-    if contenders is None:
-        contenders = 2 if asked is None else len(asked.contenders)
-    if prompts is None:
-        prompts = 100 if asked is None else len(asked.prompts)
-    if ties is None:
-        ties = 0.2 if arena is None or arena.ties else 0.0
-    if votes_per_rater is None:
-        votes_per_rater = 100 if arena is None or arena.votes_per_rater is None else arena.votes_per_rater
+    if asked is not None and compare is None and contenders is None:
+        names = [c.name for c in asked.contenders]
+        contenders, pairs = len(names), [(names.index(a), names.index(b)) for a, b in asked.comparisons]
+    else:
+        if contenders is None:
+            contenders = 2 if asked is None else len(asked.contenders)
+        pairs = comparisons_of(contenders, compare or "all")
     if votes_per_pair is None and arena is not None:
         votes_per_pair = arena.votes_per_pair
-    with planning(repeats) as tell:
-        found = planned(
-            rate=win_rate,
-            contenders=contenders,
-            votes_per_rater=votes_per_rater,
-            prompts=prompts,
-            rater_sd=rater_sd,
-            prompt_sd=prompt_sd,
-            ties=ties,
-            power=power,
-            votes_per_pair=votes_per_pair,
-            repeats=repeats,
-            seed=seed,
-            tell=tell,
-        )
+    if votes_per_rater is None:
+        votes_per_rater = (arena.votes_per_rater if arena else None) or 40
+    if prompts is None:
+        prompts = 100 if asked is None else len(asked.prompts)
+    result = planned(
+        rate=win_rate,
+        contenders=contenders,
+        comparisons=pairs,
+        questions=len(arena.questions) if arena else 1,
+        votes_per_rater=votes_per_rater,
+        prompts=prompts,
+        rater_sd=rater_sd,
+        prompt_sd=prompt_sd,
+        ties=(0.2 if arena is None or arena.ties else 0.0) if ties is None else ties,
+        spread=spread,
+        power=power,
+        votes_per_pair=votes_per_pair,
+        cost=Cost(pay=pay, seconds=seconds, setup_minutes=setup_minutes),
+        repeats=repeats,
+        seed=seed,
+    )
     if as_json:
-        say(asdict(found), True)
+        say(asdict(result), True)
     else:
-        show_plan(found, questions=len(arena.questions) if arena else 1)
+        show_plan(result)
 
 
 def _study(name: str, results: Path) -> Study:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.errors import InputError
+from bench.errors import InputError, unknown
 from bench.ratings.fits import count_votes, davidson
 from bench.ratings.power import PowerCurve
 from bench.ratings.simulation import Design, gap_for_rate, simulate_votes
@@ -195,6 +195,15 @@ def plan(
         check=None if answer is None or not repeats else _simulated(curve, answer, power, repeats, seed),
         assumptions=_assumptions(base, ties, repeats),
     )
+
+
+def comparisons_of(contenders: int, compare: str) -> list[tuple[int, int]]:
+    """Pairs of contenders by index: `all`, or `chosen`: each against the first. Raises InputError: another word."""
+    if compare == "all":
+        return list(itertools.combinations(range(contenders), 2))
+    if compare == "chosen":
+        return [(0, i) for i in range(1, contenders)]
+    raise unknown("comparison", compare, ("all", "chosen"))
 
 
 def curve_for(design: Design, rate: float) -> PowerCurve:

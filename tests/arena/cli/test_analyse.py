@@ -126,12 +126,14 @@ def test_a_plan_takes_contenders_prompts_ties_and_votes_from_the_study(tmp_path)
     assert found["contenders"] == 3
     assert "equals tie in 0% of votes" in " ".join(found["assumptions"])
     assert "every rater gives 60 votes" in found["assumptions"][0]
-    assert "prompts (40)" in found["assumptions"][1]
-    assert (found["asked"]["raters"], found["asked"]["votes"]) == (10, 600)
-    said = arena(*words)
-    assert "To tell 75.0% from 25.0% among all pairs of 3 contenders" in said
-    assert "The study asks for 200 votes a pair" in said
-    assert f"With 2 questions {2 * found['votes']:,}" in said
+    assert (found["prompts"], found["comparisons"], found["asked_votes"]) == (40, 3, 600)
+    printed = " ".join(arena(*words).split())
+    assert (
+        "To tell 75.0% from 25.0% in 80% of studies (3 comparisons of 3 contenders at once): 40 prompts"
+        in printed
+    )
+    assert "As written, the study asks for 600 votes a question" in printed
+    assert f"with 2 questions {2 * found['answer']['votes']:,} votes" in printed
 
 
 def test_a_plan_can_be_had_before_the_first_run(tmp_path):
@@ -141,4 +143,4 @@ def test_a_plan_can_be_had_before_the_first_run(tmp_path):
     )
     found = json.loads(arena("plan", study, "--rate", 0.8, "--repeats", 20, "--json"))
     assert found["contenders"] == 2
-    assert "prompts (264)" in found["assumptions"][1]
+    assert found["prompts"] == 264

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from bench.errors import InputError
+from bench.prompts import fetch
 from bench.ratings import planning
 from bench.ratings.fits import count_votes, davidson
-from bench.ratings.planning import independent_votes, plan
+from bench.ratings.planning import Cost, comparisons_of, independent_votes, plan, sentences
 from bench.ratings.simulation import Design, expected_chances, gap_for_rate, population_fit, simulate_votes
+from bench.study.study import read
 
 
 def test_the_textbook_number_of_independent_votes():
@@ -35,20 +37,95 @@ def test_impossible_designs_are_refused(wrong):
 
 
 def test_without_clusters_or_ties_the_plan_is_the_textbook_number():
-    found = plan(
-        rate=0.65, rater_sd=0, prompt_sd=0, ties=0, votes_per_rater=5, prompts=1000, repeats=200, seed=1
+    planned = plan(rate=0.65, rater_sd=0, prompt_sd=0, ties=0, votes_per_rater=1, prompts=10_000, repeats=0)
+    # The textbook's variance is the null's 1/4; the logit's is that of the rate itself.
+    assert planned.answer.votes == pytest.approx(planned.independent_per_pair, rel=0.1)
+
+
+def test_few_prompts_set_a_ceiling_that_votes_do_not_lift():
+    planned = plan(rate=0.53, votes_per_rater=1000, prompts=20, repeats=0)
+    assert planned.answer is None
+    assert planned.ceiling < 0.3
+    assert planned.designs[0].prompts > 100
+    assert "Take more prompts" in sentences(planned)[0]
+
+
+def test_the_answer_does_not_depend_on_the_seed():
+    plans = [plan(rate=0.58, contenders=3, prompts=200, repeats=20, seed=seed) for seed in (0, 1)]
+    assert plans[0].answer == plans[1].answer
+
+
+def test_named_comparisons_take_fewer_votes_than_all_pairs():
+    every = plan(rate=0.58, contenders=5, prompts=300, repeats=0)
+    named = plan(rate=0.58, contenders=5, prompts=300, repeats=0, comparisons=comparisons_of(5, "chosen"))
+    assert named.comparisons == 4
+    assert named.answer.votes < every.answer.votes
+
+
+def test_uneven_raters_cost_votes():
+    even, uneven = (plan(rate=0.58, prompts=300, repeats=0, spread=spread) for spread in (0.0, 1.5))
+    assert uneven.answer.votes > 1.5 * even.answer.votes
+
+
+def test_the_smallest_rate_the_asked_votes_tell_is_told_with_the_power():
+    planned = plan(rate=0.58, prompts=300, repeats=0, votes_per_pair=900)
+    again = plan(rate=planned.asked_rate, prompts=300, repeats=0, votes_per_pair=900)
+    assert again.asked_power == pytest.approx(0.8, abs=0.01)
+
+
+def test_hours_and_pay_are_votes_times_seconds_and_raters_times_setting_up():
+    planned = plan(
+        rate=0.6, prompts=300, repeats=0, questions=2, cost=Cost(pay=10, seconds=9, setup_minutes=6)
     )
-    assert found.votes_per_pair == pytest.approx(found.independent_per_pair, rel=0.2)
-    assert found.raters * 5 == found.votes
+    one = planned.answer
+    assert one.hours == pytest.approx(2 * one.votes * 9 / 3600 + one.raters * 0.1)
+    assert one.money == pytest.approx(10 * one.hours)
 
 
-def test_clusters_make_a_claim_dearer_and_few_prompts_make_it_impossible(monkeypatch):
-    found = plan(rate=0.65, votes_per_rater=20, prompts=100, repeats=60)
-    assert found.inflation > 1.5
-    monkeypatch.setattr(planning, "MOST_VOTES", 40_000)
-    hopeless = plan(rate=0.53, votes_per_rater=1000, prompts=20, repeats=20)
-    assert hopeless.votes is None
-    assert "take more prompts" in hopeless.note
+@pytest.mark.parametrize(
+    ("contenders", "prompts", "raters", "votes_per_rater", "rate", "compare"),
+    [(2, 40, 60, 50, 0.57, "all"), (4, 100, 40, 60, 0.58, "chosen"), (3, 60, 20, 40, 0.6, "all")],
+)
+def test_the_power_curve_is_that_of_simulated_studies(
+    contenders, prompts, raters, votes_per_rater, rate, compare
+):
+    """Oracle: whole simulated studies with the intervals of `arena rate`; 0.1 is 2.5 standard errors."""
+    base = Design(
+        strengths=(0.0,) * contenders,
+        prompts=prompts,
+        raters=raters,
+        votes_per_rater=votes_per_rater,
+        comparisons=tuple(comparisons_of(contenders, compare)),
+    )
+    curve = planning.curve_for(base, rate)
+    design = replace(curve.design, prompts=prompts, raters=raters, votes_per_rater=votes_per_rater)
+    share = np.mean([planning._told_apart(design, curve, seed) for seed in range(150)])
+    assert curve.power(raters * votes_per_rater, raters, prompts) == pytest.approx(share, abs=0.1)
+
+
+def test_power_grows_with_votes_raters_and_prompts():
+    curve = planning.curve_for(Design(strengths=(0.0, 0.0), comparisons=((0, 1),)), 0.55)
+    powers = [curve.power(n * 40, n, 200) for n in (5, 20, 80, 320)]
+    assert powers == sorted(powers)
+    assert [curve.ceiling(p) for p in (20, 100, 500)] == sorted(curve.ceiling(p) for p in (20, 100, 500))
+    assert curve.power(320 * 40, 320, 200) < curve.ceiling(200)
+
+
+def test_the_shipped_flagship_can_tell_what_it_asks(shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("TURBO_BENCH_CACHE", str(tmp_path))
+    fetch.add("parti", shared / "prompts" / "parti-prompts.tsv")
+    study = read("turbo-preference")
+    names = [c.name for c in study.contenders]
+    planned = plan(
+        rate=0.55,
+        contenders=len(names),
+        comparisons=[(names.index(a), names.index(b)) for a, b in study.comparisons],
+        prompts=len(study.prompts),
+        votes_per_rater=study.file.arena.votes_per_rater,
+        votes_per_pair=study.file.arena.votes_per_pair,
+        repeats=0,
+    )
+    assert planned.asked_power >= 0.8
 
 
 def test_expected_chances_are_the_mean_over_raters_and_prompts():
