@@ -170,9 +170,8 @@ def plan(
         prompt_sd=prompt_sd,
         tie=math.log(2 * ties / (1 - ties)) if ties else -math.inf,
         comparisons=pairs,
-        spread=spread,
     )
-    curve = curve_for(base, rate)
+    curve = curve_for(base, rate, spread)
     priced = Pricing(curve=curve, power=power, questions=questions, cost=cost or Cost())
     answer = priced.design(prompts, votes_per_rater)
     grid = itertools.product(sorted({*PROMPTS, prompts}), sorted({*VOTES_PER_RATER, votes_per_rater}))
@@ -191,9 +190,9 @@ def plan(
         designs=tuple(sorted(designs, key=lambda one: (one.money, one.prompts))),
         asked_votes=asked,
         asked_power=None if asked is None else _power_of(curve, asked, votes_per_rater, prompts),
-        asked_rate=None if asked is None else detectable_rate(base, asked, power=power),
+        asked_rate=None if asked is None else detectable_rate(base, asked, power=power, spread=spread),
         check=None if answer is None or not repeats else _simulated(curve, answer, power, repeats, seed),
-        assumptions=_assumptions(base, ties, repeats),
+        assumptions=_assumptions(base, ties, spread, repeats),
     )
 
 
@@ -206,7 +205,7 @@ def comparisons_of(contenders: int, compare: str) -> list[tuple[int, int]]:
     raise unknown("comparison", compare, ("all", "chosen"))
 
 
-def curve_for(design: Design, rate: float) -> PowerCurve:
+def curve_for(design: Design, rate: float, spread: float = 0.0) -> PowerCurve:
     """The power curve of a design whose first comparison has the marginal win rate `rate`."""
     assert design.comparisons is not None
     gap = gap_for_rate(design, rate)
@@ -214,18 +213,21 @@ def curve_for(design: Design, rate: float) -> PowerCurve:
     better, worse = design.comparisons[0]
     strengths[better], strengths[worse] = gap / 2, -gap / 2
     return PowerCurve(
-        replace(design, strengths=tuple(strengths)), design.comparisons, (better, worse), design.spread
+        replace(design, strengths=tuple(strengths)), design.comparisons, (better, worse), spread
     )
 
 
-def detectable_rate(design: Design, votes: int, *, power: float = 0.8) -> float | None:
+def detectable_rate(design: Design, votes: int, *, power: float = 0.8, spread: float = 0.0) -> float | None:
     """The smallest win rate that so many votes tell from 50% with this power; None: none below 99%."""
     low, high = 0.5, 0.99
-    if _power_of(curve_for(design, high), votes, design.votes_per_rater, design.prompts) < power:
+    if _power_of(curve_for(design, high, spread), votes, design.votes_per_rater, design.prompts) < power:
         return None
     while high - low > 0.0005:
         middle = (low + high) / 2
-        reached = _power_of(curve_for(design, middle), votes, design.votes_per_rater, design.prompts) >= power
+        reached = (
+            _power_of(curve_for(design, middle, spread), votes, design.votes_per_rater, design.prompts)
+            >= power
+        )
         low, high = (low, middle) if reached else (middle, high)
     return high
 
@@ -336,11 +338,11 @@ def _check_plan(
         )
 
 
-def _assumptions(design: Design, ties: float, repeats: int) -> tuple[str, ...]:
+def _assumptions(design: Design, ties: float, spread: float, repeats: int) -> tuple[str, ...]:
     votes = (
         f"every rater gives {design.votes_per_rater} votes"
-        if not design.spread
-        else f"raters give {design.votes_per_rater} votes in the mean, coefficient of variation {design.spread}"
+        if not spread
+        else f"raters give {design.votes_per_rater} votes in the mean, coefficient of variation {spread}"
     )
     return (
         f"{votes}, on comparisons, sides and prompts drawn evenly",

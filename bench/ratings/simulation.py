@@ -35,19 +35,23 @@ class Design:
     """Share of votes that call both bad."""
     comparisons: tuple[tuple[int, int], ...] | None = None
     """Pairs of contenders that votes are spent on, evenly; None: all."""
-    spread: float = 0.0
-    """Coefficient of variation of the votes a rater gives (lognormal); 0: all give `votes_per_rater`."""
+    rater_shares: tuple[float, ...] = ()
+    """Share of the raters · votes_per_rater votes that each rater gives, one a rater; (): all alike."""
+    prompt_shares: tuple[float, ...] = ()
+    """How often each prompt is drawn, one a prompt; (): all alike."""
 
 
 def simulate_votes(design: Design, seed: int) -> VoteTable:
     """One study, as its votes. The same seed gives the same votes."""
     rng = np.random.default_rng(seed)
-    m, n = len(design.strengths), design.raters * design.votes_per_rater
-    rater = np.repeat(np.arange(design.raters, dtype=np.int32), design.votes_per_rater)
-    if design.spread:
-        busy = rng.lognormal(0.0, math.sqrt(math.log1p(design.spread**2)), design.raters)
-        rater = rng.choice(design.raters, n, p=busy / busy.sum()).astype(np.int32)
-    prompt = rng.integers(0, design.prompts, n, dtype=np.int32)
+    m, votes = len(design.strengths), np.full(design.raters, design.votes_per_rater)
+    if design.rater_shares:
+        votes = np.maximum(1, np.rint(np.array(design.rater_shares) * votes.sum()).astype(int))
+    rater, n = np.repeat(np.arange(design.raters, dtype=np.int32), votes), int(votes.sum())
+    if design.prompt_shares:
+        prompt = rng.choice(design.prompts, n, p=design.prompt_shares).astype(np.int32)
+    else:
+        prompt = rng.integers(0, design.prompts, n, dtype=np.int32)
     if design.comparisons is None:
         left = rng.integers(0, m, n, dtype=np.int32)
         right = ((left + rng.integers(1, m, n)) % m).astype(np.int32)
@@ -89,6 +93,15 @@ def simulate_votes(design: Design, seed: int) -> VoteTable:
         repeat=np.zeros(n, bool),
         simulated=True,
     )
+
+
+def lognormal_shares(raters: int, spread: float) -> tuple[float, ...]:
+    """(raters,) shares of the votes at the quantiles of a lognormal with this coefficient of variation; sum 1."""
+    from scipy.special import ndtri
+
+    places = (np.arange(raters) + 0.5) / raters
+    busy = np.exp(math.sqrt(math.log1p(spread**2)) * ndtri(places))
+    return tuple((busy / busy.sum()).tolist())
 
 
 def outcome_chances(d: Floats, tie: float) -> tuple[Floats, Floats, Floats]:

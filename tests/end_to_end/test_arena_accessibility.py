@@ -10,7 +10,17 @@ from tests.support.rater_states import SCREENS, violations, walk
 
 pytestmark = pytest.mark.browser
 STATES = {
-    *("welcome", "pictures loading", "vote", "menu", "instructions", "report", "zoomed", "break", "not saved"),
+    *(
+        "welcome",
+        "pictures loading",
+        "vote",
+        "menu",
+        "instructions",
+        "report",
+        "zoomed",
+        "break",
+        "not saved",
+    ),
     *("end", "too small"),
 }
 
@@ -35,7 +45,8 @@ def arena(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("screen", "language", "scheme"), [("desktop", "en", "light"), ("phone", "ar", "dark"), ("400%", "de", "light")]
+    ("screen", "language", "scheme"),
+    [("desktop", "en", "light"), ("phone", "ar", "dark"), ("400%", "de", "light")],
 )
 def test_axe_finds_nothing_in_any_state(browser, arena, screen, language, scheme):
     found = walk(browser, arena.url, screen, language, scheme, None)

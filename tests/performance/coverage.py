@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.errors import InputError
 from bench.ratings.fits import count_votes, davidson
-from bench.ratings.planning import Design, expected_chances, population_fit, simulate_votes
+from bench.ratings.simulation import Design, expected_chances, population_fit, simulate_votes
 from bench.ratings.stopping import stopping
 from bench.ratings.uncertainty import bread_of, covariance, score_tables, simultaneous_differences, t_quantile
 from bench.ratings.vote_table import VoteTable, code_battles, select

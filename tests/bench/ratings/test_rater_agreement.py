@@ -19,6 +19,7 @@ from bench.ratings.rater_agreement import (
     rater_consistency,
     shared_votes,
 )
+from bench.ratings.simulation import Design, simulate_votes
 from bench.ratings.uncertainty import covariance, marginal_errors
 from bench.ratings.vote_table import code_battles
 from bench.records import Battle
