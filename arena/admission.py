@@ -1,4 +1,7 @@
-"""Who may vote, and how far their votes can be trusted: keys, cookies, invites, panels, checks.
+"""Who may vote: the server's key, cookies, invites, panel links, sessions.
+
+A rater has one session: the browser whose cookie holds the session's secret. A second browser takes it over only
+with a one-time code, so that whoever knows or guesses a panel id does not receive that person's pairs.
 
 A rater's id is a salted hash. Whoever comes from a paid panel has the panel's id in a table of its own,
 together with the salt; once `arena forget` erases that row nothing leads from the id to the person.
@@ -11,21 +14,22 @@ import hmac
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from itsdangerous import BadData, URLSafeSerializer
+from sqlalchemy import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
 from arena.db import raters
 from arena.db.assignments import VoteDatabase
+from arena.panels import MTURK_PREVIEW, PanelLink, SigningKeys, panel_link
 from bench.errors import InputError
+from bench.study.file import Panel
 
-PANELS: dict[str, tuple[str, str, str]] = {
-    "prolific": ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID"),
-    "mturk": ("workerId", "hitId", "assignmentId"),
-}
-"""provider → the link's parameters for participant, study and session."""
-MTURK_PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
-"""What Mechanical Turk says while a worker looks at a task and has not accepted it."""
+MOVE_SECONDS = 900
+"""For which a one-time code is valid."""
 
 
 class Refused(Exception):
@@ -62,16 +66,65 @@ def _key(text: str, where: str) -> bytes:
     return key
 
 
-def seal(key: bytes, rater_id: str) -> str:
-    """The cookie of a rater: id and signature."""
-    return f"{rater_id}.{hmac.new(key, b'cookie ' + rater_id.encode(), hashlib.sha256).hexdigest()}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A rater in one browser: what the cookie holds."""
+
+    rater_id: str
+    secret: str
+    """Random; empty in cookies of revision 0002, which had none."""
 
 
-def unseal(key: bytes, cookie: str) -> str | None:
-    """The rater of a cookie; None where this server did not make it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Who is let in."""
+
+    invited_only: bool = False
+    """Only by invite, or by a panel link that the panel signed or whose participant was listed beforehand."""
+    panel: Panel = field(default_factory=Panel)
+    """The study's own panel ids and address."""
+    keys: SigningKeys | None = None
+    """Of the panel that signs its links."""
+
+
+OPEN_GATE = Gate()
+
+
+def seal(key: bytes, session: Session) -> str:
+    """The cookie of a session: signed, not secret."""
+    return _serializer(key).dumps([session.rater_id, session.secret])
+
+
+def unseal(key: bytes, cookie: str) -> Session | None:
+    """The session of a cookie; None where this server did not make it."""
+    try:
+        rater_id, secret = _serializer(key).loads(cookie)
+        return Session(rater_id=rater_id, secret=secret)
+    except (BadData, ValueError, TypeError):
+        return _unseal_old(key, cookie)
+
+
+def _serializer(key: bytes) -> URLSafeSerializer:
+    return URLSafeSerializer(key, salt="arena rater", signer_kwargs={"digest_method": hashlib.sha256})
+
+
+def _unseal_old(key: bytes, cookie: str) -> Session | None:
+    """A cookie of revision 0002: id and signature. Its raters must not be lost when the server is updated."""
     rater_id = cookie.rpartition(".")[0]
-    genuine = hmac.compare_digest(seal(key, rater_id).encode(), cookie.encode())
-    return rater_id if rater_id and genuine else None
+    signature = hmac.new(key, b"cookie " + rater_id.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+    genuine = hmac.compare_digest(f"{rater_id}.{signature}".encode(), cookie.encode("utf-8", "replace"))
+    return Session(rater_id=rater_id, secret="") if rater_id and genuine else None
+
+
+def is_current(rater: Row[Any], session: Session) -> bool:
+    """Whether the session is the rater's one; raters of revision 0002 have none until they come by a link again."""
+    if rater.session_hash is None:
+        return session.secret == ""
+    return hmac.compare_digest(rater.session_hash, _session_hash(session.secret))
+
+
+def _session_hash(secret: str) -> str:
+    return hashlib.sha256(f"session/{secret}".encode()).hexdigest()
 
 
 def _hash(salt: str, text: str) -> str:
@@ -88,62 +141,130 @@ def create_invites(database: VoteDatabase, *, label: str, count: int, uses: int)
     return codes
 
 
-def panel_of(parameters: Mapping[str, str]) -> tuple[str, str, str, str] | None:
-    """Provider, participant, study and session of a panel link's parameters; None for any other link."""
-    for provider, names in PANELS.items():
-        if parameters.get(names[0]):
-            participant, study, session = (parameters.get(name, "")[:200] for name in names)
-            return provider, participant, study, session
-    return None
-
-
 def admit(
-    database: VoteDatabase, parameters: Mapping[str, str], *, now: float, invited_only: bool = False
-) -> str:
-    """The rater behind a link: a new one, or the one this panel participant already is.
+    database: VoteDatabase,
+    parameters: Mapping[str, str],
+    *,
+    now: float,
+    gate: Gate = OPEN_GATE,
+    session: Session | None = None,
+) -> Session:
+    """Let somebody in who comes by a link.
 
-    Raises Refused: a wrong or used-up invite, or none where invites are required; a mere look at the task.
+    Parameters
+    ----------
+    parameters: of the link.
+    now: seconds since 1970.
+    gate: who is let in.
+    session: of the browser's cookie.
+
+    Returns
+    -------
+    The session of a new rater, or of the one who this invited browser or panel participant already is.
+
+    Raises
+    ------
+    Refused: a wrong or used-up invite or code, or none where one is required; a panel link of another study, not
+        confirmed by the panel, of somebody who is on a list of those not wanted, or already at work in another
+        browser; a mere look at the task.
     """
     if parameters.get("assignmentId") == MTURK_PREVIEW:
         raise Refused("preview", 403)
-    panel = panel_of(parameters)
-    if panel is not None:
+    if "move" in parameters:
+        return _move(database, parameters["move"], now=now)
+    link = panel_link(parameters)
+    if link is not None:
+        verified = _verified(database, link, gate)
         try:
-            return _admit_panel(database, panel, now=now)
+            return _admit_panel(database, link, verified, now=now, session=session)
         except IntegrityError:  # the same person came through another server at the same time
-            return _admit_panel(database, panel, now=now)
+            return _admit_panel(database, link, verified, now=now, session=session)
     with database.writing() as tx:
+        if session is not None:
+            known = raters.rater(tx.db, session.rater_id)
+            if known is not None and is_current(known, session):
+                return session
         label: str | None = ""
         if "invite" in parameters:
             label = raters.use_invite(tx.db, _hash("invite", parameters["invite"]))
             if label is None:
                 raise Refused("bad_invite", 403)
-        elif invited_only:
+        elif gate.invited_only:
             raise Refused("need_invite", 403)
         rater_id = _hash(secrets.token_hex(16), secrets.token_hex(16))
         raters.add_rater(tx.db, rater_id, now=now, group=label)
-        return rater_id
+        return _new_session(tx.db, rater_id)
 
 
-def _admit_panel(database: VoteDatabase, panel: tuple[str, str, str, str], *, now: float) -> str:
-    provider, participant, study, session = panel
+def _verified(database: VoteDatabase, link: PanelLink, gate: Gate) -> str:
+    """How a panel link is known to be genuine: `signed`, `listed`, or ''. Raises Refused where it may not pass."""
+    panel = gate.panel
+    if (panel.studies or gate.invited_only) and link.study not in panel.studies:
+        raise Refused("wrong_study", 403)
+    with database.reading() as tx:
+        listed = raters.listed(tx.db, link.provider, link.participant)
+    if listed == "out":
+        raise Refused("listed_out", 403)
+    if link.token:
+        if gate.keys is None or not gate.keys.verified(link, audience=panel.address):
+            raise Refused("unverified", 403)
+        return "signed"
+    if listed == "in":
+        return "listed"
+    if gate.invited_only:
+        raise Refused("unverified", 403)
+    return ""
+
+
+def _admit_panel(
+    database: VoteDatabase, link: PanelLink, verified: str, *, now: float, session: Session | None
+) -> Session:
     with database.writing() as tx:
-        known = raters.panel_rater(tx.db, provider, participant)
-        if known is not None:
-            return known
+        rater_id = raters.panel_rater(tx.db, link.provider, link.participant)
+        if rater_id is not None:
+            rater = raters.rater(tx.db, rater_id, lock=True)
+            assert rater is not None, "panels refer to raters"
+            if session is not None and session.rater_id == rater_id and is_current(rater, session):
+                return session
+            if rater.session_hash is not None:
+                raise Refused("session_elsewhere", 403)
+            return _new_session(tx.db, rater_id)
         salt = secrets.token_hex(16)
-        rater_id = _hash(salt, participant)
-        raters.add_rater(tx.db, rater_id, now=now, group=provider)
+        rater_id = _hash(salt, link.participant)
+        raters.add_rater(tx.db, rater_id, now=now, group=link.provider)
         raters.add_panel(
             tx.db,
-            provider=provider,
-            participant=participant,
-            panel_study=study,
-            panel_session=session,
+            provider=link.provider,
+            participant=link.participant,
+            panel_study=link.study,
+            panel_session=link.session,
             salt=salt,
             rater_id=rater_id,
+            verified=verified,
         )
-        return rater_id
+        return _new_session(tx.db, rater_id)
+
+
+def _new_session(db: Connection, rater_id: str) -> Session:
+    session = Session(rater_id=rater_id, secret=secrets.token_urlsafe(16))
+    raters.set_session(db, rater_id, _session_hash(session.secret))
+    return session
+
+
+def move_code(database: VoteDatabase, rater_id: str, *, now: float) -> str:
+    """A one-time code that moves the rater's session to another browser: `/?move=CODE`, for MOVE_SECONDS."""
+    code = secrets.token_urlsafe(9)
+    with database.writing() as tx:
+        raters.add_session_code(tx.db, _hash("move", code), rater_id, expires=now + MOVE_SECONDS)
+    return code
+
+
+def _move(database: VoteDatabase, code: str, *, now: float) -> Session:
+    with database.writing() as tx:
+        rater_id = raters.use_session_code(tx.db, _hash("move", code), now=now)
+        if rater_id is None:
+            raise Refused("bad_code", 403)
+        return _new_session(tx.db, rater_id)
 
 
 def admit_simulated(database: VoteDatabase, *, seed: int, now: float) -> str:

@@ -15,6 +15,7 @@ from arena.cli.arguments import DEFAULT_RESULTS, AsJson, Database, Results, Stud
 from bench.errors import InputError
 
 if TYPE_CHECKING:
+    from arena.db.assignments import VoteDatabase
     from arena.voting import Desk
 
 app = typer.Typer(
@@ -69,8 +70,16 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
     invited_only: Annotated[
-        bool, typer.Option(help="Refuse raters without an invite or panel link.")
+        bool,
+        typer.Option(
+            help="Refuse raters without an invite, a link the panel signed, or an id listed with `arena list`. "
+            "Panel links must be of a study in [arena.panel] studies."
+        ),
     ] = False,
+    trusted_network: Annotated[
+        list[str] | None,
+        typer.Option(help="Address range without limits on new raters, as 10.0.0.0/8; repeat for more."),
+    ] = None,
     https: Annotated[bool, typer.Option(help="Behind HTTPS: cookies are sent over HTTPS only.")] = False,
     admin: Annotated[bool, typer.Option(help="Serve the administrator's page at /admin/.")] = True,
     share: Annotated[
@@ -95,7 +104,10 @@ def serve(
 
     import uvicorn
 
+    from arena.admission import Gate
+    from arena.panels import SigningKeys
     from arena.web.app import create_app, new_token
+    from arena.web.security import RateLimits
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     desk, key = _desk(study, results, database)
@@ -117,7 +129,12 @@ def serve(
         desk,
         key,
         admin_token=token if admin else None,
-        invited_only=invited_only,
+        gate=Gate(
+            invited_only=invited_only,
+            panel=desk.settings.panel,
+            keys=SigningKeys(desk.folder.path / "panel-keys.json"),
+        ),
+        limits=RateLimits(trusted_network or ()),
         secure=https or bool(embed),
         embed=embed or (),
         public_hosts=hosts,
@@ -174,6 +191,86 @@ def invite(
     _, _, votes_database, _ = open_database(study, results, database)
     for code in create_invites(votes_database, label=label, count=count, uses=uses):
         print(code)
+
+
+@app.command("list", rich_help_panel=COLLECT)
+def list_participants(
+    study: StudyArgument,
+    file: Annotated[Path, typer.Argument(help="Participants' ids, one a line.")],
+    provider: Annotated[str, typer.Option(help="prolific or mturk.")] = "prolific",
+    exclude: Annotated[bool, typer.Option("--exclude", help="These may not take part.")] = False,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """List panel participants who may take part under --invited-only, or, with --exclude, may not.
+
+    Example: arena list miniature ids.txt --provider mturk
+    """
+    from arena.db import raters as register
+    from arena.panels import PANELS
+    from bench.errors import unknown
+
+    if provider not in PANELS:
+        raise unknown("provider", provider, PANELS)
+    try:
+        ids = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read ({error})") from None
+    _, _, votes_database, _ = open_database(study, results, database)
+    with votes_database.writing() as tx:
+        count = register.set_listed(tx.db, provider, ids, "out" if exclude else "in")
+    print(f"{count} participants of {provider} {'may not' if exclude else 'may'} take part")
+
+
+@app.command(rich_help_panel=COLLECT)
+def move(
+    study: StudyArgument,
+    who: Annotated[str, typer.Argument(help="Panel participant, or rater id.")],
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Make a one-time code, valid for 15 minutes, that moves a rater to another browser: /?move=CODE.
+
+    Example: arena move miniature 5f1a…
+    """
+    from arena.admission import move_code
+
+    _, _, votes_database, _ = open_database(study, results, database)
+    print(f"/?move={move_code(votes_database, _one_rater(votes_database, who), now=time.time())}")
+
+
+@app.command(rich_help_panel=CARE)
+def review(
+    study: StudyArgument,
+    who: Annotated[str, typer.Argument(help="Panel participant, or rater id.")],
+    decision: Annotated[str, typer.Option("--as", help="kept, excluded, returned, screened or withdrawn.")],
+    reason: Annotated[str, typer.Option(help="For the table of participants.")] = "",
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Decide about a rater by hand. All but `kept` give the rater's slots back and exclude the votes.
+
+    Example: arena review miniature 5f1a… --as kept --reason "checks looked at, images alike"
+    """
+    from arena.quality import STANDINGS
+    from bench.errors import unknown
+
+    if decision not in (*STANDINGS, "kept"):
+        raise unknown("decision", decision, ("kept", *STANDINGS))
+    desk, _ = _desk(study, results, database)
+    slots = desk.decide_about(_one_rater(desk.database, who), decision, reason)
+    print(f"{decision}; {slots} slots {'taken again' if decision == 'kept' else 'given back'}")
+
+
+def _one_rater(votes_database: VoteDatabase, who: str) -> str:
+    from arena.db import raters as register
+
+    with votes_database.reading() as tx:
+        found = register.find(tx.db, who)
+    if len(found) != 1:
+        what = "no rater is" if not found else f"{len(found)} raters are"
+        raise InputError(f"{what} known as '{who}': use a panel participant's id or a rater id")
+    return found[0]
 
 
 @app.command(rich_help_panel=COLLECT)
@@ -344,16 +441,27 @@ def forget(
     from arena.db import raters as register
 
     with votes_database.writing() as tx:
-        erased = register.forget(tx.db, who)
-    votes_database.scrub()
+        erased, ids = register.forget(tx.db, who)
+    left = votes_database.scrub(ids)
+    if left:
+        raise InputError(
+            f"{erased} erased from the tables, but not yet from {left}, because another program is reading the "
+            "database: stop that program, then call `arena forget` once more"
+        )
     print(f"{erased} erased")
 
 
 def main() -> None:
+    from sqlalchemy.exc import OperationalError
+
     try:
         app()
     except InputError as error:
         print(f"arena: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        print(f"arena: the database cannot be reached or used: {reason}", file=sys.stderr)
         sys.exit(2)
 
 

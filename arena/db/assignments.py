@@ -7,13 +7,15 @@ on one PostgreSQL wait for each other and never deadlock. Votes are append-only 
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from arena.db import queries, schema
@@ -55,11 +57,32 @@ class VoteDatabase:
                 self._old = schema.revision(connection) != schema.head()
         return self._old
 
-    def scrub(self) -> None:
-        """Make what was deleted unreadable in SQLite's files; PostgreSQL's own vacuum does so in its time."""
-        if self.engine.dialect.name == "sqlite":
-            with closing(self.engine.raw_connection()) as connection:  # outside of any transaction
-                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def scrub(self, gone: Sequence[str]) -> str:
+        """Make what was deleted unreadable in SQLite's files, and look whether it is.
+
+        PostgreSQL overwrites deleted rows at its next vacuum, which is asked for here.
+
+        Parameters
+        ----------
+        gone: texts that must not be in the files any more.
+
+        Returns
+        -------
+        The file that may still hold one of them, because another program reads an older state; else ''.
+        """
+        if self.engine.dialect.name != "sqlite":
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text("VACUUM panels, participant_lists"))
+            return ""
+        with closing(self.engine.raw_connection()) as connection:  # outside of any transaction
+            busy, *_ = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        path = Path(str(self.engine.url.database))
+        if busy:
+            return f"{path.name}-wal"
+        for file in (path, path.with_name(path.name + "-wal")):
+            if file.exists() and file.stat().st_size and _holds(file, [one.encode() for one in gone]):
+                return file.name
+        return ""
 
     def close(self) -> None:
         self.engine.dispose()
@@ -92,6 +115,11 @@ class VoteDatabase:
         raise InputError(
             "the pool of pairs cannot be made: other servers keep changing it; start one at a time"
         )
+
+
+def _holds(file: Path, texts: Sequence[bytes]) -> bool:
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return any(data.find(text) >= 0 for text in texts)
 
 
 @dataclass(slots=True)

@@ -5,13 +5,21 @@ Every function works within the transaction of the connection it is given.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from arena.db import queries
-from arena.db.schema import as_stored, assignments, invites, panels, raters
+from arena.db.schema import (
+    as_stored,
+    assignments,
+    invites,
+    panels,
+    participant_lists,
+    raters,
+    session_codes,
+)
 
 
 def add_rater(db: Connection, rater_id: str, *, now: float, group: str = "", simulated: bool = False) -> None:
@@ -64,6 +72,7 @@ def add_panel(
     panel_session: str,
     salt: str,
     rater_id: str,
+    verified: str = "",
 ) -> None:
     """Raises IntegrityError where another server added this participant meanwhile."""
     db.execute(
@@ -74,13 +83,69 @@ def add_panel(
             panel_session=panel_session,
             salt=salt,
             rater_id=rater_id,
+            verified=verified,
         )
     )
 
 
-def forget(db: Connection, who: str | None) -> int:
-    """Erase the panel ids of one participant (or rater id), or of everybody; rows erased."""
-    query = delete(panels)
-    if who is not None:
-        query = query.where(or_(panels.c.participant == who, panels.c.rater_id == who))
-    return db.execute(query).rowcount
+def set_session(db: Connection, rater_id: str, session_hash: str) -> None:
+    db.execute(update(raters).where(raters.c.id == rater_id).values(session_hash=session_hash))
+
+
+def add_session_code(db: Connection, code_hash: str, rater_id: str, *, expires: float) -> None:
+    db.execute(insert(session_codes).values(code_hash=code_hash, rater_id=rater_id, expires=expires))
+
+
+def use_session_code(db: Connection, code_hash: str, *, now: float) -> str | None:
+    """Use up a one-time code; its rater, or None where it is unknown, used or expired."""
+    mine = session_codes.c.code_hash == code_hash
+    rater_id = db.scalar(select(session_codes.c.rater_id).where(mine, session_codes.c.expires >= now))
+    used = db.execute(delete(session_codes).where(or_(mine, session_codes.c.expires < now)))
+    return rater_id if used.rowcount else None
+
+
+def listed(db: Connection, provider: str, participant: str) -> str:
+    """`in`, `out`, or '' where the participant is on no list."""
+    mine = (participant_lists.c.provider == provider, participant_lists.c.participant == participant)
+    return db.scalar(select(participant_lists.c.listed).where(*mine)) or ""
+
+
+def set_listed(db: Connection, provider: str, participants: Iterable[str], listed: str) -> int:
+    """Put participants on the list `in` or `out`, from the other if they are there; how many."""
+    names = sorted(set(participants))
+    for name in names:
+        mine = (participant_lists.c.provider == provider, participant_lists.c.participant == name)
+        db.execute(delete(participant_lists).where(*mine))
+        db.execute(insert(participant_lists).values(provider=provider, participant=name, listed=listed))
+    return len(names)
+
+
+def panel_rows(db: Connection) -> Sequence[Row[Any]]:
+    return db.execute(select(panels).order_by(panels.c.provider, panels.c.participant)).all()
+
+
+def find(db: Connection, who: str) -> list[str]:
+    """Rater ids of a panel participant or rater id; several where two panels use one id."""
+    found = db.scalars(select(panels.c.rater_id).where(panels.c.participant == who)).all()
+    return sorted({*found, *db.scalars(select(raters.c.id).where(raters.c.id == who))})
+
+
+def forget(db: Connection, who: str | None) -> tuple[int, list[str]]:
+    """Erase the panel ids of one participant (or rater id), or of everybody, also from lists of participants.
+
+    Returns
+    -------
+    Rows erased, and provider with participant of each, one after the other as a SQLite file holds them.
+    """
+    erased, gone = 0, set[str]()
+    for table in (panels, participant_lists):
+        query = select(table.c.provider, table.c.participant)
+        doomed = delete(table)
+        if who is not None:
+            mine = table.c.participant == who
+            if table is panels:
+                mine = or_(mine, panels.c.rater_id == who)
+            query, doomed = query.where(mine), doomed.where(mine)
+        gone |= {provider + participant for provider, participant in db.execute(query)}
+        erased += db.execute(doomed).rowcount
+    return erased, sorted(gone)

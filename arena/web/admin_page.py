@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from fastapi import FastAPI, Request
 
@@ -40,15 +43,41 @@ def set_phase(desk: Desk, phase: str) -> str:
     return admin_views.progress(desk)
 
 
+SIGN_OUT = """<form method="post" action="../admin-logout" style="text-align: right">
+<button style="text-decoration: underline">Sign out</button></form>"""
+
+
+def phase_buttons(desk: Desk) -> list[Any]:
+    """The three buttons; the one of the present phase is marked, and does nothing."""
+    import gradio as gr
+
+    with desk.database.reading() as tx:
+        present = tx.phase
+    return [
+        gr.Button(variant="primary" if phase == present else "secondary", interactive=phase != present)
+        for phase in PHASES
+    ]
+
+
 def mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> None:
     """Mount at /admin. No file of the study can be reached, no handler is public, nothing is monitored."""
+
+    async def within_a_loop() -> None:  # without one Gradio opens one for each lock, and closes none
+        _mount(app, desk, who)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, within_a_loop()).result()
+
+
+def _mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> None:
     import gradio as gr
 
     with gr.Blocks(title="Administration", analytics_enabled=False) as blocks:
+        gr.HTML(SIGN_OUT)
         status = gr.HTML()
         with gr.Row():
             buttons = {phase: gr.Button(LABELS[phase], min_width=80) for phase in PHASES}
-            refresh = gr.Button("Refresh", variant="primary", min_width=80)
+            refresh = gr.Button("Refresh", min_width=80)
         with gr.Column(visible=False) as sure:
             gr.HTML(f"<strong>Close the study?</strong> {FINAL[desk.settings.reveal]}")
             with gr.Row():
@@ -63,21 +92,26 @@ def mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> Non
         with gr.Tab("Raters"):
             people = gr.Dataframe(headers=admin_views.RATER_COLUMNS, interactive=False)
 
-        outputs = [status, matrix, board, people]
-        blocks.load(lambda: admin_views.everything(desk), None, outputs, api_visibility="private")
-        refresh.click(lambda: admin_views.everything(desk), None, outputs, api_visibility="private")
+        phases = list(buttons.values())
+        outputs = [status, matrix, board, people, *phases]
+
+        def everything() -> list[Any]:
+            return [*admin_views.everything(desk), *phase_buttons(desk)]
+
+        blocks.load(everything, None, outputs, api_visibility="private")
+        refresh.click(everything, None, outputs, api_visibility="private")
         gr.Timer(EVERY).tick(
-            lambda: (admin_views.progress(desk), admin_views.matrix(desk)),
+            lambda: [admin_views.progress(desk), admin_views.matrix(desk), *phase_buttons(desk)],
             None,
-            outputs[:2],
+            [status, matrix, *phases],
             api_visibility="private",
             show_progress="hidden",
         )
         for phase, button in {**buttons, "closed": close}.items():
             button.click(
-                lambda phase=phase: (set_phase(desk, phase), gr.Column(visible=False)),
+                lambda phase=phase: [set_phase(desk, phase), gr.Column(visible=False), *phase_buttons(desk)],
                 None,
-                [status, sure],
+                [status, sure, *phases],
                 api_visibility="private",
             )
         buttons["closed"].click(lambda: gr.Column(visible=True), None, sure, api_visibility="private")

@@ -13,23 +13,24 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import unquote_plus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from arena import admission, feedback
-from arena.admission import Refused
+from arena.admission import OPEN_GATE, Gate, Refused
 from arena.db import raters as register
 from arena.db.rows import Assignment
-from arena.panels import completion_code, return_link
+from arena.panels import completion_code, panel_link, return_link
 from arena.voting import Desk, Hand
 from arena.web import rater_page
 from arena.web.inputs import Nothing, Report, Skip, Start, Vote, as_stored
-from arena.web.security import Guard
+from arena.web.security import Guard, RateLimits
 from bench.errors import InputError
 
 log = logging.getLogger("arena")
@@ -40,6 +41,8 @@ TIDY = 15
 """Seconds between looks at what expired and what is decided."""
 LOOK_AGAIN = 6
 """Seconds after which a page without a pair asks again whether there is one."""
+WRONG_LOGIN = 1.0
+"""Seconds before a wrong administrator token is answered."""
 DELAY = 0.1
 """Seconds: an image is answered at the next multiple, so that the time says nothing about its file."""
 
@@ -49,7 +52,8 @@ def create_app(
     key: bytes,
     *,
     admin_token: str | None = None,
-    invited_only: bool = False,
+    gate: Gate = OPEN_GATE,
+    limits: RateLimits | None = None,
     secure: bool = False,
     embed: Sequence[str] = (),
     public_hosts: Collection[str] = (),
@@ -62,8 +66,10 @@ def create_app(
         Signs cookies and votes.
     admin_token
         Opens the administrator's page; None: there is none.
-    invited_only
-        Whether raters need an invite or a panel's link.
+    gate
+        Who is let in.
+    limits
+        None: the usual ones.
     secure
         Whether cookies are sent over HTTPS only.
     embed, public_hosts
@@ -75,11 +81,12 @@ def create_app(
     app.add_middleware(Guard, is_admin=is_admin, embed=embed, public_hosts=public_hosts)
     _errors(app, desk)
     _mount_health(app, desk)
-    _mount_entrance(app, desk, key, invited_only=invited_only, secure=secure, cross_site=bool(embed))
+    limits = app.state.limits = limits or RateLimits()
+    _mount_entrance(app, desk, key, gate=gate, limits=limits, secure=secure, cross_site=bool(embed))
     _mount_voting(app, desk, key)
     _mount_pictures(app, desk, key)
     if admin_token is not None:
-        _mount_admin(app, desk, key, admin_token, secure, is_admin)
+        _mount_admin(app, desk, key, admin_token, secure, is_admin, limits)
     settings = desk.settings
     rater_page.mount(  # last: what no route above answers is the page's
         app,
@@ -92,11 +99,20 @@ def create_app(
     return app
 
 
-def _rater_of(request: Request, key: bytes) -> str:
-    found = admission.unseal(key, request.cookies.get(COOKIE, ""))
-    if found is None:
+def _rater_of(request: Request, desk: Desk, key: bytes) -> str:
+    """The rater whose one session this browser holds."""
+    session = admission.unseal(key, request.cookies.get(COOKIE, ""))
+    if session is None:
         raise Refused("unknown_rater", 401)
-    return found
+    if not request.app.state.limits.calls.add(session.rater_id):
+        raise Refused("too_many", 429)
+    with desk.database.reading() as tx:
+        rater = register.rater(tx.db, session.rater_id)
+    if rater is None:
+        raise Refused("unknown_rater", 401)
+    if not admission.is_current(rater, session):
+        raise Refused("session_elsewhere", 401)
+    return session.rater_id
 
 
 def _mount_health(app: FastAPI, desk: Desk) -> None:
@@ -110,33 +126,48 @@ def _mount_health(app: FastAPI, desk: Desk) -> None:
 
 
 def _mount_entrance(
-    app: FastAPI, desk: Desk, key: bytes, *, invited_only: bool, secure: bool, cross_site: bool
+    app: FastAPI,
+    desk: Desk,
+    key: bytes,
+    *,
+    gate: Gate,
+    limits: RateLimits,
+    secure: bool,
+    cross_site: bool,
 ) -> None:
     """Where a rater comes in, by open link, invite or panel, and comes back to."""
 
     @app.post("/api/start")
     def start(given: Start, request: Request) -> Response:
-        known = admission.unseal(key, request.cookies.get(COOKIE, ""))
-        panel = admission.panel_of(given.parameters)
-        if known is not None and panel is None:
-            with desk.database.reading() as tx:
-                known = known if register.rater(tx.db, known) is not None else None
-        else:
-            known = None
-        rater = known or admission.admit(
-            desk.database, given.parameters, now=desk.clock(), invited_only=invited_only
+        cookie = admission.unseal(key, request.cookies.get(COOKIE, ""))
+        by_open_link = not (panel_link(given.parameters) or {"invite", "move"} & set(given.parameters))
+        if by_open_link and cookie is None and not limits.new_rater(request):
+            raise Refused("too_many", 429)
+        session = admission.admit(
+            desk.database, given.parameters, now=desk.clock(), gate=gate, session=cookie
         )
-        response = JSONResponse({"state": _state(desk, desk.hand(rater))})
+        response = JSONResponse({"state": _state(desk, desk.hand(session.rater_id))})
         # Inside another site's page a browser keeps a cookie only if it is kept apart for that site.
         scope = "SameSite=None; Secure; Partitioned" if cross_site else f"SameSite=Lax{'; Secure' * secure}"
-        cookie = f"{COOKIE}={admission.seal(key, rater)}; HttpOnly; Max-Age={90 * 86400}; Path=/; {scope}"
-        response.headers.append("Set-Cookie", cookie)
+        sealed = f"{COOKIE}={admission.seal(key, session)}; HttpOnly; Max-Age={90 * 86400}; Path=/; {scope}"
+        response.headers.append("Set-Cookie", sealed)
         return response
+
+    @app.post("/api/move")
+    def move(given: Nothing, request: Request) -> Any:
+        """A one-time code that moves this rater to another browser: /?move=CODE."""
+        return {"code": admission.move_code(desk.database, _rater_of(request, desk, key), now=desk.clock())}
+
+    @app.post("/api/decline")
+    def decline(given: Nothing) -> Any:
+        """Somebody does not consent: nothing is stored, and the panel's code for it is shown."""
+        code = completion_code(desk.settings, "no_consent", took_part=False)
+        return {"completion_code": code, "return_link": return_link(desk.settings, code)}
 
     @app.post("/api/state")
     def state(given: Nothing, request: Request) -> Any:
         try:
-            return {"state": _state(desk, desk.hand(_rater_of(request, key)))}
+            return {"state": _state(desk, desk.hand(_rater_of(request, desk, key)))}
         except Refused:
             return {"state": {"stage": "consent", "ballots": [], "progress": {"done": 0}}}
 
@@ -146,7 +177,7 @@ def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
 
     @app.post("/api/vote")
     def vote(given: Vote, request: Request) -> Any:
-        rater = _rater_of(request, key)
+        rater = _rater_of(request, desk, key)
         try:
             desk.vote(rater, given.token, given.answer, given.seconds, as_stored(given))
         except Refused as error:
@@ -163,19 +194,19 @@ def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
 
     @app.post("/api/undo")
     def undo(given: Nothing, request: Request) -> Any:
-        rater = _rater_of(request, key)
+        rater = _rater_of(request, desk, key)
         desk.undo(rater)
         return {"state": _state(desk, desk.hand(rater))}
 
     @app.post("/api/skip")
     def skip(given: Skip, request: Request) -> Any:
-        rater = _rater_of(request, key)
+        rater = _rater_of(request, desk, key)
         desk.skip(rater, given.token)
         return {"state": _state(desk, desk.hand(rater))}
 
     @app.post("/api/report")
     def report(given: Report, request: Request) -> Any:
-        rater = _rater_of(request, key)
+        rater = _rater_of(request, desk, key)
         try:
             feedback.report(desk, rater, given.token, side=given.side, reason=given.reason)
         except Refused as error:
@@ -186,11 +217,11 @@ def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
 
     @app.post("/api/finish")
     def finish(given: Nothing, request: Request) -> Any:
-        return {"state": _state(desk, feedback.leave(desk, _rater_of(request, key)))}
+        return {"state": _state(desk, feedback.leave(desk, _rater_of(request, desk, key)))}
 
     @app.post("/api/choices")
     def choices(given: Nothing, request: Request) -> Any:
-        rater = _rater_of(request, key)
+        rater = _rater_of(request, desk, key)
         if desk.settings.reveal != "after-study" or desk.hand(rater).stage != "closed":
             raise Refused("closed", 403)
         return feedback.own_choices(desk, rater)
@@ -200,7 +231,7 @@ def _mount_pictures(app: FastAPI, desk: Desk, key: bytes) -> None:
     @app.get("/i/{token}")
     async def image(token: str, request: Request) -> Response:
         started = time.perf_counter()
-        data = await run_in_threadpool(_image, desk, _rater_of(request, key), token)
+        data = await run_in_threadpool(_image, desk, _rater_of(request, desk, key), token)
         spent = time.perf_counter() - started
         await asyncio.sleep(rest_of_delay(spent))
         if data is None:
@@ -241,6 +272,8 @@ def rest_of_delay(spent: float) -> float:
 
 def _image(desk: Desk, rater_id: str, token: str) -> bytes | None:
     """Encoded image of a token; None for anything but an open assignment of this rater."""
+    if "\0" in token:
+        return None
     with desk.database.reading() as tx:
         one = tx.by_image_token(token)
     if one is None or one.rater_id != rater_id or one.state != "open" or one.expires < desk.clock():
@@ -300,12 +333,19 @@ def _errors(app: FastAPI, desk: Desk) -> None:
         log.warning("refused %s %s: bad_request", request.method, request.url.path[:100])
         return JSONResponse({"error": "bad_request"}, 422)
 
+    def unstorable(request: Request, error: Exception) -> JSONResponse:
+        log.warning(
+            "refused %s %s: text that the database cannot store", request.method, request.url.path[:100]
+        )
+        return JSONResponse({"error": "bad_request"}, 422)
+
     def away(request: Request, error: Exception) -> JSONResponse:
         log.error("database away at %s: %s", request.url.path[:100], error)
         return JSONResponse({"error": "not_saved"}, 503)
 
     for kind in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(kind, away)
+    app.add_exception_handler(DataError, unstorable)
 
 
 def admin_seal(key: bytes, admin_token: str) -> str:
@@ -326,6 +366,7 @@ def _mount_admin(
     admin_token: str,
     secure: bool,
     is_admin: Callable[[Request], bool],
+    limits: RateLimits,
 ) -> None:
     from arena.web import admin_page
 
@@ -336,14 +377,26 @@ def _mount_admin(
     @app.post("/admin-login")
     async def login(request: Request) -> Response:
         fields = (await request.body()).decode("utf-8", "replace")
-        given = fields.removeprefix("token=").strip()
+        given = unquote_plus(fields.removeprefix("token=").strip())
+        address = request.client.host if request.client else ""
+        if limits.logins.full(address):
+            log.warning("refused admin login: too many attempts")
+            return PlainTextResponse("too many attempts: wait a minute", 429)
         if not hmac.compare_digest(given.encode(), admin_token.encode()):
             log.warning("refused admin login")
+            limits.logins.add(address)
+            await asyncio.sleep(WRONG_LOGIN)
             return PlainTextResponse("wrong token", 403)
         response = Response(status_code=303, headers={"Location": "admin/"})
         response.set_cookie(
             ADMIN_COOKIE, admin_seal(key, admin_token), httponly=True, samesite="strict", secure=secure
         )
+        return response
+
+    @app.post("/admin-logout")
+    def logout() -> Response:
+        response = Response(status_code=303, headers={"Location": "admin-login"})
+        response.delete_cookie(ADMIN_COOKIE, httponly=True, samesite="strict", secure=secure)
         return response
 
     @app.get("/admin-export/{kind}")

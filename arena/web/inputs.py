@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -12,8 +13,32 @@ Short = Annotated[str, Field(max_length=400)]
 Pixels = Annotated[int, Field(ge=0, le=100_000)]
 
 
+Value = Annotated[str, Field(max_length=4000)]
+"""A panel's signature is longer than other parameters."""
+
+
+def _storable(value: Any) -> Any:
+    """Text that every database can store: no NUL, no half of a surrogate pair."""
+    if isinstance(value, str):
+        if "\0" in value or (not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value)):
+            raise ValueError("text with a NUL or half a surrogate pair")
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            _storable(key)
+            _storable(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            _storable(one)
+    return value
+
+
 class _Input(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def storable(cls, data: Any) -> Any:
+        return _storable(data)
 
 
 def _given(consent: bool) -> bool:
@@ -24,7 +49,7 @@ def _given(consent: bool) -> bool:
 
 class Start(_Input):
     consent: Annotated[bool, AfterValidator(_given)]
-    parameters: Annotated[dict[Short, Short], Field(max_length=20)] = {}
+    parameters: Annotated[dict[Short, Value], Field(max_length=20)] = {}
 
 
 class Display(_Input):

@@ -5,11 +5,17 @@ whoever asks for the administrator's page without having signed in.
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from ipaddress import ip_address, ip_network
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bench.errors import InputError
 
 log = logging.getLogger("arena")
 
@@ -33,6 +39,78 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+ARRIVALS = (60, 3600.0)
+"""New raters by the open link from one address, and in how many seconds."""
+CALLS = (600, 60.0)
+"""Requests with one rater's cookie; a quick rater sends five a second."""
+LOGINS = (5, 60.0)
+"""Wrong administrator tokens from one address before it has to wait, and how long."""
+
+
+class Window:
+    """Counts events by key within the last seconds; in this process only."""
+
+    def __init__(self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.most = most
+        self.seconds = seconds
+        self.clock = clock
+        self._events: dict[str, deque[float]] = {}
+        self._lock = threading.Lock()
+
+    def full(self, key: str) -> bool:
+        """Whether the key has had its share."""
+        with self._lock:
+            return len(self._recent(key)) >= self.most
+
+    def add(self, key: str) -> bool:
+        """Count one more; False, and nothing is counted, where the key has had its share."""
+        with self._lock:
+            events = self._recent(key)
+            if len(events) >= self.most:
+                return False
+            events.append(self.clock())
+            return True
+
+    def _recent(self, key: str) -> deque[float]:
+        now = self.clock()
+        if len(self._events) > 10_000:
+            self._events = {k: e for k, e in self._events.items() if e and e[-1] > now - self.seconds}
+        events = self._events.setdefault(key, deque())
+        while events and events[0] <= now - self.seconds:
+            events.popleft()
+        return events
+
+
+class RateLimits:
+    """How many raters one address may bring, and how much one rater may ask.
+
+    trusted: networks that are not limited, as "10.0.0.0/8"; the server's own machine never is, since a proxy that
+        does not pass on addresses would make all raters come from there.
+    """
+
+    def __init__(self, trusted: Sequence[str] = (), clock: Callable[[], float] = time.monotonic) -> None:
+        try:
+            self.trusted = [ip_network(one, strict=False) for one in (*trusted, "127.0.0.0/8", "::1/128")]
+        except ValueError as error:
+            raise InputError(f"--trusted-network: {error}: write it as 10.0.0.0/8") from None
+        self.arrivals = Window(*ARRIVALS, clock)
+        self.calls = Window(*CALLS, clock)
+        self.logins = Window(*LOGINS, clock)
+
+    def new_rater(self, request: Request) -> bool:
+        """Whether the address may bring one more rater by the open link."""
+        address = self.limited(request)
+        return address is None or self.arrivals.add(address)
+
+    def limited(self, request: Request) -> str | None:
+        """The request's address; None where it is not limited."""
+        try:
+            address = ip_address(request.client.host if request.client else "")
+        except ValueError:  # a socket of this machine
+            return None
+        return None if any(address in network for network in self.trusted) else str(address)
 
 
 SIGN_IN = '<!doctype html><meta http-equiv="refresh" content="0; url=../admin-login"><title>Sign in</title>'

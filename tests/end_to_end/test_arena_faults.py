@@ -128,7 +128,9 @@ def arrivals(folder, url, count):
     desk = Desk(open_study(folder), folder, database, time.time)
     desk.prepare()
     people = [admission.admit(database, {}, now=time.time()) for _ in range(count)]
-    found = [(f"{COOKIE}={admission.seal(database.key, p)}", desk.hand(p).open[0].token) for p in people]
+    found = [
+        (f"{COOKIE}={admission.seal(database.key, p)}", desk.hand(p.rater_id).open[0].token) for p in people
+    ]
     database.close()
     return found
 

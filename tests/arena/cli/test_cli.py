@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,7 @@ from tests.support.arena_study import NAMES, make_study
 RUNNER = CliRunner()
 VERBS = {
     "serve", "invite", "status", "export", "import", "simulate", "plan", "verify", "migrate", "rate", "forget",
+    "list", "move", "review",
 }  # fmt: skip
 
 
@@ -97,8 +99,18 @@ def test_forgetting_erases_a_participant_and_keeps_the_votes(study):
     written = b"".join(path.read_bytes() for path in study.glob("votes.sqlite*"))
     assert b"anna" not in written
     assert b"bert" not in written
+    admission.admit(database, {"PROLIFIC_PID": "carl"}, now=1.0)
+    reader = sqlite3.connect(study / "votes.sqlite")
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM raters").fetchall()  # reads on from the state before the erasure
+    for who in ("carl", "carl", "--everybody"):
+        with pytest.raises(InputError, match=r"not yet from votes\.sqlite-wal.*once more"):
+            arena("forget", study, who)
+    reader.close()
+    assert arena("forget", study, "--everybody") == "0 erased\n"
+    assert b"carl" not in b"".join(path.read_bytes() for path in study.glob("votes.sqlite*"))
     database.close()
-    assert json.loads(arena("status", study, "--json"))["raters"] == 2
+    assert json.loads(arena("status", study, "--json"))["raters"] == 3
     with pytest.raises(InputError, match="say who"):
         arena("forget", study)
 
@@ -120,3 +132,17 @@ def test_wrong_words_are_one_line_with_the_cure(study):
         with pytest.raises(InputError, match=re.escape(cure)) as caught:
             arena(*words)
         assert "\n" not in str(caught.value)
+
+
+def test_a_database_that_is_not_running_is_told_in_one_line(study, capfd, monkeypatch):
+    from arena.cli import app
+
+    url = "postgresql://arena@127.0.0.1:1/arena"  # nothing listens on port 1
+    for verb in (["status", study], ["export", study, "votes.csv"], ["invite", study], ["verify", study]):
+        monkeypatch.setattr("sys.argv", ["arena", *map(str, verb), "--database", url])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        told = capfd.readouterr().err
+        assert ended.value.code == 2
+        assert len(told.splitlines()) == 1, told
+        assert told.startswith("arena: the database cannot be reached or used: ")

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -186,8 +187,9 @@ def test_forged_and_replayed_calls_change_nothing(desk, client):
     vote = {"token": ballot["token"], "answer": "left"}
     other = TestClient(client.app, base_url="http://arena.test")
     assert other.post("/api/vote", json=vote, headers=POST).status_code == 401
-    rater = client.cookies["arena_rater"].split(".")[0]
-    for cookie in (rater, f"{rater}.", admission.seal(bytes(32), rater)):
+    session = admission.unseal(KEY, client.cookies["arena_rater"])
+    guessed = admission.seal(KEY, replace(session, secret="guess"))  # even with the server's key
+    for cookie in (session.rater_id, f"{session.rater_id}.", admission.seal(bytes(32), session), guessed):
         other.cookies.set("arena_rater", cookie)
         assert other.post("/api/vote", json=vote, headers=POST).status_code == 401
     other.cookies.clear()
