@@ -261,10 +261,12 @@ def test_a_panel_link_returns_to_the_same_rater_and_ends_with_the_code(tmp_path)
     client = TestClient(app, base_url="http://arena.test")
     state = start(client, **link)
     first = client.cookies["arena_rater"]
-    again = TestClient(app, base_url="http://arena.test")
-    assert start(again, **link)["ballots"] == state["ballots"]
-    assert again.cookies["arena_rater"] == first
+    assert start(client, **link)["ballots"] == state["ballots"]
+    assert client.cookies["arena_rater"] == first
     assert "person" not in first
+    again = TestClient(app, base_url="http://arena.test")
+    reply = again.post("/api/start", json={"consent": True, "parameters": link}, headers=POST)
+    assert (reply.status_code, reply.json()) == (403, {"error": "session_elsewhere"})
     for _ in range(2):
         assert "completion_code" not in state
         body = {"token": state["ballots"][0]["token"], "answer": "tie"}
