@@ -2,7 +2,7 @@
 
     python tests/performance/coverage.py [--repeats 300] [--out results/coverage] [--only table|methods|stopping]
 
-The truth is what endless raters, prompts and votes would give. `ours` is bench.ratings.planning.simulate_votes,
+The truth is what endless raters, prompts and votes would give. `ours` is bench.ratings.simulation.simulate_votes,
 `second` is tests/support/crossed_votes.py, written from the model's equations. Every vote here is simulated.
 """
 
@@ -71,7 +71,7 @@ KINDS = ("marginal", "joint", "win rate", "average win rate", "equivalence", "ac
 
 
 def our_truth(row: Row) -> Truth:
-    """From bench.ratings.planning: quadrature and the fit itself."""
+    """From bench.ratings.simulation: quadrature and the fit itself."""
     design = our_design(row)
     strength = np.asarray(row.abilities)
     d = strength[:, None] - strength[None]

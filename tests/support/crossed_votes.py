@@ -5,7 +5,7 @@ A vote of rater r on prompt p between l (left) and k (right) follows Davidson's 
 
     P(left) : P(right) : P(tie) = exp(δ/2) : exp(-δ/2) : ν,   δ = difference of abilities + position.
 
-The second simulator behind results/coverage; `bench.ratings.planning.simulate_votes` is the first.
+The second simulator behind results/coverage; `bench.ratings.simulation.simulate_votes` is the first.
 """
 
 from __future__ import annotations

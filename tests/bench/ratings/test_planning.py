@@ -13,6 +13,7 @@ from bench.prompts import fetch
 from bench.ratings import planning
 from bench.ratings.fits import count_votes, davidson
 from bench.ratings.planning import Cost, comparisons_of, independent_votes, plan, sentences
+from bench.ratings.power import critical_value
 from bench.ratings.simulation import Design, expected_chances, gap_for_rate, population_fit, simulate_votes
 from bench.study.study import read
 
@@ -160,3 +161,12 @@ def test_simulation_is_labelled_and_repeats_itself():
     assert one.simulated
     assert (one.outcome == two.outcome).all()
     assert (one.outcome == 3).mean() == pytest.approx(0.2, abs=0.03)
+
+
+def test_the_joint_critical_value_is_tukeys():
+    """Oracle: scipy's studentised range, for all pairs of independent means."""
+    from scipy.stats import studentized_range
+
+    pairs = comparisons_of(6, "all")
+    expected = studentized_range.ppf(0.95, 6, 20) / math.sqrt(2)
+    assert critical_value(np.eye(6), pairs, 20) == pytest.approx(expected, rel=0.01)
