@@ -5,7 +5,7 @@
  excluded: {reason: votes},
  method: {name: what was done},
  questions: {"<question>" … and "overall", all votes together:
-   {n, n_raters, n_prompts, n_raters_effective, n_prompts_effective, notes: [text],
+   {question, n, n_raters, n_prompts, n_raters_effective, n_prompts_effective, notes: [text],
     ratings:     [{contender, rating, low, high, rank_low, rank_high, n,
                    both_bad_rate, both_bad_low, both_bad_high}]      best first; rating null: see notes
     differences: [{a, b, difference, low, high, simultaneous, p_adjusted}]
@@ -20,7 +20,7 @@
     bradley_terry: [{contender, rating, low, high}]          ties as half wins, no position effect
     elo_add:       [{contender, rating, order_spread, order_error}]   order noise, not an interval
     bootstrap:     {kind, replicates, unbounded, intervals: [{contender, low, high}]} or null
-    by_category, by_challenge, by_rater_group: {level: {n, note, ratings, win_rates, average_win_rates}}
+    by_category, by_challenge, by_rater_group: {level: {level, n, note, ratings, win_rates, average_win_rates}}
     robustness:    {few_votes, flipping_raters, condorcet, consistency_quartiles}
     agreement:     see bench.ratings.rater_agreement.Agreement}}}
 ```
@@ -33,12 +33,19 @@ Ratings, differences and their intervals are in points (400 points: odds of 10 t
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from bench.errors import InputError
 from bench.ratings.rater_agreement import Agreement
 from bench.ratings.robustness import Cycles, FewVotes
 from bench.ratings.stopping import PairDecision
+
+OVERALL = "overall"
+"""Key under which the votes of all questions stand together."""
+MEAN = "mean"
+"""Anchor where 1000 is the mean of all contenders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +53,17 @@ class RatingRow:
     contender: str
     rating: float | None
     """Points; None where the fit has no finite estimate."""
-    low: float | None
-    high: float | None
-    rank_low: int | None
+    low: float | None = None
+    high: float | None = None
+    rank_low: int | None = None
     """Best rank left open by the joint intervals; 1 is first."""
-    rank_high: int | None
-    n: int
+    rank_high: int | None = None
+    n: int | None = None
     """Votes that showed it, both_bad included."""
-    both_bad_rate: float | None
-    both_bad_low: float | None
-    both_bad_high: float | None
+    both_bad_rate: float | None = None
+    """Share of the votes that showed it, 0 to 1."""
+    both_bad_low: float | None = None
+    both_bad_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,39 +74,45 @@ class DifferenceRow:
     """Points, a minus b."""
     low: float
     high: float
-    simultaneous: bool
-    p_adjusted: float
+    simultaneous: bool = True
+    """The intervals of all pairs hold jointly."""
+    p_adjusted: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WinRateRow:
     a: str
     b: str
-    wins_a: int
-    wins_b: int
-    ties: int
-    both_bad: int
     rate: float | None
     """Of a over b; a tie half, both_bad left out. None: only both_bad."""
-    low: float | None
-    high: float | None
-    wilson_low: float | None
+    low: float | None = None
+    high: float | None = None
+    wilson_low: float | None = None
     """Vote-level, for comparison."""
-    wilson_high: float | None
-    n: int
+    wilson_high: float | None = None
+    n: int | None = None
     """wins_a + wins_b + ties."""
-    detectable: float | None
+    detectable: float | None = None
     """Points from 50% that these votes would have shown in four studies of five, the pair on its own."""
+    wins_a: int = 0
+    wins_b: int = 0
+    ties: int = 0
+    both_bad: int = 0
+
+    @property
+    def apart(self) -> bool:
+        """Whether the interval leaves 50% out."""
+        return self.low is not None and self.high is not None and (self.low > 0.5 or self.high < 0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AverageRow:
     contender: str
     rate: float | None
-    low: float | None
-    high: float | None
-    opponents: int
-    n: int
+    low: float | None = None
+    high: float | None = None
+    opponents: int = 0
+    n: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +167,7 @@ class EloRow:
     rating: float
     order_spread: float
     """Points, standard deviation over shuffles: order noise only."""
-    order_error: float
+    order_error: float | None = None
     """Points, standard error of `rating` over the shuffles played."""
 
 
@@ -174,12 +188,15 @@ class BootstrapBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    n: int
-    note: str
+    level: str = ""
+    """Category, challenge or rater group."""
+    n: int = 0
+    """Votes."""
+    note: str = ""
     """Why `ratings` is empty."""
-    ratings: tuple[PlainRating, ...]
-    win_rates: tuple[WinRateRow, ...]
-    average_win_rates: tuple[AverageRow, ...]
+    ratings: tuple[PlainRating, ...] = ()
+    win_rates: tuple[WinRateRow, ...] = ()
+    average_win_rates: tuple[AverageRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,45 +205,60 @@ class QuartileRow:
     consistency: float
     raters: int
     votes: int
-    note: str
-    ratings: dict[str, float]
+    note: str = ""
+    ratings: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Robustness:
-    few_votes: FewVotes | None
-    flipping_raters: tuple[tuple[str, str], ...]
+    """What the first place rests on."""
+
+    few_votes: FewVotes | None = None
+    """None: there is no fit."""
+    flipping_raters: tuple[tuple[str, str], ...] = ()
     """(rater, first place without that rater)."""
-    condorcet: Cycles
-    consistency_quartiles: tuple[QuartileRow, ...]
+    condorcet: Cycles = field(default_factory=Cycles)
+    consistency_quartiles: tuple[QuartileRow, ...] = ()
+
+    @property
+    def without_rater(self) -> tuple[str, ...]:
+        """First place without one rater, for each rater whose absence changes it. Who the raters are is not for a page:
+        a package of the same study numbers them anew."""
+        return tuple(first for _, first in self.flipping_raters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionRatings:
-    n: int
-    n_raters: int | None
-    n_prompts: int | None
-    n_raters_effective: float | None
+    """The answers to one question."""
+
+    question: str = ""
+    """A question of the study, or OVERALL."""
+    n: int | None = None
+    """Votes counted, both_bad included."""
+    n_raters: int | None = None
+    n_prompts: int | None = None
+    n_raters_effective: float | None = None
     """Kish's, of the weighted votes: 40 raters of whom one gives half of the votes count as 3.9."""
-    n_prompts_effective: float | None
-    notes: tuple[str, ...]
-    ratings: tuple[RatingRow, ...]
-    differences: tuple[DifferenceRow, ...]
-    win_rates: tuple[WinRateRow, ...]
-    average_win_rates: tuple[AverageRow, ...]
-    both_bad_codings: tuple[CodingBlock, ...]
-    equivalence: tuple[EquivalenceRow, ...]
-    stopping: tuple[PairDecision, ...]
-    position_effect: PositionEffect
-    tie_parameter: float | None
-    bradley_terry: tuple[PlainRating, ...]
-    elo_add: tuple[EloRow, ...]
-    bootstrap: BootstrapBlock | None
-    by_category: dict[str, Slice]
-    by_challenge: dict[str, Slice]
-    by_rater_group: dict[str, Slice]
-    robustness: Robustness
-    agreement: Agreement
+    n_prompts_effective: float | None = None
+    notes: tuple[str, ...] = ()
+    ratings: tuple[RatingRow, ...] = ()
+    """Best first."""
+    differences: tuple[DifferenceRow, ...] = ()
+    win_rates: tuple[WinRateRow, ...] = ()
+    average_win_rates: tuple[AverageRow, ...] = ()
+    both_bad_codings: tuple[CodingBlock, ...] = ()
+    equivalence: tuple[EquivalenceRow, ...] = ()
+    stopping: tuple[PairDecision, ...] = ()
+    position_effect: PositionEffect | None = None
+    tie_parameter: float | None = None
+    bradley_terry: tuple[PlainRating, ...] = ()
+    elo_add: tuple[EloRow, ...] = ()
+    bootstrap: BootstrapBlock | None = None
+    by_category: dict[str, Slice] = field(default_factory=dict)
+    by_challenge: dict[str, Slice] = field(default_factory=dict)
+    by_rater_group: dict[str, Slice] = field(default_factory=dict)
+    robustness: Robustness = field(default_factory=Robustness)
+    agreement: Agreement = field(default_factory=Agreement)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +275,54 @@ class RatingsDocument:
     excluded: dict[str, int]
     method: dict[str, Any]
     questions: dict[str, QuestionRatings]
+
+
+def read_questions(document: Mapping[str, Any], where: str) -> dict[str, QuestionRatings]:
+    """The questions of ratings.json that have rows, OVERALL first. Files of earlier versions lack some fields.
+
+    Parameters
+    ----------
+    document: the parsed file; empty where there is none.
+    where: its path, for the message.
+
+    Raises
+    ------
+    InputError: a row lacks a field that cannot be left out, or holds another type.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    blocks = document.get("questions") or {}
+    try:
+        questions = TypeAdapter(dict[str, QuestionRatings]).validate_python(
+            {
+                name: {k: v for k, v in (block or {}).items() if v is not None}
+                for name, block in blocks.items()
+            }
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"{where}: questions.{place}: {first['msg']}: run `arena rate` again") from None
+    return {
+        name: replace(
+            questions[name],
+            question=name,
+            ratings=tuple(sorted(questions[name].ratings, key=_place)),
+            by_category=_levels(questions[name].by_category),
+            by_challenge=_levels(questions[name].by_challenge),
+            by_rater_group=_levels(questions[name].by_rater_group),
+        )
+        for name in sorted(questions, key=lambda name: name != OVERALL)
+        if questions[name].ratings or questions[name].win_rates
+    }
+
+
+def _levels(slices: Mapping[str, Slice]) -> dict[str, Slice]:
+    return {level: replace(slices[level], level=level) for level in sorted(slices)}
+
+
+def _place(row: RatingRow) -> tuple[bool, float, str]:
+    return row.rating is None, -(row.rating or 0.0), row.contender
 
 
 def to_dict(document: RatingsDocument) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench.errors import InputError, unknown
 from bench.ratings.bootstrap import cluster_bootstrap
 from bench.ratings.document import (
+    OVERALL,
     BootstrapBlock,
     Interval,
     PlainRating,
@@ -118,14 +119,16 @@ def rate(
         stage(f"{question}: elo-add")
         elos.append(_elo_add(ratable(part), options))
         blocks[question] = _question(
-            part, elos[-1], anchor, options, lambda text, q=question: stage(f"{q}: {text}")
+            question, part, elos[-1], anchor, options, lambda text, q=question: stage(f"{q}: {text}")
         )
     if _one_question(votes):
-        blocks["overall"] = next(iter(blocks.values()))
+        blocks[OVERALL] = replace(next(iter(blocks.values())), question=OVERALL)
     else:
         stage("overall: elo-add")
         whole = _averaged(elos) if elos else _elo_add(votes, options)
-        blocks["overall"] = _question(table, whole, anchor, options, lambda text: stage(f"overall: {text}"))
+        blocks[OVERALL] = _question(
+            OVERALL, table, whole, anchor, options, lambda text: stage(f"overall: {text}")
+        )
     return RatingsDocument(
         study=study,
         simulated=table.simulated,
@@ -208,7 +211,7 @@ def _averaged(parts: list[EloAdd | None]) -> EloAdd | None:
 
 
 def _question(
-    table: VoteTable, elo: EloAdd | None, anchor: int | None, options: Options, stage: Stage
+    question: str, table: VoteTable, elo: EloAdd | None, anchor: int | None, options: Options, stage: Stage
 ) -> QuestionRatings:
     """`table` with its planted repeats: agreement needs them."""
     stage("ratings and win rates")
@@ -250,6 +253,7 @@ def _question(
     notes += coding_notes(codings)
     stage("robustness and agreement")
     return QuestionRatings(
+        question=question,
         n=len(votes),
         n_raters=_distinct(votes.rater),
         n_prompts=_distinct(votes.prompt),
@@ -345,7 +349,8 @@ def _slices(
     """One fit a level; {} where there is one level, which would only repeat the whole."""
     if np.count_nonzero(np.bincount(codes)) < 2:
         return {}
-    return {labels[code] or "(none)": _slice(part, anchor, options) for code, part in _levels(votes, codes)}
+    named = ((labels[code] or "(none)", part) for code, part in _levels(votes, codes))
+    return {level: _slice(level, part, anchor, options) for level, part in named}
 
 
 def _levels(votes: VoteTable, codes: NDArray[np.int32]) -> Iterator[tuple[int, VoteTable]]:
@@ -353,7 +358,7 @@ def _levels(votes: VoteTable, codes: NDArray[np.int32]) -> Iterator[tuple[int, V
         yield code, select(votes, codes == code)
 
 
-def _slice(votes: VoteTable, anchor: int | None, options: Options) -> Slice:
+def _slice(level: str, votes: VoteTable, anchor: int | None, options: Options) -> Slice:
     rows, note = (), "" if not options.penalty else "penalised ratings have no intervals"
     try:
         fit = davidson(
@@ -363,6 +368,7 @@ def _slice(votes: VoteTable, anchor: int | None, options: Options) -> Slice:
     except InputError as error:
         note = f"no ratings: {error}"
     return Slice(
+        level=level,
         n=len(votes),
         note=note,
         ratings=rows,

@@ -26,23 +26,23 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    alpha: float | None
+    alpha: float | None = None
     """Krippendorff's α, nominal over the four outcomes: 1 perfect, 0 chance. None: not to be had."""
-    alpha_low: float | None
+    alpha_low: float | None = None
     """95%, by raters and prompts."""
-    alpha_high: float | None
-    percent: float | None
+    alpha_high: float | None = None
+    percent: float | None = None
     """Share in [0, 1] of pairs of raters on the same unit who gave the same outcome."""
-    units: int
+    units: int = 0
     """Units with two raters or more."""
-    votes: int
+    votes: int = 0
     """Votes on those units."""
-    repeat_consistency: float | None
+    repeat_consistency: float | None = None
     """Share of planted repeats answered as the first time."""
-    repeat_low: float | None
+    repeat_low: float | None = None
     """95%, clustered as win rates are."""
-    repeat_high: float | None
-    repeats: int
+    repeat_high: float | None = None
+    repeats: int = 0
     note: str = ""
     ceiling: float | None = None
     """How well one rater predicts another: share in [0, 1] of pairs of decided votes on a unit that name the same

@@ -24,22 +24,22 @@ CHECKED = 10
 class FewVotes:
     """Votes whose removal changes the first place, checked by a refit without them: at most so many are needed."""
 
-    votes: int | None
+    votes: int | None = None
     """An upper bound of the fewest; None: no removal of up to half the votes was found."""
-    share: float | None
-    challenger: str | None
+    share: float | None = None
+    challenger: str | None = None
     """First place of the refit without those votes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cycles:
-    count: int
+    count: int = 0
     """Triples of which each beats the next in votes."""
-    examples: tuple[tuple[str, str, str], ...]
+    examples: tuple[tuple[str, str, str], ...] = ()
     """At most ten."""
-    clear: int
+    clear: int = 0
     """Of `count` those whose three clustered intervals all exclude 50%: the others may be noise."""
-    winner: str | None
+    winner: str | None = None
     """The contender that beats every other, if one does."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import InputError, unknown
+from bench.ratings.document import QuestionRatings, read_questions
 from bench.records import (
     Battle,
     Difference,
@@ -25,7 +26,6 @@ from bench.records import (
     iterate_rows,
     read_rows,
 )
-from bench.report.preferences import Preference, read_preferences
 from bench.store.documents import Scores, read_scores
 from bench.store.study_folder import Key, StudyFolder
 
@@ -95,7 +95,7 @@ class Results:
     people: tuple[PeopleAgreement, ...]
     """How far each metric agrees with the votes."""
     warnings: tuple[str, ...]
-    preferences: Mapping[str, Preference]
+    preferences: Mapping[str, QuestionRatings]
     """By question, `overall` first; empty until there are votes."""
     duels: Mapping[Duel, Tally]
     votes_method: Mapping[str, Any]
@@ -144,7 +144,7 @@ class Results:
         return "simulated votes" if self.simulated_votes else "people"
 
     @property
-    def headline(self) -> Preference | None:
+    def headline(self) -> QuestionRatings | None:
         """All questions together, or the only one there is."""
         return next(iter(self.preferences.values()), None)
 
@@ -203,7 +203,7 @@ def read_results(folder: StudyFolder) -> Results:
         image_scores=tuple(read_rows(folder.image_scores_file, ImageScore)),
         people=scores.agreement,
         warnings=scores.warnings,
-        preferences=read_preferences(ratings, str(folder.path / "ratings.json")),
+        preferences=read_questions(ratings, str(folder.path / "ratings.json")),
         duels=_duels(folder),
         votes_method=ratings.get("method") or {},
         simulated_votes=bool(ratings.get("simulated")),

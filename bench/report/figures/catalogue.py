@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.ratings.document import OVERALL
 from bench.records import Prompt
 from bench.report.figures import bars, human, samples
 from bench.report.figures.headline import Point, pareto, quality_against_seconds
@@ -13,7 +14,6 @@ from bench.report.figures.style import WIDTHS, Style, Theme, fonts, styles
 from bench.report.images.grids import models_with_steps, same_seeds
 from bench.report.images.selection import SEED, licences, random_prompts, selections
 from bench.report.images.thumbnails import pixels_of
-from bench.report.preferences import OVERALL
 from bench.report.published import TURBO_A100
 from bench.report.results import Results, model_of
 from bench.report.tables.form import UP, Estimate

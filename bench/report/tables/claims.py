@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from bench.report.preferences import OVERALL, Decision, Equivalence, Preference
+from bench.ratings.document import OVERALL, EquivalenceRow, PairDecision, QuestionRatings
 from bench.report.results import Results
 from bench.report.tables.form import NONE, Cell, Column, Estimate, P, Table, decimals, number
 from bench.report.tables.votes import asked_parts
@@ -65,7 +65,7 @@ def name_of(question: str) -> str:
     return ALL if question == OVERALL else question
 
 
-def claims(preference: Preference, chosen: str) -> list[Claim]:
+def claims(preference: QuestionRatings, chosen: str) -> list[Claim]:
     """A claim a rival that met the chosen contender, in the order of the ratings document."""
     wins = {(w.a, w.b): w for w in preference.win_rates}
     rows = []
@@ -87,7 +87,7 @@ def claims(preference: Preference, chosen: str) -> list[Claim]:
 
 
 def _claim(
-    question: str, row: Equivalence, *, flip: bool, n: int | None, detectable: float | None, apart: bool
+    question: str, row: EquivalenceRow, *, flip: bool, n: int | None, detectable: float | None, apart: bool
 ) -> Claim:
     value, low, high = (-row.difference, -row.high, -row.low) if flip else (row.difference, row.low, row.high)
     return Claim(
@@ -183,7 +183,7 @@ def stopping_table(results: Results) -> Table | None:
     )
 
 
-def _seen_from(chosen: str, row: Decision) -> tuple[str, Estimate]:
+def _seen_from(chosen: str, row: PairDecision) -> tuple[str, Estimate]:
     """The rival, and the win rate of the chosen in per cent."""
     if row.a == chosen:
         return row.b, Estimate(value=100 * row.rate, low=100 * row.low, high=100 * row.high, n=row.n)
@@ -192,7 +192,7 @@ def _seen_from(chosen: str, row: Decision) -> tuple[str, Estimate]:
     )
 
 
-def _decided(part: Preference) -> str:
+def _decided(part: QuestionRatings) -> str:
     return f"{sum(row.decided for row in part.stopping)} of {len(part.stopping)}"
 
 
@@ -220,7 +220,7 @@ def robustness_table(results: Results) -> Table | None:
     )
 
 
-def _dependence(part: Preference) -> Iterator[tuple[str, str]]:
+def _dependence(part: QuestionRatings) -> Iterator[tuple[str, str]]:
     held = part.robustness
     yield "By all votes", _first(part) or NONE
     few = held.few_votes
@@ -234,15 +234,18 @@ def _dependence(part: Preference) -> Iterator[tuple[str, str]]:
     others = listed(list(dict.fromkeys(held.without_rater)))
     count = len(held.without_rater)
     yield "Single raters without whom it changes", f"{count}: {others}" if count else "none"
-    for quarter in held.quartiles:
+    for quarter in held.consistency_quartiles:
         if quarter.ratings:
             first = max(quarter.ratings, key=lambda name: quarter.ratings[name])
             yield QUARTERS[quarter.quartile], f"{first} ({quarter.consistency:.0%})"
-    yield "Beats every other in votes", held.winner or "nobody"
-    yield "Cycles of three", f"{held.cycles}, {held.clear_cycles} clear" if held.cycles else "none"
+    yield "Beats every other in votes", held.condorcet.winner or "nobody"
+    yield (
+        "Cycles of three",
+        f"{held.condorcet.count}, {held.condorcet.clear} clear" if held.condorcet.count else "none",
+    )
 
 
-def _first(part: Preference) -> str | None:
+def _first(part: QuestionRatings) -> str | None:
     row = next(iter(part.ratings), None)
     return None if row is None or row.rating is None else row.contender
 
@@ -260,7 +263,7 @@ def method_in_words(results: Results) -> list[str]:
     ]
 
 
-def _power(headline: Preference) -> list[str]:
+def _power(headline: QuestionRatings) -> list[str]:
     gaps = sorted(win.detectable for win in headline.win_rates if win.detectable is not None)
     if not gaps:
         return []
@@ -271,7 +274,7 @@ def _power(headline: Preference) -> list[str]:
     ]
 
 
-def _equivalence(headline: Preference, chosen: str) -> list[str]:
+def _equivalence(headline: QuestionRatings, chosen: str) -> list[str]:
     rows = claims(headline, chosen)
     if not rows:
         return []
@@ -292,7 +295,7 @@ def _stopping(results: Results) -> list[str]:
     ]
 
 
-def fragility(headline: Preference) -> list[str]:
+def fragility(headline: QuestionRatings) -> list[str]:
     """What would change the first place, in one sentence; none without a fit."""
     first, held = _first(headline), headline.robustness
     few = held.few_votes

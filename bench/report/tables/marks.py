@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bench.report.preferences import Preference
+from bench.ratings.document import QuestionRatings
 from bench.report.results import Results
 from bench.report.tables.form import Estimate
 
@@ -17,7 +17,7 @@ Differences = Mapping[tuple[str, str], tuple[float, float]]
 """(a, b) → 95% interval of a minus b, each pair in one order."""
 
 
-def rating_differences(preference: Preference) -> Differences:
+def rating_differences(preference: QuestionRatings) -> Differences:
     """Joint intervals of the differences of ratings, points."""
     return {(row.a, row.b): (row.low, row.high) for row in preference.differences}
 

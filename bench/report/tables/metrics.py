@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.ratings.document import OVERALL
 from bench.records import PeopleAgreement, Score
-from bench.report.preferences import OVERALL
 from bench.report.published import PUBLISHED
 from bench.report.results import Results, model_of
 from bench.report.tables.form import (

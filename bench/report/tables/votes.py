@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.ratings.document import MEAN, OVERALL, QuestionRatings, Slice
 from bench.records import Score
-from bench.report.preferences import MEAN, OVERALL, Preference, Slice
 from bench.report.results import Results
 from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, decimals, number
 from bench.report.tables.marks import marked, rating_differences
@@ -32,11 +32,11 @@ def rating_digits(results: Results) -> int:
 
 def rate_digits(results: Results) -> int:
     """Decimals of win rates in per cent, the same in every table."""
-    rows = [w for part in results.preferences.values() for w in (*part.average_wins, *part.win_rates)]
+    rows = [w for part in results.preferences.values() for w in (*part.average_win_rates, *part.win_rates)]
     return decimals([_percent(w.rate, w.low, w.high, w.n) for w in rows], most=1)
 
 
-def ratings_of(preference: Preference) -> dict[str, Estimate]:
+def ratings_of(preference: QuestionRatings) -> dict[str, Estimate]:
     """Ratings by contender, best first; the best and those not shown to be worse are marked."""
     estimates = {
         r.contender: Estimate(value=r.rating, low=r.low, high=r.high, n=r.n) for r in preference.ratings
@@ -44,9 +44,9 @@ def ratings_of(preference: Preference) -> dict[str, Estimate]:
     return marked(estimates, rating_differences(preference), up=True)
 
 
-def average_wins_of(preference: Preference) -> dict[str, Estimate]:
+def average_wins_of(preference: QuestionRatings) -> dict[str, Estimate]:
     """Mean win rate over the opponents met, per cent, by contender."""
-    return {w.contender: _percent(w.rate, w.low, w.high, w.n) for w in preference.average_wins}
+    return {w.contender: _percent(w.rate, w.low, w.high, w.n) for w in preference.average_win_rates}
 
 
 def leaderboards(results: Results) -> Table | None:
@@ -97,7 +97,7 @@ def leaderboards(results: Results) -> Table | None:
 BOTH_BAD = "N of ratings counts every vote; N of win rates leaves out the answers `both bad`."
 
 
-def asked_parts(results: Results) -> list[Preference]:
+def asked_parts(results: Results) -> list[QuestionRatings]:
     """All questions together, then each; only the one where one was asked."""
     parts = results.preferences
     alone = len(parts) == 2 and OVERALL in parts
@@ -107,9 +107,9 @@ def asked_parts(results: Results) -> list[Preference]:
 def elo_table(results: Results) -> Table | None:
     """Sequential Elo beside Bradley–Terry and Davidson's model, all votes together."""
     headline = results.headline
-    if headline is None or not headline.elo:
+    if headline is None or not headline.elo_add:
         return None
-    elo = {row.contender: row for row in headline.elo}
+    elo = {row.contender: row for row in headline.elo_add}
     terry = {r.contender: Estimate(value=r.rating, low=r.low, high=r.high) for r in headline.bradley_terry}
     davidson = {r.contender: Estimate(value=r.rating, low=r.low, high=r.high) for r in headline.ratings}
     names = sorted(elo, key=lambda name: -elo[name].rating)
@@ -141,7 +141,7 @@ def elo_table(results: Results) -> Table | None:
     )  # fmt: skip
 
 
-def leaderboard(results: Results, preference: Preference) -> Table | None:
+def leaderboard(results: Results, preference: QuestionRatings) -> Table | None:
     """Ratings with intervals and rank sets, best first; average win rates and `both bad` where there are any."""
     if not preference.ratings:
         return None
@@ -193,7 +193,7 @@ def scale(anchor: str) -> str:
     return f"A difference of 400 points means odds of 10 to 1; {held}."
 
 
-def effective(preference: Preference) -> str:
+def effective(preference: QuestionRatings) -> str:
     """`40 raters (as many as 38.2 even ones), 60 prompts`; what is not recorded is left out."""
     parts = []
     for n, even, what in (
@@ -216,7 +216,7 @@ def _question(question: str) -> str:
     return "all questions together" if question == OVERALL else question
 
 
-def win_rates(results: Results, preference: Preference) -> Table | None:
+def win_rates(results: Results, preference: QuestionRatings) -> Table | None:
     """Every pair, in per cent for the first."""
     if not preference.win_rates:
         return None
@@ -246,7 +246,7 @@ def _rest(share: float | None) -> float | None:
     return None if share is None else 1 - share
 
 
-def wins_of(preference: Preference, contender: str) -> dict[str, Estimate]:
+def wins_of(preference: QuestionRatings, contender: str) -> dict[str, Estimate]:
     """Win rate of one contender in per cent, by rival, whichever way round the pair is stored."""
     wins = {}
     for w in preference.win_rates:
@@ -257,7 +257,7 @@ def wins_of(preference: Preference, contender: str) -> dict[str, Estimate]:
     return wins
 
 
-def win_matrix(preference: Preference, order: Sequence[str]) -> list[tuple[str, list[Estimate | None]]]:
+def win_matrix(preference: QuestionRatings, order: Sequence[str]) -> list[tuple[str, list[Estimate | None]]]:
     """Each contender with its win rate in per cent against each of `order`; None: the pair has no votes."""
     return [(name, [wins_of(preference, name).get(rival) for rival in order]) for name in order]
 
@@ -268,7 +268,7 @@ def vote_count(results: Results) -> int:
     return sum(votes_of(part) for part in parts)
 
 
-def votes_of(part: Preference) -> int:
+def votes_of(part: QuestionRatings) -> int:
     return part.n if part.n is not None else sum(win.n or 0 for win in part.win_rates)
 
 
@@ -277,13 +277,15 @@ def slice_rows(results: Results, by: str) -> tuple[Slice, ...]:
     headline = results.headline
     if headline is None:
         return ()
-    return headline.by_category if by == "category" else headline.by_challenge
+    return tuple((headline.by_category if by == "category" else headline.by_challenge).values())
 
 
 def slice_cells(results: Results, by: str) -> list[tuple[str, list[Estimate | None]]]:
     """Contender and its mean win rate in per cent on each level."""
     levels = slice_rows(results, by)
-    wins = [{w.contender: _percent(w.rate, w.low, w.high, w.n) for w in part.wins} for part in levels]
+    wins = [
+        {w.contender: _percent(w.rate, w.low, w.high, w.n) for w in part.average_win_rates} for part in levels
+    ]
     return [(name, [known.get(name) for known in wins]) for name in results.contenders]
 
 

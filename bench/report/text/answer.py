@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.report.preferences import Preference
+from bench.ratings.document import QuestionRatings
 from bench.report.results import Results
 from bench.report.tables.claims import Claim, claims
 from bench.report.tables.form import UP, Estimate, interval, number
@@ -43,7 +43,7 @@ def answer(results: Results) -> list[str]:
     return [*(voted or _by_metric(results)), *_speed(results)][:3]
 
 
-def _pairs(results: Results, headline: Preference) -> list[str]:
+def _pairs(results: Results, headline: QuestionRatings) -> list[str]:
     """A sentence for each named comparison, where they are not all with the chosen contender."""
     sentences = []
     for a, b in results.comparisons:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from bench.ratings.document import OVERALL, QuestionRatings
 from bench.report.images.selection import licences
-from bench.report.preferences import OVERALL, Preference
 from bench.report.results import Results, model_of
 from bench.report.tables import claims
 from bench.report.tables.metrics import label
@@ -125,7 +125,7 @@ def _votes(results: Results) -> list[str]:
     return sentences + _agreement(results)
 
 
-def _question(preference: Preference) -> str:
+def _question(preference: QuestionRatings) -> str:
     raters = f" by {effective(preference)}" if preference.n_raters else ""
     asked = f" ({ASKED[preference.question]})" if preference.question in ASKED else ""
     return f"{preference.question}{asked}, {votes_of(preference)} votes{raters}"

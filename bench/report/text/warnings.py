@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.report.preferences import MEAN
+from bench.ratings.document import MEAN
 from bench.report.results import Results
 from bench.report.text.phrases import counted, listed
 

@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import InputError
 from bench.ratings.bootstrap import cluster_bootstrap
-from bench.ratings.document import to_dict
+from bench.ratings.document import read_questions, to_dict
 from bench.ratings.fits import SCALE, count_votes, davidson
 from bench.ratings.rate import Options, rate
 from bench.ratings.simulation import Design, simulate_votes
@@ -218,3 +218,21 @@ def test_a_first_place_that_depends_on_both_bad_is_a_headline():
         note.startswith("the first place depends on both_bad: b has the highest") for note in block.notes
     )
     assert coded(("a", "b", "left", 9), ("a", "b", "right", 3)).both_bad_codings == ()
+
+
+def test_the_document_is_read_back_as_it_was_written(document):
+    text = json.dumps(to_dict(document))
+    back = read_questions(json.loads(text), "ratings.json")
+    assert list(back) == ["overall", "alignment", "quality"]
+    for name, block in document.questions.items():
+        assert to_dict(replace(document, questions={name: back[name]})) == to_dict(
+            replace(document, questions={name: block})
+        )
+
+
+def test_files_of_earlier_versions_open_and_broken_rows_are_named():
+    old = {"ratings": [{"contender": "a", "rating": 1000.0, "low": None}], "robustness": {"few_votes": None}}
+    back = read_questions({"questions": {"quality": old}}, "ratings.json")["quality"]
+    assert (back.question, back.ratings[0].rating, back.n_raters_effective) == ("quality", 1000.0, None)
+    with pytest.raises(InputError, match=r"ratings.json: questions.quality.ratings.0.contender.*arena rate"):
+        read_questions({"questions": {"quality": {"ratings": [{"rating": 1.0}]}}}, "ratings.json")

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from bench.report.preferences import Equivalence, FewVotes, Preference, Rating, Robustness, WinRate
+from bench.ratings.document import (
+    EquivalenceRow,
+    FewVotes,
+    QuestionRatings,
+    RatingRow,
+    Robustness,
+    WinRateRow,
+)
 from bench.report.results import Results, read_results
 from bench.report.tables.claims import (
     claims,
@@ -34,17 +41,17 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return read_results(make_study(tmp_path_factory.mktemp("claims") / "s", side=16, votes=True))
 
 
-def one_pair(rate: float, error: float, margin: float) -> Preference:
+def one_pair(rate: float, error: float, margin: float) -> QuestionRatings:
     """One pair whose win rate is normal with that standard error; points."""
     z90, z95 = norm.ppf(0.95) * error, norm.ppf(0.975) * error
     better, worse = norm.sf((rate + margin) / error), norm.sf((margin - rate) / error)
-    row = Equivalence(
+    row = EquivalenceRow(
         a="a", b="b", difference=rate, low=rate - z90, high=rate + z90, margin=margin,
         p_a_not_worse=float(better), p_b_not_worse=float(worse), p_equivalent=float(max(better, worse)),
     )  # fmt: skip
     share = 0.5 + rate / 100
-    win = WinRate(a="a", b="b", rate=share, low=share - z95 / 100, high=share + z95 / 100, n=50)
-    return Preference(question="quality", ratings=(), win_rates=(win,), equivalence=(row,))
+    win = WinRateRow(a="a", b="b", rate=share, low=share - z95 / 100, high=share + z95 / 100, n=50)
+    return QuestionRatings(question="quality", ratings=(), win_rates=(win,), equivalence=(row,))
 
 
 @given(st.floats(-20, 20), st.floats(0.5, 10), st.floats(1, 10))
@@ -132,9 +139,9 @@ def test_the_method_says_power_margin_stopping_and_what_the_first_place_hangs_on
     ],
 )
 def test_what_the_first_place_hangs_on_in_words(few: FewVotes, raters: tuple[str, ...], wanted: str) -> None:
-    part = Preference(
-        question="quality", ratings=(Rating(contender="a", rating=1000.0),), win_rates=(),
-        robustness=Robustness(few_votes=few, without_rater=raters),
+    part = QuestionRatings(
+        question="quality", ratings=(RatingRow(contender="a", rating=1000.0),), win_rates=(),
+        robustness=Robustness(few_votes=few, flipping_raters=tuple(("r", first) for first in raters)),
     )  # fmt: skip
     (words,) = fragility(part)
     assert wanted in words

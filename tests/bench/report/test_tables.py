@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from bench.ratings.document import QuestionRatings, RatingRow, WinRateRow
 from bench.records import Failure, Score
 from bench.report import timings
-from bench.report.preferences import Preference, Rating, WinRate
 from bench.report.published import PUBLISHED
 from bench.report.results import model_of, read_results
 from bench.report.tables import catalogue, speed, votes
@@ -206,8 +206,8 @@ def test_published_figures_are_those_of_the_shared_table() -> None:
 
 @given(st.floats(0, 1), st.floats(0, 0.2))
 def test_a_win_rate_read_from_the_other_side_is_the_rest(rate: float, half: float) -> None:
-    win = WinRate(a="a", b="b", rate=rate, low=rate - half, high=rate + half, n=9)
-    preference = Preference(question="quality", ratings=(), win_rates=(win,))
+    win = WinRateRow(a="a", b="b", rate=rate, low=rate - half, high=rate + half, n=9)
+    preference = QuestionRatings(question="quality", ratings=(), win_rates=(win,))
     here, there = votes.wins_of(preference, "a")["b"], votes.wins_of(preference, "b")["a"]
     assert (here.value or 0) + (there.value or 0) == pytest.approx(100)
     assert (here.low or 0) + (there.high or 0) == pytest.approx(100)
@@ -215,9 +215,9 @@ def test_a_win_rate_read_from_the_other_side_is_the_rest(rate: float, half: floa
 
 
 def test_a_rating_that_is_infinite_has_no_number_and_comes_last(tmp_path: Path) -> None:
-    rows = (Rating(contender="a", rating=1010.0, low=990, high=1030, rank_low=1, rank_high=1, n=5),)
-    preference = Preference(
-        question="quality", ratings=(*rows, Rating(contender="b", rating=None)), win_rates=()
+    rows = (RatingRow(contender="a", rating=1010.0, low=990, high=1030, rank_low=1, rank_high=1, n=5),)
+    preference = QuestionRatings(
+        question="quality", ratings=(*rows, RatingRow(contender="b", rating=None)), win_rates=()
     )
     results = replace(read_results(make_study(tmp_path / "s", side=16)), preferences={"quality": preference})
     table = votes.leaderboard(results, preference)
