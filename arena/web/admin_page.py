@@ -91,9 +91,14 @@ def _mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> No
             matrix = gr.HTML()
         with gr.Tab("Raters"):
             people = gr.Dataframe(headers=admin_views.RATER_COLUMNS, interactive=False)
+        with gr.Tab("Reports"):
+            gr.HTML(
+                "Pictures that raters reported. Such a pair never comes back to the rater who reported it."
+            )
+            reports = gr.Dataframe(headers=admin_views.REPORT_COLUMNS, interactive=False)
 
         phases = list(buttons.values())
-        outputs = [status, matrix, board, people, *phases]
+        outputs = [status, matrix, board, people, reports, *phases]
 
         def everything() -> list[Any]:
             return [*admin_views.everything(desk), *phase_buttons(desk)]

@@ -6,6 +6,7 @@ Names of contenders and groups come from files and links, so all text is escaped
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import Row
 
 from arena.db import raters
 from arena.db.export import collect
+from arena.db.reports import all_reports
 from arena.quality import RaterQuality
 from arena.voting import Desk, asked_of
 from bench.errors import InputError
@@ -167,7 +169,24 @@ def rater_rows(about: Sequence[RaterQuality]) -> list[list[Any]]:
     ]
 
 
-def everything(desk: Desk) -> tuple[str, str, str, list[list[Any]]]:
-    """Progress, matrix, leaderboard and raters; the log is read once."""
+REPORT_COLUMNS = ["reported (UTC)", "reason", "contender", "prompt", "replicate", "question", "rater"]
+
+
+def report_rows(desk: Desk) -> list[list[Any]]:
+    """One row an image that a rater reported, newest first; both images where the rater said both."""
+    with desk.database.reading() as tx:
+        found = all_reports(tx.db)
+    rows = []
+    for one in found:
+        when = datetime.fromtimestamp(one.created, UTC).strftime("%Y-%m-%d %H:%M")
+        for side in ("left", "right") if one.comment == "both" else (one.comment,):
+            contender, prompt = (one.left, one.prompt_id) if side == "left" else (one.right, one.prompt_id)
+            where = [contender, prompt, one.replicate, one.question, one.rater_id[:8]]
+            rows.append([when, one.reason.replace("_", " "), *where])
+    return rows
+
+
+def everything(desk: Desk) -> tuple[str, str, str, list[list[Any]], list[list[Any]]]:
+    """Progress, matrix, leaderboard, raters and reports; the log is read once."""
     rows, about = collect(desk.database, desk.prompts, desk.exclusion, desk.made)
-    return progress(desk), matrix(desk), leaderboard(desk, rows), rater_rows(about)
+    return progress(desk), matrix(desk), leaderboard(desk, rows), rater_rows(about), report_rows(desk)

@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 
 from arena.db.reports import all_reports
 from arena.db.vote_log import battles, standing
+from arena.web.admin_views import report_rows
 from arena.web.app import create_app
 from tests.support.arena_desk import KEY, POST, Clock, log, make_desk, start
 
@@ -35,6 +36,8 @@ def test_a_reported_pair_goes_and_never_comes_back_to_that_rater(tmp_path):
         (row,) = all_reports(tx.db)
         assigned = tx.history(row.rater_id)
     assert (row.reason, row.comment) == ("offensive", "right")
+    ((_, reason, contender, prompt, *_),) = report_rows(desk)
+    assert (reason, contender, prompt) == ("offensive", row.right, row.prompt_id)
     reported = (row.question, row.prompt_id, {row.left, row.right})
     while state["stage"] == "vote":
         state = post(client, "vote", token=state["ballots"][0]["token"], answer="left").json()["state"]

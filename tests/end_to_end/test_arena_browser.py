@@ -1,8 +1,12 @@
 """Whole sessions in a real headless Chromium: keys, phone, double clicks, back, reload, tabs, offline."""
 
 import itertools
+import socket
+import subprocess
+import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from arena.db import schema
 from arena.db.assignments import VoteDatabase
 from arena.db.vote_log import standing
 from arena.web.ballot import build
-from tests.support.arena_server import BROWSER_FLAGS, CHROMIUM, Server
+from tests.support.arena_server import BROWSER_FLAGS, CHROMIUM, Server, free_port
 from tests.support.arena_study import make_study
 
 pytestmark = pytest.mark.browser
@@ -57,12 +61,12 @@ def phone(browser, arena):
     yield from opened(browser, arena, **PHONE)
 
 
-def opened(browser, arena, **settings):
+def opened(browser, arena, path="", **settings):
     context = browser.new_context(**settings)
     page = context.new_page()
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(arena.url)
+    page.goto(arena.url + path)
     yield page
     context.close()
     assert problems == []
@@ -470,3 +474,121 @@ def test_the_administrator_is_asked_before_the_study_is_closed(browser, tmp_path
         page.get_by_role("button", name="Open").click()
         page.get_by_text("is open").wait_for()
         page.close()
+
+
+def test_on_a_slow_network_the_words_come_first_and_no_picture_before_the_other(page, arena):
+    held = []
+    page.route("**/i/*", lambda route: held.append(route))
+    page.click("#start")
+    page.wait_for_selector("[data-part=question]:not(:empty)")
+    assert page.inner_text("[data-part=question]").startswith("Which picture")
+    while len(held) < 2:
+        page.wait_for_timeout(50)
+    held.pop(0).continue_()
+    page.wait_for_timeout(500)
+    assert page.locator("figure[data-side] img:visible").count() == 0  # one alone would have a head start
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(300)
+    assert votes_of(arena, page) == []
+    held.pop(0).continue_()
+    page.unroute("**/i/*")
+    settled(page, 1)
+    page.keyboard.press("ArrowLeft")
+    settled(page, 2)
+    assert votes_of(arena, page) == ["left"]
+
+
+HANDS = {
+    "text": {"en": "Whose hands are better?", "de": "Wessen Hände sind besser?"},
+    "answers": "seven_points",
+    "comment": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "label"), [("", "Whose hands", "Left"), ("/de", "Wessen Hände", "Links")]
+)
+def test_seven_points_and_a_comment_in_the_operators_words(browser, tmp_path, path, words, label):
+    _, folder = make_study(
+        tmp_path / "s", size=64, votes_per_pair=50, questions=("hands",), own_questions={"hands": HANDS},
+        attention_rate=0.0, repeat_rate=0.0,
+    )  # fmt: skip
+    with Server(folder.path) as server:
+        for page in opened(browser, server, path):
+            begin(page)
+            assert page.inner_text("[data-part=question]").startswith(words)
+            buttons = page.locator("[data-part=answers] button")
+            assert buttons.count() == 7
+            assert label in buttons.nth(0).inner_text()
+            page.fill("[data-part=comment]", "six fingers 0 7")  # keys in the comment are no answers
+            buttons.nth(1).click()
+            settled(page, 2)
+            assert page.input_value("[data-part=comment]") == ""
+            page.keyboard.press("7")
+            settled(page, 3)
+            first, second = rows_of(server, page)
+            assert (first.answer, first.display["scale"], first.display["comment"]) == (
+                "left",
+                2,
+                "six fingers 0 7",
+            )
+            assert (second.answer, second.display["scale"]) == ("right", -3)
+
+
+def test_a_reported_picture_takes_the_pair_away(page, arena):
+    begin(page)
+    held = held_by(page)
+    page.click("[data-part=more]")
+    page.click("[data-part=report]")
+    page.check("[data-part=report-dialog] [value=right]")
+    page.check("[data-part=report-dialog] [value=broken]")
+    page.click("[data-part=report-dialog] [value=send]")
+    page.wait_for_selector("text=Thank you, reported")
+    settled(page, 2)
+    assert held_by(page)[0] == held[1]
+    assert votes_of(arena, page) == []
+
+
+def test_the_page_works_inside_a_page_of_a_site_that_is_named_and_of_no_other(browser, tmp_path):
+    _, folder = make_study(tmp_path / "s", votes_per_pair=50)
+    other = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "http.server",
+        str(other),
+        "--bind",
+        "127.0.0.1",
+        "--directory",
+        str(tmp_path),
+    ]
+    site = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", other), timeout=1):
+                break
+            time.sleep(0.1)
+        for named in (True, False):
+            with Server(
+                folder.path, options=["--embed", f"http://localhost:{other}"] if named else []
+            ) as server:
+                (tmp_path / "host.html").write_text(
+                    f'<iframe src="{server.url}" width="1000" height="800"></iframe>'
+                )
+                context = browser.new_context()
+                page = context.new_page()
+                page.goto(f"http://localhost:{other}/host.html")
+                frame = page.frame_locator("iframe")
+                if not named:
+                    page.wait_for_timeout(2000)
+                    assert frame.locator("#start").count() == 0
+                    continue
+                frame.locator("#start").click()
+                frame.locator("[data-part=answers] [aria-disabled=false]").first.wait_for()
+                page.wait_for_timeout(300)
+                frame.locator("[data-part=answers] [data-answer=left]").click()
+                frame.locator("body[data-ballot='2']").wait_for()
+                context.close()
+    finally:
+        site.kill()
+        site.wait()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -43,9 +43,14 @@ class Server:
     """`arena serve` on a port; `kill` is SIGKILL."""
 
     def __init__(
-        self, folder: Path, database: str | None = None, admin: str | None = None, port: int | None = None
+        self,
+        folder: Path,
+        database: str | None = None,
+        admin: str | None = None,
+        port: int | None = None,
+        options: Sequence[str] = (),
     ) -> None:
-        self.folder, self.database, self.admin = folder, database, admin
+        self.folder, self.database, self.admin, self.options = folder, database, admin, options
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -54,6 +59,7 @@ class Server:
         command = [sys.executable, "-m", "arena.cli.app", "serve", str(self.folder), "--port", str(self.port)]
         command += [] if self.admin else ["--no-admin"]
         command += ["--database", self.database] if self.database else []
+        command += self.options
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         if self.admin:
             environment["ARENA_ADMIN_TOKEN"] = self.admin

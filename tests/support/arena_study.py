@@ -77,6 +77,8 @@ def _toml(value: object) -> str:
         return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_toml(v)}' for key, v in value.items())}}}"
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(v) for v in value)}]"
     return str(value)
