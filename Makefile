@@ -7,7 +7,7 @@ EXTRAS := .[postgres,ray,s3,test]
 export OMP_NUM_THREADS ?= 1
 JOBS   ?= 2
 
-.PHONY: demo test check mutants clean
+.PHONY: demo test check mutants docs clean
 demo: $(VENV)/.ready
 	$(BIN)/bench run miniature
 
@@ -33,6 +33,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	PATH="$$PATH:$(CURDIR)/$(BIN)" uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '$(EXTRAS)'
 	touch $@
+
+# The handbook, warnings as errors: docs/_build/html/index.html. DOCS_NOTEBOOKS=off leaves the notebooks unexecuted.
+docs: $(VENV)/.ready
+	PATH="$$PATH:$(CURDIR)/$(BIN)" uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[docs]'
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
