@@ -40,6 +40,7 @@ def examine(study: Study, results: Path, *, check: Callable[[Model], Availabilit
         Finding(what="prompts", state="ok", told=f"{len(study.prompts)} prompts, hash verified"),
         *([_references(study)] if study.references and study.edits else []),
         *_metrics(study),
+        *_votes(study),
         _disk(study, results),
     ]
 
@@ -145,6 +146,31 @@ def _metrics(study: Study) -> list[Finding]:
     if not problems:
         return [Finding(what="metrics", state="ok", told="every network and reference is here")]
     return [Finding(what="metrics", state="error", told=told, cure="bench fetch STUDY") for told in problems]
+
+
+def _votes(study: Study) -> list[Finding]:
+    """What the votes that the study asks for can tell, before anybody is asked; see `arena plan`."""
+    from bench.ratings.planning import what_votes_tell
+
+    names, arena = [c.name for c in study.contenders], study.file.arena
+    if "arena" not in study.file.model_fields_set or len(names) < 2 or len(study.prompts) < 2:
+        return []
+    pairs = [(names.index(a), names.index(b)) for a, b in study.comparisons]
+    smallest, power, ceiling = what_votes_tell(
+        len(names), pairs, len(study.prompts), arena.votes_per_pair, arena.votes_per_rater
+    )
+    told = (
+        f"{arena.votes_per_pair:,} votes a comparison tell a win rate of {smallest:.1%} in 80% of studies"
+        if smallest
+        else f"{arena.votes_per_pair:,} votes a comparison tell no win rate below 99% in 80% of studies"
+    )
+    told += f", 55% in {power:.0%}"
+    if power >= 0.8:
+        return [Finding(what="votes", state="ok", told=told)]
+    cure = "arena plan STUDY"
+    if ceiling < 0.8:
+        cure += f" ({len(study.prompts):,} prompts: at most {ceiling:.0%}, however many votes)"
+    return [Finding(what="votes", state="warning", told=told, cure=cure)]
 
 
 def _disk(study: Study, results: Path) -> Finding:

@@ -25,6 +25,8 @@ from bench.ratings.winrates import wilson
 PROMPTS = (50, 100, 200, 400, 800, 1600)
 VOTES_PER_RATER = (20, 40, 60, 100)
 """Designs that `plan` compares, beside the one it is asked about."""
+USUAL_VOTES_PER_RATER = 40
+"""Where a study does not say how many votes a rater gives."""
 PLAN_DRAWS = 2000
 
 
@@ -128,7 +130,7 @@ def plan(
     contenders: int = 2,
     comparisons: Sequence[tuple[int, int]] | None = None,
     questions: int = 1,
-    votes_per_rater: int = 40,
+    votes_per_rater: int = USUAL_VOTES_PER_RATER,
     prompts: int = 100,
     rater_sd: float = 0.5,
     prompt_sd: float = 0.7,
@@ -230,6 +232,30 @@ def detectable_rate(design: Design, votes: int, *, power: float = 0.8, spread: f
         )
         low, high = (low, middle) if reached else (middle, high)
     return high
+
+
+def what_votes_tell(
+    contenders: int, comparisons: Sequence[tuple[int, int]], prompts: int, votes_per_pair: int,
+    votes_per_rater: int | None, *, rate: float = 0.55,
+) -> tuple[float | None, float, float]:  # fmt: skip
+    """What a study as written can tell, under the assumptions of `plan`.
+
+    Returns the smallest win rate told in 80% of studies (None: none below 99%), the power for `rate`, and the
+    power for it that endless votes on these prompts come near.
+    """
+    base = Design(
+        strengths=(0.0,) * contenders,
+        prompts=prompts,
+        votes_per_rater=votes_per_rater or USUAL_VOTES_PER_RATER,
+        tie=math.log(0.5),
+        comparisons=tuple(comparisons),
+    )
+    curve, votes = curve_for(base, rate), votes_per_pair * len(comparisons)
+    return (
+        detectable_rate(base, votes),
+        _power_of(curve, votes, base.votes_per_rater, prompts),
+        curve.ceiling(prompts),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench.doctor import _fit
+from bench.doctor import _fit, _votes
 from bench.models.registry import MODELS
 from bench.models.weight_size import count_parameters, weight_bytes
+from bench.study.study import read
 
 
 def test_a_folder_s_headers_hold_what_its_networks_do(tmp_path):
@@ -41,3 +42,14 @@ def test_weights_must_leave_room(size, state):
     found = _fit({"small": 1, "large": size}, 100, "GPU", "")
     assert found.state == state
     assert ("small" in found.cure) == (state == "error")
+
+
+@pytest.mark.parametrize(("votes", "state"), [(20, "warning"), (20_000, "ok")])
+def test_the_doctor_says_what_the_votes_can_tell(tmp_path, votes, state):
+    (tmp_path / "s.toml").write_text(
+        'name = "s"\ncontenders = ["tiny-turbo@1", "tiny-turbo@4"]\ndisplay_size = 64\n[prompts]\nset = "turbo-264"\n'
+        f"[arena]\nvotes_per_pair = {votes}\nvotes_per_rater = 20\n"
+    )
+    [finding] = _votes(read(tmp_path / "s.toml"))
+    assert finding.state == state
+    assert "55% in" in finding.told
