@@ -104,8 +104,9 @@ def _panels(blocks: Sequence[_Block], most: float) -> list[list[_Block]]:
     """As few as fit, of about one width, the names first in each."""
     cut = _cut(blocks, most)
     while len(cut) > 1:
-        narrower = _cut(blocks, max(_points(panel) for panel in cut) - 1)
-        if len(narrower) > len(cut):
+        widest = max(_points(panel) for panel in cut)
+        narrower = _cut(blocks, widest - 1)
+        if len(narrower) > len(cut) or max(_points(panel) for panel in narrower) >= widest:
             break
         cut = narrower
     return cut

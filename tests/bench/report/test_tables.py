@@ -309,6 +309,13 @@ def test_a_table_wider_than_a_page_is_cut_and_every_panel_names_its_rows() -> No
     assert "N 5." in text
 
 
+def test_a_column_wider_than_the_page_beside_long_names_still_ends() -> None:
+    columns = [Column(head=f"Measure {i}", digits=1) for i in range(4)]
+    rows = ((("n" * 150), *(Estimate(value=1.0, low=0.0, high=2.0) for _ in range(4))),)
+    table = Table(name="t", title="T", columns=(Column(head="Who"), *columns), rows=rows)
+    assert to_latex(table).count("\\toprule") == 4
+
+
 def test_a_narrow_table_stands_in_one_column_and_greek_is_set() -> None:
     text = to_latex(replace(_table(), title="τ and ρ, −1 ▸ 2"))
     assert "\\begin{table}" in text
