@@ -304,6 +304,12 @@ def _human(results: Results, look: dict[str, Style]) -> Drawing | None:
     if not panels:
         return None
     whose = "simulated votes" if results.simulated_votes else "people's votes"
+    ceilings = [row.ceiling for row in results.people if row.ceiling is not None]
+    limit = (
+        f" The human ceiling: one rater predicts another in {100 * max(ceilings):.0f}% of decided votes."
+        if ceilings
+        else ""
+    )
     agreement = (
         " Below each title: the share of decided votes that the metric predicts, and Kendall's τ of scores and ratings."
         if results.people
@@ -312,7 +318,7 @@ def _human(results: Results, look: dict[str, Style]) -> Drawing | None:
     return Drawing(
         name="metric-against-preference",
         caption=f"Metrics against ratings by {whose}, with 95% intervals; up and right is better on every axis."
-        f"{agreement}",
+        f"{agreement}{limit}",
         broad=len(panels) > 4,
         draw=lambda width, theme: human.metric_against_rating(panels, ratings, look, width, theme),
     )
