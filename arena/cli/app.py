@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -367,17 +367,74 @@ def verify(
     log: Annotated[Path | None, typer.Argument(help="An exported log; default: the database.")] = None,
     results: Results = DEFAULT_RESULTS,
     database: Database = None,
+    anchor_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--anchor", help="An anchor kept elsewhere: nothing up to it was removed or written anew."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the hash chain: no vote was changed, removed, added or moved.
+    """Check that no vote was changed, removed, added or moved, no counter edited, and no image exchanged.
 
-    Example: arena verify miniature votes.log.jsonl
+    Example: arena verify miniature --anchor anchor.jsonl
     """
-    from arena.db.export import read_log, verify_database
+    from arena.db.export import read_log
+    from arena.db.proof import read_anchor, verify_database
+    from arena.voting import current_images
 
-    _, _, votes_database, key = open_database(study, results, database, reading=True)
-    count = verify_database(votes_database) if log is None else len(read_log(log, key))
-    say({"verified": count}, as_json)
+    _, folder, votes_database, key = open_database(study, results, database, reading=True)
+    if log is not None:
+        say({"verified": len(read_log(log, key))}, as_json)
+        return
+    held = None if anchor_file is None else read_anchor(anchor_file)
+    proof = verify_database(votes_database, current_images(folder), held)
+    found: dict[str, Any] = {"verified": proof.rows}
+    if held is not None:
+        found["anchor"] = f"{held.votes} rows of {held.time} are all there"
+    if proof.images_unbound:
+        found["without image hashes (earlier version)"] = proof.images_unbound
+    say(found, as_json)
+    if proof.images_changed:
+        raise InputError(
+            f"{proof.images_changed} answers are on images that are no longer the study's; ratings leave them out: "
+            "run `bench verify`"
+        )
+
+
+@app.command(rich_help_panel=CARE)
+def anchor(
+    study: StudyArgument,
+    out: Annotated[Path | None, typer.Option(help="File to append the anchor to.")] = None,
+    git: Annotated[
+        Path | None, typer.Option(help="Commit it to this git repository, as anchors/STUDY.jsonl.")
+    ] = None,
+    timestamp: Annotated[
+        str | None,
+        typer.Option(help="Command that publishes it; {file} stands for the anchor's file (needs --out)."),
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Print the head of the vote log, for somebody else to keep: it proves later that nothing was taken away.
+
+    Example: arena anchor miniature --out anchor.jsonl --timestamp "openssl ts -query -data {file} -sha256 -out a.tsq"
+    """
+    from arena.cli.anchors import append_anchor, commit_anchor, run_timestamp
+    from arena.db.proof import anchor as current_anchor
+    from bench.records import to_json
+
+    if timestamp is not None and out is None:
+        raise InputError("--timestamp needs the anchor in a file: add --out FILE")
+    opened, _, votes_database, _ = open_database(study, results, database, reading=True)
+    head = current_anchor(votes_database, opened.name)
+    print(to_json(head))
+    if out is not None:
+        append_anchor(out, head)
+    if git is not None:
+        print(f"commit {commit_anchor(git, head)}")
+    if timestamp is not None and out is not None:
+        run_timestamp(timestamp, out)
 
 
 @app.command(rich_help_panel=COLLECT)

@@ -22,9 +22,11 @@ from arena.db import queries, schema
 from arena.db import raters as register
 from arena.db.rows import Assignment, Comparison, Draft, HandedOut, Logged, Vote, field_names
 from arena.db.schema import assignments, cells, pairs, raters, settings, votes
-from arena.db.vote_log import GENESIS, UNDO, chain_hash
+from arena.db.vote_log import GENESIS, UNDO, chain_hash, head_seal
 from bench.errors import InputError
 
+UNSEALED = ("0001", "0002")
+"""Revisions in which the head of the log had no seal; migrating seals it as it stands."""
 PHASES = ("open", "paused", "closed")
 
 
@@ -39,8 +41,15 @@ class VoteDatabase:
         self._old: bool | None = None
 
     def migrate(self) -> str:
+        with self.engine.connect().execution_options(arena_reading=True) as connection:
+            before = schema.revision(connection)
         revision = schema.migrate(self.engine)
         self._old = False
+        if before in UNSEALED:
+            with self.writing() as tx:
+                seq, head, seal = tx.chain
+                if not seal:
+                    tx.set_chain(seq, head)
         return revision
 
     @property
@@ -98,8 +107,12 @@ class VoteDatabase:
             yield Transaction(connection, self.key)
 
     @contextmanager
-    def reading(self) -> Iterator[Transaction]:
-        with self.engine.connect().execution_options(arena_reading=True) as connection:
+    def reading(self, *, snapshot: bool = False) -> Iterator[Transaction]:
+        """One reading transaction. snapshot: all its queries see the same state, on PostgreSQL too."""
+        options: dict[str, Any] = {"arena_reading": True}
+        if snapshot and self.engine.dialect.name == "postgresql":
+            options["isolation_level"] = "REPEATABLE READ"
+        with self.engine.connect().execution_options(**options) as connection:
             yield Transaction(connection, self.key, self.old)
 
     def prepare(self, wanted: Mapping[tuple[str, str, str], tuple[int, Sequence[tuple[str, int]]]]) -> None:
@@ -148,9 +161,10 @@ class Transaction:
     # The pool
 
     def add_pool(self, wanted: Mapping[tuple[str, str, str], tuple[int, Sequence[tuple[str, int]]]]) -> None:
-        for key, value in (("phase", "open"), ("chain", f"0:{GENESIS}")):
-            if not self.setting(key):
-                self.set_setting(key, value)
+        if not self.setting("phase"):
+            self.set_setting("phase", "open")
+        if not self.setting("chain"):
+            self.set_chain(0, GENESIS)
         known = {(p.question, p.first, p.second): p for p in self.pairs()}
         for (question, first, second), (votes_wanted, scenes) in wanted.items():
             pair = known.get((question, first, second))
@@ -353,7 +367,7 @@ class Transaction:
         assert rater is not None
         head = self.db.scalar(queries.SETTING_LOCKED, {"p_key": "chain"})
         assert head is not None, "the pool was never prepared"
-        number, previous = head.split(":")
+        number, previous, *_ = head.split(":")
         own = {name: getattr(one, name) for name in field_names(HandedOut)}
         row = Logged(
             seq=int(number) + 1,
@@ -371,7 +385,7 @@ class Transaction:
         digest = chain_hash(self.key, previous, row)
         columns = {name: getattr(row, name) for name in field_names(Vote)}
         self.db.execute(queries.ADD_VOTE, {**columns, "hash": digest})
-        self.set_setting("chain", f"{row.seq}:{digest}")
+        self.set_chain(row.seq, digest)
         return row.seq
 
     def vote(
@@ -469,8 +483,17 @@ class Transaction:
             yield Logged(**row._mapping)
 
     @property
+    def chain(self) -> tuple[int, str, str]:
+        """Number and hash of the last row of the log, and the seal over both; '' in revision 0002."""
+        number, head, *seal = self.setting("chain", f"0:{GENESIS}").split(":")
+        return int(number), head, seal[0] if seal else ""
+
+    @property
     def head(self) -> str:
-        return self.setting("chain", f"0:{GENESIS}").split(":")[1]
+        return self.chain[1]
+
+    def set_chain(self, seq: int, head: str) -> None:
+        self.set_setting("chain", f"{seq}:{head}:{head_seal(self.key, seq, head)}")
 
     def state_counts(self) -> dict[str, int]:
         """assignments by state"""

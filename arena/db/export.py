@@ -166,12 +166,6 @@ def _seal(key: bytes, count: int, head: str) -> str:
     return hmac.new(key, f"end {count} {head}".encode(), hashlib.sha256).hexdigest()
 
 
-def verify_database(database: VoteDatabase) -> int:
-    """Votes in the chain. Raises InputError at the first row that was touched."""
-    with database.reading() as tx:
-        return verify_chain(database.key, tx.log(), tx.head)
-
-
 def read_log(path: Path, key: bytes) -> list[Logged]:
     """Rows of an exported log, verified. Raises InputError naming the vote at which it breaks."""
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -240,5 +234,5 @@ def import_log(database: VoteDatabase, rows: Sequence[Logged]) -> int:
             numbers = [row.number for row in rows if row.rater_id == rater]
             tx.db.execute(update(raters).where(raters.c.id == rater).values(issued=max(numbers) + 1))
         if rows:
-            tx.set_setting("chain", f"{rows[-1].seq}:{rows[-1].hash}")
+            tx.set_chain(rows[-1].seq, rows[-1].hash)
     return len(rows)

@@ -25,6 +25,11 @@ def chain_hash(key: bytes, previous: str, row: Logged) -> str:
     return hmac.new(key, (previous + content).encode(), hashlib.sha256).hexdigest()
 
 
+def head_seal(key: bytes, seq: int, head: str) -> str:
+    """Shows that the log ended at this row when the server last wrote to it."""
+    return hmac.new(key, f"head {seq} {head}".encode(), hashlib.sha256).hexdigest()
+
+
 def verify_chain(key: bytes, rows: Iterable[Logged], head: str | None = None) -> int:
     """Number of rows. Raises InputError at the first that was changed, removed, added or moved."""
     previous, count = GENESIS, 0

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from arena.db import export
+from arena.db.proof import verify_database
 from arena.db.vote_log import IMAGE_CHANGED, standing
 from arena.voting import current_images, owed_code
 from bench.errors import InputError
@@ -195,7 +196,7 @@ def test_a_decision_about_a_rater_gives_slots_back_and_excludes_the_votes(desk_o
     battles, _ = export.collect(desk.database, desk.prompts, desk.exclusion)
     assert len({b.excluded for b in battles}) == 1
     assert all(b.excluded for b in battles)
-    assert export.verify_database(desk.database) == 5
+    assert verify_database(desk.database).rows == 5
     with pytest.raises(InputError, match="no rater"):
         desk.decide_about("nobody", decision, "")
 

@@ -17,6 +17,7 @@ from arena.admission import Refused
 from arena.db import export, rows, schema
 from arena.db import raters as register
 from arena.db.assignments import VoteDatabase
+from arena.db.proof import verify_database
 from arena.db.vote_log import standing, verify_chain
 from arena.voting import Desk
 from bench.errors import InputError
@@ -238,11 +239,11 @@ def test_every_link_of_the_chain_is_checked(desk):
 
 def test_a_vote_changed_in_the_database_is_found(desk):
     vote_all(desk, arrive(desk), limit=3)
-    assert export.verify_database(desk.database) == 3
+    assert verify_database(desk.database).rows == 3
     with desk.database.engine.begin() as db:
         db.execute(update(schema.votes).where(schema.votes.c.seq == 2).values(answer="right"))
     with pytest.raises(InputError, match="vote 2"):
-        export.verify_database(desk.database)
+        verify_database(desk.database)
 
 
 def test_an_exported_log_replays_into_the_same_counters(tmp_path, desk):
@@ -264,7 +265,7 @@ def test_an_exported_log_replays_into_the_same_counters(tmp_path, desk):
         ]
         assert list(a.log()) == list(b.log())
         assert a.head == b.head
-    assert export.verify_database(other.database) == len(rows)
+    assert verify_database(other.database).rows == len(rows)
     assert vote_all(other, arrive(other), limit=2) == 2
     with pytest.raises(InputError, match="has votes already"):
         export.import_log(other.database, rows)
@@ -407,12 +408,12 @@ def test_a_vote_is_bound_to_the_files_and_to_the_bytes_that_were_sent(tmp_path):
         sent = desk.picture(one, getattr(one, f"{side}_token"))
         assert getattr(row, f"{side}_sent_sha256") == hashlib.sha256(sent).hexdigest()
     assert row.display == shown_as
-    assert export.verify_database(desk.database) == 1
+    assert verify_database(desk.database).rows == 1
     for column, value in {"left_sha256": "0" * 64, "left_sent_sha256": None}.items():
         with desk.database.engine.begin() as db:
             db.execute(update(schema.assignments).values({column: value}))
         with pytest.raises(InputError, match="vote 1"):
-            export.verify_database(desk.database)
+            verify_database(desk.database)
         with desk.database.engine.begin() as db:
             db.execute(update(schema.assignments).values({column: getattr(row, column)}))
     desk.database.close()
