@@ -21,7 +21,7 @@
     elo_add:       [{contender, rating, order_spread, order_error}]   order noise, not an interval
     bootstrap:     {kind, replicates, unbounded, intervals: [{contender, low, high}]} or null
     by_category, by_challenge, by_rater_group: {level: {level, n, note, ratings, win_rates, average_win_rates}}
-    robustness:    {few_votes, flipping_raters, condorcet, consistency_quartiles}
+    robustness:    {few_votes, flipping_raters, without_one_rater, condorcet, consistency_quartiles}
     agreement:     see bench.ratings.rater_agreement.Agreement}}}
 ```
 
@@ -217,6 +217,9 @@ class Robustness:
     """None: there is no fit."""
     flipping_raters: tuple[tuple[str, str], ...] = ()
     """(rater, first place without that rater)."""
+    without_one_rater: tuple[Interval, ...] = ()
+    """Lowest and highest rating of each contender, points, when the votes of one rater are left out; not an interval of
+    confidence. Raters without whom there is no finite estimate are passed over."""
     condorcet: Cycles = field(default_factory=Cycles)
     consistency_quartiles: tuple[QuartileRow, ...] = ()
 

@@ -37,7 +37,13 @@ from bench.ratings.document_rows import (
 from bench.ratings.elo import EloAdd, elo_add
 from bench.ratings.fits import CENTRE, SCALE, Fit, bradley_terry, count_votes, davidson, to_ratings
 from bench.ratings.rater_agreement import agreement
-from bench.ratings.robustness import condorcet_cycles, consistency_quartiles, few_votes, flipping_raters
+from bench.ratings.robustness import (
+    condorcet_cycles,
+    consistency_quartiles,
+    few_votes,
+    flipping_raters,
+    without_each_rater,
+)
 from bench.ratings.stopping import stopping
 from bench.ratings.uncertainty import (
     Covariance,
@@ -48,6 +54,8 @@ from bench.ratings.uncertainty import (
 )
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, ratable, reweighted, select
 from bench.ratings.winrates import PairRates, pair_rates
+
+Floats = NDArray[np.float64]
 
 Stage = Callable[[str], None]
 """Told what is being done, as it begins."""
@@ -377,6 +385,17 @@ def _slice(level: str, votes: VoteTable, anchor: int | None, options: Options) -
     )
 
 
+def _range(contenders: tuple[str, ...], without: Floats | None, anchor: int | None) -> tuple[Interval, ...]:
+    """Lowest and highest rating over the raters left out."""
+    if without is None:
+        return ()
+    ratings = np.array([to_ratings(row, anchor) for row in without[np.isfinite(without).all(axis=1)]])
+    if not len(ratings):
+        return ()
+    ends = zip(contenders, ratings.min(axis=0).tolist(), ratings.max(axis=0).tolist(), strict=True)
+    return tuple(Interval(contender=name, low=low, high=high) for name, low, high in ends)
+
+
 def _robustness(
     fit: Fit | None, votes: VoteTable, pairs: PairRates, anchor: int | None, options: Options
 ) -> Robustness:
@@ -397,9 +416,11 @@ def _robustness(
     )
     if fit is not None and fit.size > MANY_CONTENDERS:
         fit = None
+    without = None if fit is None else without_each_rater(fit, votes)
     return Robustness(
         few_votes=None if fit is None else few_votes(fit),
-        flipping_raters=() if fit is None else flipping_raters(fit, votes),
+        flipping_raters=() if fit is None else flipping_raters(fit, votes, without),
+        without_one_rater=_range(votes.contenders, without, anchor),
         condorcet=condorcet_cycles(votes.contenders, pairs),
         consistency_quartiles=quartiles,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InputError
-from bench.ratings.fits import Fit, count_votes, davidson
+from bench.ratings.fits import Fit, count_votes, davidson, newton
 from bench.ratings.rater_agreement import rater_consistency
 from bench.ratings.uncertainty import bread_of, score_tables
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
@@ -18,6 +18,10 @@ Floats = NDArray[np.float64]
 
 CHECKED = 10
 """Raters nearest to flipping the first place, whose removal is refitted and not only approximated."""
+
+
+REFITTED = 6_000_000
+"""Numbers in the counts of all raters, up to which every leave-one-rater-out fit is done exactly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ class Quartile:
     note: str = ""
 
 
-CHALLENGERS = 4
+CHALLENGERS = 3
 """Contenders for whom the fewest votes are sought: those to whom the first-order estimate brings the lead closest."""
 
 
@@ -64,8 +68,8 @@ def few_votes(fit: Fit) -> FewVotes:
     """An upper bound of the fewest votes without which somebody else is first.
 
     For each of CHALLENGERS contenders, votes are removed in order of their influence on the lead over that contender
-    (Broderick, Giordano and Meager 2020, arXiv 2011.14999); how many is found by refits, and the influence is computed
-    anew at the refit halfway there, since it changes as votes go. The smallest number is returned.
+    (Broderick, Giordano and Meager 2020, arXiv 2011.14999); how many is found by refits. For the best of them the
+    influence is computed anew at the refit halfway there, since it changes as votes go. The smallest number is returned.
     """
     best = int(np.argmax(fit.strength))
     others = [other for other in range(fit.size) if other != best]
@@ -73,11 +77,16 @@ def few_votes(fit: Fit) -> FewVotes:
     others.sort(key=lambda other: _estimate(fit, influences[other], best, other))
     found: list[tuple[int, int]] = []
     for other in others[:CHALLENGERS]:
-        order = _order(fit.counts, influences[other])
-        for cells in (order, _refreshed(fit, order, best, other)):
-            fewest = _fewest(fit, cells, best)
-            if fewest is not None:
-                found.append(fewest)
+        fewest = _fewest(fit, _order(fit.counts, influences[other]), best)
+        if fewest is not None:
+            found.append(fewest)
+    if found:
+        other = min(found)[1]
+        fewest = _fewest(
+            fit, _refreshed(fit, _order(fit.counts, influences[other]), best, other, min(found)[0]), best
+        )
+        if fewest is not None:
+            found.append(fewest)
     if not found:
         return FewVotes(votes=None, share=None, challenger=None)
     votes, challenger = min(found)
@@ -91,15 +100,12 @@ def _order(counts: Floats, influence: Floats) -> NDArray[np.intp]:
     return cells[(flat[cells] > 0) & (counts.reshape(-1)[cells] > 0)]
 
 
-def _refreshed(fit: Fit, cells: NDArray[np.intp], best: int, other: int) -> NDArray[np.intp]:
-    """Cells ordered by their influence at the fit without half of the votes that the first order needs."""
-    fewest = _fewest(fit, cells, best)
-    if fewest is None:
-        return cells
+def _refreshed(fit: Fit, cells: NDArray[np.intp], best: int, other: int, votes: int) -> NDArray[np.intp]:
+    """Cells ordered by their influence at the fit without half of the `votes` that the first order needs."""
     try:
         halfway = davidson(
             fit.contenders,
-            _without(fit.counts, cells, fewest[0] // 2),
+            _without(fit.counts, cells, votes // 2),
             position=fit.position is not None,
             penalty=fit.penalty,
         )
@@ -170,26 +176,49 @@ def _first_place(fit: Fit, counts: Floats) -> int | None:
     return int(np.argmax(other.strength))
 
 
-def flipping_raters(fit: Fit, table: VoteTable) -> tuple[tuple[str, str], ...]:
-    """(rater, new first place) for each rater whose votes alone decide the first place. The raters are
-    ordered by a one-step approximation; the CHECKED nearest to a flip are refitted."""
+def without_each_rater(fit: Fit, table: VoteTable) -> Floats | None:
+    """(raters, m) strengths without the votes of each rater in turn, logits; nan where they have no finite estimate.
+
+    Refitted for boards of up to REFITTED numbers, else by one Newton step from the whole. None: fewer than two raters.
+    """
     if table.rater is None or len(table.raters) < 2:
-        return ()
+        return None
     votes = select(table, table.outcome != BOTH_BAD)
     assert votes.rater is not None
-    m, best = fit.size, int(np.argmax(fit.strength))
-    d, _ = score_tables(fit)
+    m, raters = fit.size, len(table.raters)
     cell = (votes.left.astype(np.int64) * m + votes.right) * 3 + votes.outcome
-    score = d.reshape(-1)[cell] * votes.weight
-    raters = len(table.raters)
-    key = votes.rater.astype(np.int64) * m
-    sums = np.bincount(key + votes.left, score, raters * m) - np.bincount(
-        key + votes.right, score, raters * m
+    if raters * m * m * 3 > REFITTED:
+        d, _ = score_tables(fit)
+        score = d.reshape(-1)[cell] * votes.weight
+        key = votes.rater.astype(np.int64) * m
+        sums = np.bincount(key + votes.left, score, raters * m) - np.bincount(
+            key + votes.right, score, raters * m
+        )
+        return fit.strength - sums.reshape(raters, m) @ bread_of(fit)[:m, :m]
+    size = m * m * 3
+    own = np.bincount(votes.rater.astype(np.int64) * size + cell, votes.weight, raters * size)
+    start = [fit.strength] + [[value] for value in (fit.position, fit.tie) if value is not None]
+    parameters, converged, _ = newton(
+        np.maximum(fit.counts - own.reshape(raters, m, m, 3), 0),
+        ties=fit.tie is not None,
+        position=fit.position is not None,
+        penalty=fit.penalty,
+        start=np.concatenate(start),
+        tolerance=1e-8,
     )
-    without = fit.strength - sums.reshape(raters, m) @ bread_of(fit)[:m, :m]
+    return np.where(converged[:, None], parameters[:, :m], np.nan)
+
+
+def flipping_raters(fit: Fit, table: VoteTable, without: Floats | None) -> tuple[tuple[str, str], ...]:
+    """(rater, new first place) for each rater whose votes alone decide the first place; the CHECKED nearest to a flip
+    are refitted. without: of `without_each_rater`."""
+    if without is None:
+        return ()
+    votes = select(table, table.outcome != BOTH_BAD)
+    best = int(np.argmax(fit.strength))
     lead = without[:, best] - np.delete(without, best, axis=1).max(axis=1)
     flips = []
-    for rater in np.argsort(lead)[:CHECKED].tolist():
+    for rater in np.argsort(np.where(np.isfinite(lead), lead, -np.inf))[:CHECKED].tolist():
         counts = fit.counts - count_votes(select(votes, votes.rater == rater))[..., :3]
         first = _first_place(fit, np.maximum(counts, 0))
         if first is not None and first != best:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from bench.ratings.fits import count_votes, davidson
-from bench.ratings.robustness import condorcet_cycles, consistency_quartiles, few_votes, flipping_raters
+from bench.ratings.fits import SCALE, count_votes, davidson
+from bench.ratings.rate import Options, rate
+from bench.ratings.robustness import (
+    condorcet_cycles,
+    consistency_quartiles,
+    few_votes,
+    flipping_raters,
+    without_each_rater,
+)
 from bench.ratings.simulation import Design, simulate_votes
+from bench.ratings.vote_table import select
 from bench.ratings.winrates import pair_rates
 
 DESIGN = Design(strengths=(0.5, 0.1, -0.1, -0.5), raters=25, votes_per_rater=60, prompts=30, position=0.2)
@@ -33,7 +42,7 @@ def test_a_rater_who_decides_the_first_place_is_named(votes):
     rows += [("a", "b", 0, "loud", i) for i in range(20)] + [("b", "a", 0, "quiet", i) for i in range(4)]
     table = votes(rows)
     fitted = davidson(table.contenders, count_votes(table))
-    assert ("loud", "b") in flipping_raters(fitted, table)
+    assert ("loud", "b") in flipping_raters(fitted, table, without_each_rater(fitted, table))
 
 
 def test_cycles_and_the_condorcet_winner(votes):
@@ -79,3 +88,29 @@ def test_few_votes_of_three_contenders_are_no_more_than_an_exhaustive_search_by_
                     fewest = sum(removed)
     assert fewest < 99
     assert few_votes(fit).votes <= fewest
+
+
+def test_leaving_out_a_rater_is_the_fit_of_the_others():
+    table = simulate_votes(Design(strengths=(0.4, 0.0, -0.4), raters=6, votes_per_rater=60), 3)
+    fit = davidson(table.contenders, count_votes(table))
+    exact = without_each_rater(fit, table)
+    for rater in range(6):
+        others = select(table, table.rater != rater)
+        assert exact[rater] == pytest.approx(
+            davidson(table.contenders, count_votes(others)).strength, abs=1e-6
+        )
+    ratings = (
+        rate(table, options=Options(bootstrap=0, shuffles=0))
+        .questions["overall"]
+        .robustness.without_one_rater
+    )
+    assert ratings[0].low == pytest.approx(1000 + SCALE * exact[:, 0].min(), abs=1e-3)
+    assert ratings[0].high == pytest.approx(1000 + SCALE * exact[:, 0].max(), abs=1e-3)
+
+
+def test_large_boards_leave_out_raters_by_one_step(monkeypatch):
+    table = simulate_votes(Design(strengths=(0.4, 0.0, -0.4), raters=40, votes_per_rater=60), 3)
+    fit = davidson(table.contenders, count_votes(table))
+    exact = without_each_rater(fit, table)
+    monkeypatch.setattr("bench.ratings.robustness.REFITTED", 0)
+    assert without_each_rater(fit, table) == pytest.approx(exact, abs=0.01)

@@ -20,7 +20,9 @@ from bench.ratings.uncertainty import (
     simultaneous_differences,
     t_quantile,
 )
-from bench.ratings.vote_table import select
+from bench.ratings.vote_table import code_battles, select
+from bench.ratings.winrates import pair_rates
+from tests.support.crossed_votes import CrossedDesign, drawn_votes, even, one_gives, truth
 
 DESIGN = Design(strengths=(0.5, 0.1, -0.1, -0.5), raters=25, votes_per_rater=60, prompts=30, position=0.2)
 
@@ -237,3 +239,48 @@ def test_vote_bootstrap_of_weighted_votes_agrees_with_the_sandwich():
     drawn = cluster_bootstrap(fitted, votes, kind="vote", replicates=1000)
     expected = marginal_errors(covariance(fitted, votes, "vote").matrix, None)
     assert drawn.strength.std(axis=0) == pytest.approx(expected, rel=0.12)
+
+
+UNEVEN = CrossedDesign(
+    abilities=(0.5, 0.1, -0.1, -0.5),
+    rater_shares=one_gives(0.5, 30),
+    prompt_shares=even(60),
+    votes=1800,
+    rater_sd=0.6,
+    prompt_sd=0.4,
+)
+
+
+def test_two_simulators_agree_on_the_truth():
+    """Midpoint rule and a general optimiser against quadrature and our own fit."""
+    design = Design(
+        strengths=UNEVEN.abilities,
+        rater_sd=0.6,
+        prompt_sd=0.4,
+        tie=math.log(UNEVEN.nu),
+        position=UNEVEN.position,
+    )
+    assert truth(UNEVEN).abilities == pytest.approx(population_fit(design).strength, abs=2e-4)
+
+
+def test_intervals_hold_where_one_rater_gives_half_of_the_votes():
+    """60 studies by the second simulator; the two-way sandwich with min(G) - 1 degrees of freedom holds 75%."""
+    known = truth(UNEVEN)
+    first, second = np.triu_indices(4, 1)
+    target = known.abilities[first] - known.abilities[second]
+    fits, rates, joint = [], [], []
+    for seed in range(60):
+        table = code_battles(drawn_votes(UNEVEN, seed))
+        fitted = davidson(table.contenders, count_votes(table))
+        cover = covariance(fitted, table)
+        assert 3.5 < cover.effective["rater"] < 4.3
+        found = simultaneous_differences(fitted.strength, cover.matrix, cover.freedom, draws=2000)
+        half = t_quantile(cover.freedom) * found.error
+        fits.append((np.abs(found.difference - target) <= half).mean())
+        joint.append(((found.low <= target) & (target <= found.high)).all())
+        pairs = pair_rates(table)
+        won = known.win_rates[pairs.first, pairs.second]
+        rates.append(((pairs.rates.low <= won) & (won <= pairs.rates.high)).mean())
+    assert 0.91 <= np.mean(fits) <= 0.995
+    assert 0.91 <= np.mean(rates) <= 0.995
+    assert np.mean(joint) >= 0.9
