@@ -69,7 +69,7 @@ def few_votes(fit: Fit) -> FewVotes:
 
     For each of CHALLENGERS contenders, votes are removed in order of their influence on the lead over that contender
     (Broderick, Giordano and Meager 2020, arXiv 2011.14999); how many is found by refits. For the best of them the
-    influence is computed anew at the refit halfway there, since it changes as votes go. The smallest number is returned.
+    influence is computed anew at the refit halfway there, since it changes as votes go. The smallest is returned.
     """
     best = int(np.argmax(fit.strength))
     others = [other for other in range(fit.size) if other != best]
