@@ -6,14 +6,17 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.device import default_dtype, memory_there
 from bench.errors import InputError
 from bench.models.availability import Availability
 from bench.models.registry import Model
 from bench.models.weight_size import weight_bytes
+from bench.store.object_store import folder_at
 from bench.store.references import read_reference
 from bench.study.study import Study
+from bench.sweep.forecast import forecast
 
 BYTES_A_PIXEL = 1.6
 """Lossless WebP of generated pictures, at the effort we write with; noise takes 3.1."""
@@ -41,8 +44,34 @@ def examine(study: Study, results: Path, *, check: Callable[[Model], Availabilit
         *([_references(study)] if study.references and study.edits else []),
         *_metrics(study),
         *_votes(study),
+        *_edit(study, results),
         _disk(study, results),
     ]
+
+
+def _edit(study: Study, results: Path) -> list[Finding]:
+    """What `bench generate` would do to the study's folder, before it does."""
+    folder = folder_at(results, study.name)
+    if folder.read("study.toml") is None:
+        return []
+    try:
+        found = forecast(study, folder)
+    except InputError as error:
+        return [Finding(what="folder", state="error", told=str(error), cure="restore the file from a copy")]
+    state = "error" if found.refused else "warning" if found.notes else "ok"
+    return [Finding(what="folder", state=state, told=str(found), cure=found.refused)]
+
+
+def proposal() -> dict[str, Any]:
+    """What a new study compares on this machine: the reference study's contenders on a GPU, the suite's own miniature
+    models without one."""
+    import torch
+
+    if torch.cuda.is_available():
+        names = ["sdxl-turbo@1", "sdxl-turbo@4", "sdxl@50"]
+        return {"contenders": names, "prompts": "parti", "size": 512, "metrics": ["clip_score"]}
+    names = ["mini-turbo@1", "mini-turbo@4", "mini-sdxl@50"]
+    return {"contenders": names, "prompts": "miniature", "size": 64, "metrics": ["scene_accuracy"]}
 
 
 def _device(study: Study) -> Finding:

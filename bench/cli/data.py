@@ -119,17 +119,33 @@ def verify(
         bool, typer.Option(help="Remove damaged files, so that `bench generate` makes them again.")
     ] = False,
 ) -> None:
-    """Check every image against the hash in its row.
+    """Check every image against the hash in its row, and the rows against what the study asks for.
 
     Example: [bold]bench verify miniature --mend && bench generate miniature[/bold]
     """
     from bench.store.object_store import open_anywhere
+    from bench.study.study import open_study
+    from bench.sweep.inventory import images_without_row
 
     folder = open_anywhere(study, results)
+    found = open_study(folder)
     damaged = folder.damaged()
+    removed, imported = 0, set()
     for row, fault in damaged:
         print(f"{fault}  {folder.image(row.contender, row.prompt_id, row.replicate)}")
+        if row.seed is None:
+            imported.add(row.contender)
         if mend and fault != "missing":
             folder.remove_image(row)
+            removed += 1
     print(f"{len(folder.generations())} images, {len(damaged)} missing or damaged")
-    raise typer.Exit(1 if damaged else 0)
+    wanting = images_without_row(found, folder)
+    for name, count in wanting.items():
+        print(
+            f"{name}: {count} images of the study have no row: `bench generate {found.name}` generates them"
+        )
+    if mend:
+        print(f"{removed} damaged files removed; `bench generate {found.name}` generates them again")
+    for name in sorted(imported):
+        print(f"images of {name} were imported: `bench import {found.name} --as {name} …` brings them again")
+    raise typer.Exit(1 if damaged or wanting else 0)

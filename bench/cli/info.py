@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
 
 from bench.cli.terminal import HERE, Json, Results, StudyName, print_rows
+from bench.errors import InputError
 
 app = typer.Typer()
 
@@ -100,12 +102,26 @@ def metrics(
 
 
 @app.command(rich_help_panel="Look")
-def studies(as_json: Json = False) -> None:
-    """Every study that ships with the suite."""
+def studies(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Print the file of this study.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Every study that ships with the suite; with a name, its file.
+
+    Example: [bold]bench studies miniature > mine.toml[/bold] for a study to change (give it a name of its own).
+    """
     import tomllib
 
+    from bench.errors import unknown
     from bench.study.study import shipped
 
+    if name is not None:
+        if name not in shipped():
+            raise unknown("study", name, shipped())
+        print(shipped()[name].read_text(encoding="utf-8"), end="")
+        return
     rows: list[dict[str, Any]] = []
     for name, path in shipped().items():
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -114,3 +130,29 @@ def studies(as_json: Json = False) -> None:
              "prompts": data["prompts"].get("set", "own file"), "count": data["prompts"].get("count", "all")}
         )  # fmt: skip
     print_rows(rows, as_json, below=("title", "contenders"))
+
+
+@app.command(rich_help_panel="The whole job")
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the study; the file is NAME.toml, here.")],
+) -> None:
+    """Write a commented study file for the machine at hand.
+
+    Example: [bold]bench new my-study && bench doctor my-study.toml[/bold]
+    """
+    from pathlib import Path
+
+    from bench.doctor import proposal
+    from bench.study.file import StudyFile
+    from bench.study.template import new_study
+
+    pattern = StudyFile.model_fields["name"].metadata[0].pattern
+    if not re.match(pattern, name):
+        raise InputError(
+            f"'{name}' cannot be a study's name: small letters, digits, '.', '_' and '-', at most 64"
+        )
+    path = Path(f"{name}.toml")
+    if path.exists():
+        raise InputError(f"{path} exists: choose another name, or move it away")
+    path.write_text(new_study(name, **proposal()), encoding="utf-8")
+    print(f"{path}\nnext     bench doctor {path}, then bench run {path}")

@@ -35,7 +35,7 @@ class EntryError(InputError):
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid", strict=True)
 
 
 def _place(value: Any) -> Any:
@@ -81,45 +81,78 @@ class RecipeEntry(_Strict):
     """`[models.NAME.recipes.4]`: what one step count needs that the others do not."""
 
     unet: _Other | None = None
+    """Replaces the UNet: `{ repository = … }`."""
     transformer: _Other | None = None
+    """Replaces the transformer: `{ repository = … }`."""
     lora: _Loras = Field(default_factory=list)
+    """LoRAs fused into the weights, in order."""
     scheduler: _Scheduler | None = None
+    """Replaces the repository's own: `{ name = …, settings = {…} }`."""
     timesteps: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    """Explicit training timesteps."""
     extra: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the pipeline's call."""
 
 
 class ModelEntry(_Strict):
     """A user's own model in the study file: `[models.NAME]`."""
 
     kind: Literal["diffusion", "imported"] = "diffusion"
+    """`imported`: weights not public, images come through `bench import`."""
     repository: str = ""
+    """Hub id `owner/name`, or a local folder or checkpoint file, relative to the study file."""
     revision: str = "main"
+    """Commit, tag or branch of the hub repository."""
     file: str = ""
+    """A single-file checkpoint of the repository; empty: a pipeline folder in the layout of the hub."""
     config: str = ""
+    """Single-file checkpoint: hub id or folder whose configurations complete it; empty: inferred from its tensors."""
     pipeline: str = ""
+    """Pipeline class in diffusers; empty: as the repository says."""
     custom_pipeline: str = ""
+    """A Python file that defines the pipeline class, relative to the study file."""
     scheduler: _Scheduler | None = None
+    """Replaces the repository's own: `{ name = …, settings = {…} }`."""
     unet: _Other | None = None
+    """Replaces the UNet: `{ repository = … }`."""
     transformer: _Other | None = None
+    """Replaces the transformer: `{ repository = … }`."""
     lora: _Loras = Field(default_factory=list)
+    """LoRAs fused into the weights, in order."""
     quantization: str | dict[str, str] = Field(default_factory=dict)
+    """A quantisation of the denoiser, or a table of part and quantisation."""
     recipes: dict[str, RecipeEntry] = Field(default_factory=dict)
+    """Written as tables `[models.NAME.recipes.STEPS]`: what one step count needs."""
     negative_prompt: str = ""
+    """What guidance leads away from."""
     extra: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the pipeline's call."""
     options: dict[str, Any] = Field(default_factory=dict)
     """The earlier name of `extra`."""
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"
+    """On a GPU, where `[generate]` names none."""
     variant: str | None = None
+    """Which files of the repository, such as `fp16`; absent: the plain ones."""
     size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = 1024
+    """Side of its images, pixels."""
     steps: list[int] | None = None
+    """Step counts a contender may have; the first is the default."""
     guidance: Annotated[float, Field(ge=0)] | None = None
+    """Guidance scale; absent: the class's default."""
     tasks: list[Literal["text-to-image", "image-to-image"]] | None = None
+    """What it can do; absent: what its pipeline class can."""
     licence: str = "unknown"
+    """Of the weights, for the report."""
     commercial: bool | None = None
+    """May its images and weights be used commercially? Absent: unknown."""
     source: str = ""
+    """Paper or address, for the report."""
     weights: Literal["trained", "random"] = "trained"
+    """`random` is shown wherever its images appear."""
     gated: bool = False
+    """The hub asks for an accepted licence and a token."""
     note: str = ""
+    """For the report."""
 
 
 def read_models(

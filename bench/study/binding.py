@@ -102,7 +102,7 @@ def _replace(study: Study, folder: StudyFolder | ObjectFolder, names: set[str]) 
     def concerned(key: Key) -> bool:
         return key[0] in names or key[1] in names
 
-    votes = _votes_on(folder, names)
+    votes = votes_on(folder, names)
     place, images = folder.archive(concerned)
     left = Counter(key[0] for key in folder.generations())
     for model in folder.plan():
@@ -114,7 +114,8 @@ def _replace(study: Study, folder: StudyFolder | ObjectFolder, names: set[str]) 
     return Replaced(images=images, place=place, votes=votes) if images else None
 
 
-def _votes_on(folder: StudyFolder | ObjectFolder, names: set[str]) -> int:
+def votes_on(folder: StudyFolder | ObjectFolder, names: set[str]) -> int:
+    """Votes on images of these contenders or prompts, as `arena rate` last read them."""
     if not isinstance(folder, StudyFolder):
         return 0
     battles = iterate_rows(folder.battles_file, Battle)

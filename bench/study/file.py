@@ -14,18 +14,20 @@ from bench.errors import InputError, unknown
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 class PromptChoice(_Section):
     """`[prompts]`: a set of the suite by name, or a file of the user's own."""
 
     set: str | None = None
+    """A set of the suite by name (`bench prompts`); or `file`."""
     file: str | None = None
-    """Relative to the study file."""
+    """A file of your own, relative to the study file: .tsv, .csv, .jsonl, .json or .txt."""
     count: Annotated[int, Field(ge=1)] | None = None
     """A seeded choice of that many, stratified by category; all of them if absent."""
     seed: int = 0
+    """Of the choice of `count`."""
     first: Annotated[int, Field(ge=1)] | None = None
     """Only the first rows of the set, in its own order."""
 
@@ -34,10 +36,11 @@ class Generate(_Section):
     """`[generate]`: what changes pixels beyond rounding must be said here."""
 
     dtype: Literal["float16", "bfloat16", "float32"] | None = None
-    """None: the model's own on a GPU, float32 on a CPU."""
+    """Absent: the model's own on a GPU, float32 on a CPU."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
+    """Images a forward; `auto`: what fits. Frozen with the first image."""
     device: Literal["any", "cuda", "cpu"] = "any"
-    """`cuda`: refuse to run without a GPU."""
+    """`any`; `cuda`: refuse to run without a GPU; `cpu`."""
 
 
 class OwnMetric(_Section):
@@ -50,6 +53,7 @@ class OwnMetric(_Section):
     file: str | None = None
     """A table with columns prompt_id, contender, value, and perhaps replicate; relative to the study file."""
     higher_is_better: bool = True
+    """Whether more is better."""
     share: bool = False
     """Every value lies between 0 and 1: the mean gets Wilson's interval."""
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
@@ -59,6 +63,7 @@ class OwnMetric(_Section):
     source: str = ""
     """Paper or address, for the report."""
     tells: str = ""
+    """What it tells."""
     cannot: str = ""
     """What it cannot tell."""
 
@@ -73,6 +78,7 @@ class Metrics(_Section):
     """`[metrics]`"""
 
     names: tuple[str, ...] = ()
+    """Metrics by name (`bench metrics`)."""
     reference: str | None = None
     """A built-in or built reference, or a folder of images (relative to the study file)."""
     clip: str = ""
@@ -100,9 +106,11 @@ class Codes(_Section):
     """`[arena.codes]`: completion codes of raters who did not complete; absent: `completion_code`."""
 
     screened_out: str | None = None
+    """Excluded by the checks."""
     full: str | None = None
     """The study had enough votes, was paused or closed, before the rater was through."""
     no_consent: str | None = None
+    """Did not agree to take part."""
 
 
 class Panel(_Section):
@@ -137,8 +145,11 @@ class Arena(_Section):
     questions: Annotated[tuple[QuestionName, ...], Field(min_length=1)] = ("alignment", "quality")
     """`alignment`, `quality`, `faithfulness`, or names that `[arena.own_questions.NAME]` defines."""
     own_questions: dict[QuestionName, OwnQuestion] = {}
+    """Written as tables `[arena.own_questions.NAME]`."""
     ties: bool = True
+    """Whether "equally good" can be answered."""
     both_bad: bool = False
+    """Whether "both are bad" can be answered."""
     compare: Literal["all", "chosen"] | tuple[tuple[str, str], ...] = "all"
     """The comparisons that the study is about: `all` pairs, each contender with the `chosen` one of [report] (the
     first if absent), or a list of pairs. Votes are spent on these, and joint intervals are over these."""
@@ -147,13 +158,17 @@ class Arena(_Section):
     stopping: Literal["votes", "decided"] = "votes"
     """`decided`: a pair ends before that, once its better contender is known at any look."""
     pairing: Literal["balanced", "active", "exhaustive"] = "balanced"
+    """`balanced`: each pair alike; `active`: more where ratings are close; `exhaustive`: every prompt of each pair."""
     epsilon: Annotated[float, Field(gt=0, le=1)] = 0.2
     """`active`: share of uniformly drawn pairs."""
     seed: int = 0
+    """Of pairs, sides and order."""
     votes_per_rater: Annotated[int, Field(ge=1)] | None = None
+    """A rater is done after that many; absent: as many as they like."""
     attention_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Attention checks: one in every 1 / attention_rate pairs, more for a rater who fails one."""
     repeat_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """Share of pairs that a rater is shown again, to measure consistency."""
     break_after: Annotated[int, Field(ge=1)] = 50
     """A break is suggested after that many votes."""
     expire_minutes: Annotated[float, Field(gt=0)] = 15
@@ -165,13 +180,17 @@ class Arena(_Section):
     false_exclusion: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     """Share of careful raters that these rules together may exclude."""
     reveal: Literal["never", "after-study"] = "never"
+    """Whether raters are told the contenders' names when the study is closed."""
     language: str = "en"
+    """Of the page, where the browser asks for none that the arena has."""
     completion_code: str | None = None
     """Shown to raters who took part; a panel pays by it."""
     return_link: str | None = None
     """Back to the panel; `{code}` in it stands for the completion code."""
     codes: Codes = Codes()
+    """Written as a table `[arena.codes]`."""
     panel: Panel = Panel()
+    """Written as a table `[arena.panel]`."""
 
     min_image_px: Annotated[int, Field(ge=64, le=4096)] = 256
     """Smallest side at which a pair may be judged, CSS pixels; a window that leaves less scrolls, or takes no vote."""
@@ -209,35 +228,48 @@ class StudyFile(_Section):
     """The whole file, as written."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    """Of the study and its folder: small letters, digits, `.`, `_`, `-`."""
     title: str = ""
+    """Of the report."""
     task: Literal["text-to-image", "image-to-image"] = "text-to-image"
+    """`image-to-image`: each prompt names a reference image that generation starts from."""
     contenders: Annotated[tuple[str, ...], Field(min_length=1)]
+    """`model@steps`, or the bare name of an imported model (`bench models`)."""
     images_per_prompt: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Images of each prompt by each contender, with different seeds."""
     display_size: Annotated[int, Field(ge=16, le=4096)] = 512
+    """Side at which images are judged and scored, pixels."""
     fit: Literal["pad", "crop"] | None = None
     """How images that are not square become square, for raters and metrics alike: white bars, or the middle."""
     strength: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Image-to-image: of prompts whose row gives none."""
     prompts: PromptChoice
+    """Table `[prompts]`."""
     generate: Generate = Generate()
+    """Table `[generate]`."""
     metrics: Metrics = Metrics()
+    """Table `[metrics]`."""
     arena: Arena = Arena()
+    """Table `[arena]`."""
     report: Report = Report()
+    """Table `[report]`."""
     models: dict[str, dict[str, Any]] = {}
+    """Models of your own, as tables `[models.NAME]`."""
 
 
-def _parse(path: Path) -> tuple[str, StudyFile]:
+def _parse(path: Path, data: bytes | None = None) -> tuple[str, StudyFile]:
+    """The text and what it says. data: the file's bytes where it lies in an object store."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = (path.read_bytes() if data is None else data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
     try:
-        data = tomllib.loads(text)
+        parsed = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML: {error}") from None
     try:
         # TOML has no tuples; strict mode takes a list for one only from JSON-like input.
-        return text, StudyFile.model_validate(_tuples(data))
+        return text, StudyFile.model_validate(_tuples(parsed))
     except ValidationError as error:
         raise _explained(path, text, error) from None
 
@@ -267,7 +299,9 @@ def _explained(path: Path, text: str, error: ValidationError) -> InputError:
             path, text, str(unknown("key", dotted.split(".")[-1], section.model_fields)), keys[-1]
         )
     if fault["type"] == "missing":
-        return InputError(f"{path}: '{dotted}' is missing: add it (see `bench studies --example`)")
+        return InputError(
+            f"{path}: '{dotted}' is missing: add it (`bench new NAME` writes a study file with every key)"
+        )
     wrong = fault["input"]
     if fault["type"] == "literal_error":
         allowed = re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected", "")))

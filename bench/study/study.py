@@ -18,6 +18,7 @@ from bench.errors import InputError, unknown
 from bench.metrics.registry import METRICS
 from bench.models.user_models import read_models
 from bench.records import Contender, Prompt
+from bench.store.object_store import ObjectFolder
 from bench.store.study_folder import StudyFolder
 from bench.study.file import PromptChoice, StudyFile, _located, _parse
 
@@ -111,12 +112,13 @@ def read(study: str | Path) -> Study:
     return replace(found, references=start)
 
 
-def open_study(folder: StudyFolder) -> Study:
-    """The study a folder was frozen to; its prompts come from the folder itself."""
-    if not folder.study_file.exists():
-        raise InputError(f"{folder.path} holds no study: run `bench run` first")
-    text, parsed = _parse(folder.study_file)
-    return _resolve(parsed, text, folder.path, where=folder.study_file, chosen=tuple(folder.prompts()))
+def open_study(folder: StudyFolder | ObjectFolder) -> Study:
+    """The study a folder holds; its prompts come from the folder itself."""
+    data, where = folder.read("study.toml"), Path(folder.where)
+    if data is None:
+        raise InputError(f"{folder.where} holds no study: run `bench run` first")
+    text, parsed = _parse(where / "study.toml", data)
+    return _resolve(parsed, text, where, where=where / "study.toml", chosen=tuple(folder.prompts()))
 
 
 def choose_prompts(choice: PromptChoice, base: Path) -> tuple[Prompt, ...]:

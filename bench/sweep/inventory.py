@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from bench.store.study_folder import Key
+from bench.store.object_store import ObjectFolder
+from bench.store.study_folder import Key, StudyFolder
 from bench.study.study import Study
 from bench.sweep.settings import Folder
 
@@ -45,3 +46,17 @@ def census(study: Study, folder: Folder, limit: int | None = None) -> Census:
     for key, whole in folder.intact():
         found.mark(key, whole)
     return found
+
+
+def images_without_row(study: Study, folder: StudyFolder | ObjectFolder) -> dict[str, int]:
+    """Contender → images that the study asks for and that have neither a row nor a failure that stands. Imported
+    contenders are left out: what they have is theirs."""
+    found = Census(study)
+    for key in folder.generations():
+        found.mark(key)
+    for row in folder.failures():
+        if row.stage == "generate":
+            found.mark((row.contender, row.prompt_id, row.replicate))
+    return {
+        name: total - found.counts[name] for name, total in found.totals.items() if total > found.counts[name]
+    }
