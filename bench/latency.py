@@ -31,6 +31,10 @@ EDIT_WINDOW = (
 )
 
 
+PARTIAL = "latency-partial.json"
+"""What a pass that has not ended has timed so far."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """What one timed call is given."""
@@ -68,29 +72,14 @@ def measure(
 ) -> dict[str, Any]:
     """Time every contender at batch 1 and at the study's batch; writes and returns latency.json.
 
-    The document is `{"protocol": …, "fingerprint": …, "rows": [Timing…]}`.
+    The document is `{"protocol": …, "fingerprint": …, "rows": [Timing…]}`. What was timed is kept after each contender and
+    batch size, so that a pass that was killed goes on under the same protocol, on the same device.
     """
     device = resolve_device(study, options.device)
-    plan: dict[str, Any] = folder.read_json("plan.json") or {}
-    rows: list[Timing] = []
-    dtypes: dict[str, str] = {}
-    memory: dict[str, int] = {}
-    for name, model in study.models.items():
-        if model.kind == "imported":
-            continue
-        dtype = options.dtype or study.file.generate.dtype
-        dtypes[name] = dtype or default_dtype(model.dtype, device)
-        pipeline = load(model, device=device, dtype=dtype, optimize=options.optimize, weights=weights)
-        try:
-            for contender in (c for c in study.contenders if c.model == name):
-                for batch in sorted({1, _batch(plan, name, options)}):
-                    progress(f"{contender.name}, batch {batch}")
-                    calls = calls_of(study, folder, contender, batch)
-                    rows += time_contender(pipeline, contender, calls, batch, device, protocol)
-                    if (peak := pipeline.memory_peak()) is not None:
-                        memory[f"{contender.name} batch {batch}"] = peak
-        finally:
-            pipeline.close()
+    plan: dict[str, Any] = folder.plan()
+    dtype = options.dtype or study.file.generate.dtype
+    models = {name: model for name, model in study.models.items() if model.kind != "imported"}
+    dtypes = {name: dtype or default_dtype(model.dtype, device) for name, model in models.items()}
     about = {
         **asdict(protocol),
         "window": WINDOW + (EDIT_WINDOW if study.edits else ""),
@@ -100,19 +89,49 @@ def measure(
         "weights": {name: _weights(model, weights) for name, model in study.models.items()},
         "threads": threads(device),
     }
+    kept = folder.read_json(PARTIAL) or {}
+    if kept.get("about") != about:
+        kept = {"about": about, "rows": [], "memory": {}}
+    for name, model in models.items():
+        wanted = [
+            (contender, batch)
+            for contender in study.contenders
+            if contender.model == name
+            for batch in sorted({1, _batch(plan, name, options)})
+            if not any((row["contender"], row["batch"]) == (contender.name, batch) for row in kept["rows"])
+        ]
+        if not wanted:
+            continue
+        pipeline = load(model, device=device, dtype=dtype, optimize=options.optimize, weights=weights)
+        try:
+            for contender, batch in wanted:
+                progress(f"{contender.name}, batch {batch}")
+                calls = calls_of(study, folder, contender, batch)
+                timed = time_contender(pipeline, contender, calls, batch, device, protocol)
+                if (peak := pipeline.memory_peak()) is not None:
+                    kept["memory"][f"{contender.name} batch {batch}"] = peak
+                kept["rows"] += [asdict(row) for row in timed]
+                folder.write_json(PARTIAL, kept)
+        finally:
+            pipeline.close()
+    order = {contender.name: number for number, contender in enumerate(study.contenders)}
+    rows = sorted(
+        (row for row in kept["rows"] if row["contender"] in order), key=lambda row: order[row["contender"]]
+    )
     document = {
         "protocol": {**about, "matrix_tflops": matrix_rate(device)},
         "fingerprint": settings_hash(about),  # without the rate, which no two runs measure alike
-        "memory": memory,
+        "memory": kept["memory"],
         # an edit takes part of its steps and encodes a picture: another count
         "tflop": {
             c.name: work
             for c in study.contenders
             if not study.edits and (work := _work(study.models[c.model], c))
         },
-        "rows": [asdict(row) for row in rows],
+        "rows": rows,
     }
     folder.write_json("latency.json", document)
+    (folder.path / PARTIAL).unlink(missing_ok=True)
     return document
 
 

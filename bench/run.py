@@ -88,7 +88,7 @@ def generate_stage(
     where = where or Where()
     remote = where.engine == "ray"
     device = demanded_device(study, options.device) if remote else resolve_device(study, options.device)
-    with interruptible() as stop:
+    with interruptible(told.step) as stop:
         engine, device, threads = engine_for(where, device)
         summary = generate(
             study, folder, options, load=load, engine=engine, device=device, threads=threads,
@@ -172,8 +172,8 @@ def _check_scoring(study: Study) -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks the work to stop after the current batch; a second one stops it at once."""
+def interruptible(say: Callable[[str], None] = lambda line: None) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks the work to stop after the current batch, and `say` is given a line; a second one stops it at once."""
     asked = False
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -181,6 +181,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
+        say("finishing this batch; Ctrl-C again to stop at once")
 
     try:
         before = signal.signal(signal.SIGINT, note)

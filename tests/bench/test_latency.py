@@ -60,6 +60,46 @@ def test_both_batch_sizes_are_timed_and_imports_are_not(study, tmp_path):
     assert document["protocol"]["weights"]["tiny-sdxl"] == "random"
 
 
+class Killed(Exception):
+    pass
+
+
+def test_a_pass_that_was_killed_goes_on_after_the_last_configuration(study, tmp_path):
+    folder = StudyFolder(tmp_path / "out")
+    folder.path.mkdir()
+    folder.write_json("plan.json", {"tiny-sdxl": {"shape": 4}})
+    pipelines: list[NullPipeline] = []
+
+    def load(model, **_):
+        pipelines.append(NullPipeline())
+        return pipelines[-1]
+
+    def killed(label: str) -> None:
+        if label.endswith("batch 4"):
+            raise Killed
+
+    def run(samples: int = 1, progress=lambda label: None):
+        protocol = Protocol(samples=samples, least=1, warm_up=1, forwards=1)
+        return measure(study, folder, Options(device="cpu"), protocol, load=load, progress=progress)
+
+    with pytest.raises(Killed):
+        run(progress=killed)
+    first = [row for row in folder.read_json("latency-partial.json")["rows"]]
+    assert folder.read_json("latency.json") is None
+    document = run()
+    assert {batch for _, batch in pipelines[1].calls} == {4}  # batch 1 was not timed again
+    assert document["rows"][: len(first)] == first
+    assert {(row["contender"], row["batch"]) for row in document["rows"]} == {
+        ("tiny-sdxl@50", 1),
+        ("tiny-sdxl@50", 4),
+    }
+    assert folder.read_json("latency-partial.json") is None
+    with pytest.raises(Killed):
+        run(progress=killed)
+    run(samples=2)  # another protocol begins anew
+    assert {batch for _, batch in pipelines[-1].calls} == {1, 4}
+
+
 def test_work_is_counted_and_the_device_s_rate_measured_beside_the_timings(study, tmp_path):
     """Oracle: torch's counter over the tiny model, as `tests/bench/models/test_optimize.py` holds it."""
     from bench.models.architectures import flops

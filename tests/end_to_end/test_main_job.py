@@ -138,12 +138,14 @@ def test_interrupting_ends_after_a_batch_with_130(parti, tmp_path):
         words, env=environment(parti), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     rows = tmp_path / "int" / "generations.jsonl"
-    deadline = time.monotonic() + 120
-    while not rows.exists() and process.poll() is None and time.monotonic() < deadline:
+    deadline = time.monotonic() + 900
+    while not (rows.exists() and b"\n" in rows.read_bytes()) and process.poll() is None:
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=120)
+    _, told = process.communicate(timeout=900)
     assert process.returncode == 130, told
+    assert "finishing this batch" in told
     assert "go on" in told
     folder = StudyFolder(tmp_path / "int")
     assert 0 < len(folder.generations()) < 800

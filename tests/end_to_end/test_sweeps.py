@@ -36,7 +36,7 @@ from tests.support.sweeping import (
 
 pytestmark = pytest.mark.timeout(1800)
 BIN = Path(sys.executable).parent
-PATIENCE = 600
+PATIENCE = 1500
 """Seconds for anything that takes a few on a machine of one's own."""
 STUDY = """name = "small"
 contenders = ["tiny-turbo@1", "tiny-lcm@4"]
