@@ -72,8 +72,8 @@ def measure(
 ) -> dict[str, Any]:
     """Time every contender at batch 1 and at the study's batch; writes and returns latency.json.
 
-    The document is `{"protocol": …, "fingerprint": …, "rows": [Timing…]}`. What was timed is kept after each contender and
-    batch size, so that a pass that was killed goes on under the same protocol, on the same device.
+    The document is `{"protocol": …, "fingerprint": …, "rows": [Timing…]}`. What was timed is kept after each contender
+    and batch size, so that a pass that was killed goes on under the same protocol, on the same device.
     """
     device = resolve_device(study, options.device)
     plan: dict[str, Any] = folder.plan()

@@ -173,7 +173,7 @@ def _check_scoring(study: Study) -> None:
 
 @contextmanager
 def interruptible(say: Callable[[str], None] = lambda line: None) -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks the work to stop after the current batch, and `say` is given a line; a second one stops it at once."""
+    """Ctrl-C asks the work to stop after the current batch, and `say` gets a line; a second one stops it at once."""
     asked = False
 
     def note(number: int, frame: FrameType | None) -> None:
