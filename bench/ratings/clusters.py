@@ -17,7 +17,7 @@ votes about equally however many votes they hold, and the centre is removed with
 degrees of freedom is Satterthwaite's (1946, Biometrics Bulletin 2(6)) for this combination. Source of the moments:
 Gao and Owen 2020, Statistica Sinica 30(4), arXiv 1610.08088.
 
-Measured against it (results/coverage/methods.md): the two-way sandwich with min(G) - 1 degrees of freedom, CR2 after
+Measured against it (results/coverage): the two-way sandwich with min(G) - 1 degrees of freedom, CR2 after
 Bell and McCaffrey 2002 with Satterthwaite degrees of freedom, the leave-one-cluster-out jackknife CR3, and the
 effective number of clusters of Carter, Schnepel and Steigerwald 2017 (REStat 99(4)). With one rater who gives half of
 the votes, the first is too short, and the others give a variance with about one degree of freedom: no

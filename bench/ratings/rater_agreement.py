@@ -3,7 +3,7 @@
 A unit is one pair of images under one question. Intervals are two-way jackknives: raters left out one at a time, and
 prompts, less the rater × prompt cells (Cameron, Gelbach and Miller 2011, JBES 29(2), with leave-one-out in place of
 score sums), Student's t with min(raters, prompts) - 1 degrees of freedom. Prompts alone leave out that raters would be
-drawn anew: with 6 to 10 raters such intervals hold 83 to 85% (results/coverage). evalica's `alpha` has no interval
+drawn anew: with 6 to 10 raters such intervals held 83 to 85% in simulations. evalica's `alpha` has no interval
 and takes a dense object matrix of raters by units; it is the oracle in the tests.
 """
 
