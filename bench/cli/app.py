@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -24,6 +27,28 @@ app = typer.Typer(
     help="Benchmark few-step text-to-image models: images, latency, metrics and a report from one study file.\n\n"
     "Start with [bold]bench run miniature[/bold], which needs no GPU and no downloads.",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"bench {metadata.version('turbo-preference-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Progress as a line of JSON each, for machines.")
+    ] = False,
+) -> None:
+    """What holds for every command."""
+    if log_json:
+        os.environ["BENCH_LOG_JSON"] = "1"
+
+
 app.add_typer(stages_app)
 app.add_typer(bring_app)
 app.add_typer(selfcheck_app)

@@ -239,6 +239,12 @@ def score(
         if real := difference_rows(document):
             print("\ndifferences whose joint interval leaves out 0, paired by prompt:")
             print_rows(real, False)
+    if not (rows or as_json):
+        print(
+            f"study '{found.name}' names no metrics, so nothing was scored: add [metrics] with "
+            f'names = ["clip_score"], or others of `bench metrics`; no image is generated anew',
+            file=sys.stderr,
+        )
     for warning in document.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     verdicts = verdict_rows(rows, found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -118,11 +120,11 @@ def progress() -> Iterator[Told]:
                 log(name, f"{done:,} of {total:,}", rate(speed), left or "")
 
         def log(name: str, *parts: str) -> None:
-            """A bar cannot move in a file: a line a minute does."""
+            """A bar cannot move in a file: a line at the beginning and then each minute does."""
             now = time.monotonic()
-            if now - told.setdefault(name, now) > LOG_SECONDS:
+            if name not in told or now - told[name] > LOG_SECONDS:
                 told[name] = now
-                progress.console.print("  ".join([name, *filter(None, parts)]), highlight=False)
+                progress.console.print(log_line(name, *parts), highlight=False, soft_wrap=True)
 
         def made(contender: str, done: int, total: int, seconds: float | None) -> None:
             pace.tell(contender, done, total, seconds)
@@ -135,9 +137,19 @@ def progress() -> Iterator[Told]:
             draw(label, done, total, None, None)
 
         def step(label: str) -> None:
-            progress.console.print(label)
+            plain = progress.console.is_terminal
+            progress.console.print(label if plain else log_line(label), highlight=False, soft_wrap=not plain)
 
         yield Told(made=made, images=images, step=step)
+
+
+def log_line(what: str, *parts: str) -> str:
+    """A line for a log: when (UTC), what, how far; as JSON after `bench --log-json`."""
+    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    found = [part for part in parts if part]
+    if os.environ.get("BENCH_LOG_JSON"):
+        return json.dumps({"time": when, "what": what, "progress": found}, ensure_ascii=False)
+    return "  ".join([when, what, *found])
 
 
 def rate(speed: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bench.ratings.document import MEAN
 from bench.report.results import Results
@@ -29,7 +30,8 @@ def banners(results: Results) -> list[Banner]:
         _black(results),
         _sizes(results),
     ]
-    found += [_other_anchor(results), _random_timings(results), _failed(results), _unfinished(results)]
+    found += [_other_anchor(results), _random_timings(results), _failed(results)]
+    found += [_mixed(results), _unfinished(results)]
     found += [Banner(title="About the metrics", text=text) for text in results.warnings]
     return [banner for banner in found if banner is not None]
 
@@ -135,6 +137,26 @@ def _failed(results: Results) -> Banner | None:
     kinds = Counter(failure.kind for failure in results.failures)
     parts = listed([f"{count} × {kind}" for kind, count in kinds.most_common(6)])
     return Banner(title="Failures", text=f"{counted(len(results.failures), 'failure')} recorded: {parts}.")
+
+
+def _mixed(results: Results) -> Banner | None:
+    """Images of one study from several versions of the software or several devices."""
+    environments: list[dict[str, Any]] = results.run.get("environments", [])
+    if len(environments) < 2:
+        return None
+    parts = []
+    for entry in environments:
+        here = entry["environment"]
+        images = listed([f"{count} of {name}" for name, count in entry["contenders"].items()])
+        driver = f", driver {here['driver']}" if here.get("driver") else ""
+        names = [name for name in ("torch", "diffusers", "transformers") if here.get(name)]
+        software = ", ".join(f"{name} {here[name]}" for name in names)
+        parts.append(f"{images} on {here['device']}{driver} with {software}")
+    return Banner(
+        title="Mixed software or devices",
+        text=f"The images were not generated alike: {'; '.join(parts)}. The same seed may give other bytes "
+        "there, up to rounding.",
+    )
 
 
 def _unfinished(results: Results) -> Banner | None:

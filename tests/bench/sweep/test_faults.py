@@ -166,3 +166,19 @@ def test_a_call_that_generates_nothing_leaves_what_run_json_says_of_the_machine(
     after = provenance.write(found, folder, device="cpu", began="later")
     assert after["versions"]["torch"] == "another"
     assert hashes(folder)
+
+
+def test_the_report_says_which_contenders_come_from_which_machine():
+    from types import SimpleNamespace
+
+    from bench.report.text.warnings import _mixed
+
+    here = {"torch": "2.1", "diffusers": "0.4", "transformers": "5", "device": "NVIDIA A", "driver": "550"}
+    one = {"environment": here, "contenders": {"a@1": 3}}
+    other = {"environment": here | {"torch": "2.2", "device": "NVIDIA B"}, "contenders": {"a@1": 2, "b@4": 5}}
+    assert _mixed(SimpleNamespace(run={"environments": [one]})) is None  # pyright: ignore
+    assert _mixed(SimpleNamespace(run={})) is None  # pyright: ignore
+    banner = _mixed(SimpleNamespace(run={"environments": [one, other]}))  # pyright: ignore
+    assert banner is not None
+    assert "3 of a@1 on NVIDIA A, driver 550 with torch 2.1" in banner.text
+    assert "2 of a@1 and 5 of b@4 on NVIDIA B, driver 550 with torch 2.2" in banner.text
