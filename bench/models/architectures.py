@@ -83,7 +83,8 @@ def meta_parts(model: Model) -> dict[str, Any]:
         with torch.device("meta"):
             return _built(ARCHITECTURES[model.name])
     folder = own_folder(model.repository)  # a tiny one may be made here, and the UNet's: both need storage
-    if folder is None or model.pipeline not in ("StableDiffusionXLPipeline", "StableDiffusionPipeline"):
+    known = ("StableDiffusionXLPipeline", "StableDiffusionPipeline")
+    if folder is None or not folder.is_dir() or model.pipeline not in known or model.custom_pipeline:
         raise InputError(
             f"model '{model.name}': its architecture is not written in the suite; random weights and "
             f"counted work are to be had for: {', '.join(ARCHITECTURES)}"

@@ -77,6 +77,7 @@ class GeneralPipeline(Pipeline):
         if contender is not None and hasattr(self.pipe, "encode_prompt") and not self.one_by_one:
             self.prepare(contender)
             call = self._call(list(texts), [0] * len(texts), contender, None)
+            call.encodes_anew = True
             call.run_until("encode")
             call.close()
         return [Embedding(tensors={}, truncated=c, text=t) for t, c in zip(texts, cut, strict=True)]
@@ -218,6 +219,8 @@ class HeldCall:
         """What the decoder was given; None before that."""
         self.finite: Any = None
         """bool (n): whether all that came out of the decoder for an image was finite; None before that."""
+        self.encodes_anew = False
+        """The first encoding is computed though it is kept already: a timing of it must not be of a look-up."""
         self._pipe, self._vae, self._arguments, self._encoded = pipe, vae, call, encoded
         self._result: Any = None
         self._greenlet: Any = greenlet(self._run)
@@ -280,7 +283,7 @@ class HeldCall:
         key = _key((args, tuple(sorted(named.items()))))
         if key is None:
             value = own(*args, **named)
-        elif key in self._encoded:
+        elif key in self._encoded and not (self.encodes_anew and "encode" not in self.seen):
             value = self._encoded[key]
         else:
             value = self._encoded[key] = own(*args, **named)

@@ -53,3 +53,17 @@ def test_the_doctor_says_what_the_votes_can_tell(tmp_path, votes, state):
     [finding] = _votes(read(tmp_path / "s.toml"))
     assert finding.state == state
     assert "55% in" in finding.told
+
+
+def test_a_quantised_part_takes_its_own_width(tmp_path):
+    """Two parts of 15 and 4 numbers in float16: 38 bytes; the first in 4 bits: 15 / 2 + 8."""
+    from dataclasses import replace
+
+    for part, shape in (("transformer", (3, 5)), ("vae", (4,))):
+        (tmp_path / part).mkdir()
+        save_file({"a": torch.zeros(*shape)}, tmp_path / part / "model.safetensors")
+    model = replace(MODELS["flux.1-schnell"], repository=str(tmp_path))
+    assert weight_bytes(model, "float16") == 38
+    assert weight_bytes(replace(model, quantization={"transformer": "nf4"}), "float16") == 16
+    save_file({"a": torch.zeros(3, 5)}, tmp_path / "one.safetensors")
+    assert weight_bytes(replace(model, repository=str(tmp_path / "one.safetensors")), "float16") == 30
