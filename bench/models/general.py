@@ -69,6 +69,10 @@ class GeneralPipeline(Pipeline):
         self.split: set[str] = set()
         """Stages that the last call was held between: `encode`, `decode`."""
         self._encoded: OrderedDict[Any, Any] = OrderedDict()
+        own = inspect.signature(type(pipe).__call__).parameters.get("max_sequence_length")
+        asked = model.options.get("max_sequence_length", own and own.default)
+        self._asked = asked if isinstance(asked, int) else None
+        """Tokens of a caption that the call keeps, where it says so."""
         check_call(model, type(pipe))
 
     def encode(self, texts: Sequence[str], contender: Contender | None = None) -> list[Embedding]:
@@ -127,20 +131,18 @@ class GeneralPipeline(Pipeline):
         """Not known of a class in general: 1."""
         return 1
 
-    def truncated(self, texts: Sequence[str]) -> list[bool]:
-        """True for a text that one of the tokenizers would cut, by the bound of the class's call."""
-        own = inspect.signature(type(self.pipe).__call__).parameters.get("max_sequence_length")
-        asked = self.model.options.get("max_sequence_length", own and own.default)
-        found = [False] * len(texts)
+    def _bounds(self) -> list[tuple[str, int]]:
+        """(tokenizer, tokens it keeps): CLIP's own bound, else that of the class's call."""
+        bounds = []
         for name in ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4"):
             tokenizer = getattr(self.pipe, name, None)
             if tokenizer is None or not hasattr(tokenizer, "model_max_length"):
                 continue
             is_clip = type(tokenizer).__name__.startswith("CLIP")
-            bound = tokenizer.model_max_length if is_clip or not isinstance(asked, int) else asked
-            tokens = tokenizer(list(texts), truncation=False, verbose=False).input_ids
-            found = [cut or len(row) > bound for cut, row in zip(found, tokens, strict=True)]
-        return found
+            bounds.append(
+                (name, tokenizer.model_max_length if is_clip or self._asked is None else self._asked)
+            )
+        return bounds
 
     def close(self) -> None:
         self._encoded.clear()

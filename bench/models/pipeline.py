@@ -20,6 +20,11 @@ from bench.models.families import FAMILIES, Family, guided
 from bench.models.model import Model, Recipe
 from bench.records import Contender
 
+MARKS = 8
+"""Tokens beside the text's own: its ends, a leading space."""
+KNOWN = 10_000
+"""Texts whose length is remembered."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
@@ -54,6 +59,8 @@ class Pipeline:
         self._negative: Embedding | None = None
         self._load_recipe: Callable[[Pipeline, Recipe], None] | None = load_recipe
         self._recipe: int | None = None
+        self._cut: dict[str, bool] = {}
+        """Text → whether it is longer than a tokenizer takes, of those that were looked at."""
 
     # Texts
 
@@ -80,12 +87,22 @@ class Pipeline:
         return [{name: rows[i] for name, rows in batch.items()} for i in range(len(texts))]
 
     def truncated(self, texts: Sequence[str]) -> list[bool]:
-        """True for a text that any of the model's tokenizers would cut."""
-        found = [False] * len(texts)
-        for name, bound in self._bounds():
-            tokens = getattr(self.pipe, name)(list(texts), truncation=False, verbose=False).input_ids
-            found = [cut or len(row) > bound for cut, row in zip(found, tokens, strict=True)]
-        return found
+        """True for a text that any of the model's tokenizers would cut.
+
+        A tokenizer gives at most a token a byte, and a few that mark the ends: most captions need no second look.
+        """
+        bounds = self._bounds()
+        shortest = min((bound for _, bound in bounds), default=0)
+        unknown = {t for t in texts if len(t.encode()) + MARKS > shortest and t not in self._cut}
+        for name, bound in bounds if unknown else ():
+            ordered = sorted(unknown)
+            tokens = getattr(self.pipe, name)(ordered, truncation=False, verbose=False).input_ids
+            for text, row in zip(ordered, tokens, strict=True):
+                self._cut[text] = self._cut.get(text, False) or len(row) > bound
+        cut = [self._cut.get(text, False) for text in texts]
+        if len(self._cut) > KNOWN:
+            self._cut.clear()
+        return cut
 
     def _bounds(self) -> list[tuple[str, int]]:
         """(tokenizer, tokens it keeps); the T5 and language-model encoders take the call's bound."""

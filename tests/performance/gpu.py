@@ -39,6 +39,7 @@ from bench.store.study_folder import StudyFolder
 from bench.study.study import read
 from bench.sweep.generate import generate
 from bench.sweep.settings import Options
+from tests.performance.gpu_pairs import fp8, in_one_loop, live
 from tests.performance.gpu_parts import parts, timed
 from tests.performance.gpu_suite import command, training
 from tests.performance.gpu_table import Row, busy, document, goals, key, kind, line, percent, spent, table
@@ -90,7 +91,12 @@ class Bench:
         return self.end - time.monotonic()
 
 
-SMALL = {"sdxl@50": "tiny-sdxl@50", "sdxl-turbo@1": "tiny-turbo@1", "lcm-xl@4": "tiny-lcm@4"}
+SMALL = {
+    "sdxl@50": "tiny-sdxl@50",
+    "sdxl@20": "tiny-sdxl@20",
+    "sdxl-turbo@1": "tiny-turbo@1",
+    "lcm-xl@4": "tiny-lcm@4",
+}
 REAL = {
     "sdxl": Case(contender="sdxl@50", size=1024, levels={"stock": (1,), "max": (8,)}, profiled=True),
     "turbo": Case(
@@ -104,6 +110,9 @@ REAL = {
         contender="sdxl-turbo@1", size=512, levels={"none": (1, 16), "max": (1,), "exact": (1,)}
     ),
     "lcm": Case(contender="lcm-xl@4", size=1024, levels={"stock": (1,), "max": (8,)}),
+    # MLPerf's step count, which it publishes images a second of
+    "sdxl-20": Case(contender="sdxl@20", size=1024, levels={"max": (8,)}),
+    "lcm-half": Case(contender="lcm-xl@4", size=1024, levels={"stock": (1,), "max": (8,)}, dtype="float16"),
     # half precision, as the published 207 ms is
     "half": Case(
         contender="sdxl-turbo@1", size=512, levels={"stock": (1,), "exact": (1, 16)}, dtype="float16"
@@ -315,14 +324,35 @@ def jobs(cases: dict[str, Case]) -> dict[str, tuple[float, Callable[[Bench], Non
 
         return run
 
+    def named(cases: dict[str, Case]) -> str:
+        return cases["turbo"].contender
+
+    def optional(name: str, job: Callable[[Bench], Any]) -> Callable[[Bench], None]:
+        """A job whose packages may be missing there: then it is skipped with that reason."""
+
+        def run(bench: Bench) -> None:
+            try:
+                bench.notes[name] = job(bench)
+            except ImportError as error:
+                bench.skipped.append(f"{name}: {error.name} is missing")
+
+        return run
+
     def noted(name: str, job: Callable[[str], Any]) -> Callable[[Bench], None]:
         return lambda bench: bench.notes.update({name: job(bench.device)})
 
     return {
         **{name: (15, rows(name)) for name in ("sdxl", "turbo", "sdxl-exact")},
         "parts": (15, lambda bench: bench.notes.update(parts(bench.device))),
+        "pairs": (
+            30,
+            lambda bench: bench.notes.update({"in one loop": in_one_loop(bench.device, named(cases))}),
+        ),
+        "sdxl-20": (15, rows("sdxl-20")),
+        "live": (60, optional("live page", lambda bench: live(bench.device, named(cases)))),
+        "fp8": (60, optional("fp8", lambda bench: fp8(bench.device))),
         "again": (60, lambda bench: again(bench, cases["turbo"])),
-        **{name: (15, rows(name)) for name in ("turbo-one", "lcm", "half")},
+        **{name: (15, rows(name)) for name in ("turbo-one", "lcm", "lcm-half", "half")},
         "command": (60, noted("bench generate", command)),
         "training": (120, noted("miniature training", training)),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -233,6 +234,8 @@ def _reproduction(results: Results, works: Bibliography) -> list[str]:
     if named:
         commit = f", commit {results.run['git']}" if results.run.get("git") else ""
         sentences.append(f"Software: {listed(named)}{commit}.")
+    if results.run.get("selfcheck"):
+        sentences.append(selfcheck(results.run["selfcheck"]))
     if results.models:
         sentences.append(licences(results))
     if results.run.get("fingerprint"):
@@ -242,6 +245,22 @@ def _reproduction(results: Results, works: Bibliography) -> list[str]:
             f"Command: `bench run {results.name}`, or with the study file in the study's folder."
         )
     return sentences
+
+
+def selfcheck(checks: Sequence[Mapping[str, Any]]) -> str:
+    """What `bench selfcheck` found: this suite's images beside those of diffusers' own call."""
+    compared = [check for check in checks if check.get("largest") is not None]
+    if not compared:
+        return "Self-check: no contender has a call in diffusers to be compared with."
+    worst = max(compared, key=lambda check: check["largest"])
+    verdict = (
+        "all within rounding" if all(check["passed"] for check in compared) else "NOT all within rounding"
+    )
+    return (
+        f"Self-check, two prompts with the same noise by diffusers' own call and by this suite: "
+        f"{counted(len(compared), 'contender')}, {verdict}; the largest difference of a channel value is "
+        f"{worst['largest']} of 255 ({worst['contender']}, {worst['dtype']} on {worst['device']})."
+    )
 
 
 def data_statement(results: Results) -> list[tuple[str, str]]:
@@ -313,7 +332,9 @@ def provenance(results: Results) -> list[tuple[str, str]]:
     rows += [(label, _text(run[key])) for key, label in labels if run.get(key)]
     rows += [(f"Prompt set: {key}", _text(value)) for key, value in (run.get("prompt_set") or {}).items()]
     rows += [(f"Version: {key}", _text(value)) for key, value in sorted((run.get("versions") or {}).items())]
-    known = {key for key, _ in labels} | {"prompt_set", "versions", "models"}
+    for model, commits in sorted((run.get("weights") or {}).items()):
+        rows += [(f"Weights: {model}", f"{repo} at {commit}") for repo, commit in sorted(commits.items())]
+    known = {key for key, _ in labels} | {"prompt_set", "versions", "models", "weights", "selfcheck"}
     rows += [(key, _text(run[key])) for key in sorted(set(run) - known - {"command"})]
     if run.get("command"):
         rows.append(("command", command_without_folders(run["command"])))
