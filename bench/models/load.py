@@ -7,7 +7,7 @@ from bench.errors import InputError, unknown
 from bench.models.architectures import random_pipeline
 from bench.models.model import Model
 from bench.models.optimize import check_level, optimized
-from bench.models.pipeline import Pipeline, quiet
+from bench.models.pipeline import Pipeline, placed
 from bench.models.pretrained import load_pretrained
 
 
@@ -36,7 +36,7 @@ def load(
     dtype = dtype or default_dtype(model.dtype, device)
     check_dtype(dtype)
     if weights == "random" and model.weights != "random":
-        loaded = Pipeline(model, quiet(random_pipeline(model, device, dtype)), device, dtype)
+        loaded = Pipeline(model, placed(random_pipeline(model, device, dtype), device), device, dtype)
     elif weights in ("pretrained", "random"):
         loaded = load_pretrained(model, device, dtype)
     else:

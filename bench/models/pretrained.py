@@ -10,7 +10,7 @@ from bench.errors import InputError
 from bench.models.families import library_class, staged_family
 from bench.models.model import Model, Recipe, Scheduler, Weights
 from bench.models.optimize import optimize_denoiser
-from bench.models.pipeline import Pipeline, quiet
+from bench.models.pipeline import Pipeline, placed
 from bench.models.quantize import check_quantization, quantization_config
 from bench.models.weights import (
     base_folder,
@@ -56,12 +56,12 @@ def load_pretrained(model: Model, device: str, dtype: str) -> Pipeline:
 
         pipe.register_modules(scheduler=with_own_noise(pipe.scheduler))
     fuse_loras(pipe, model, model.lora)
-    pipe = quiet(pipe.to(device))
+    pipe = placed(pipe, device)
     if family is None:
         from bench.models.general import GeneralPipeline
 
         return GeneralPipeline(model, pipe, device, dtype, load_recipe=_recipe)
-    stages = [quiet(_stage(model, number, kept).to(device)) for number in range(len(model.stages))]
+    stages = [placed(_stage(model, number, kept), device) for number in range(len(model.stages))]
     return Pipeline(model, pipe, device, dtype, stages, load_recipe=_recipe)
 
 

@@ -153,9 +153,12 @@ def stock_call(model: Model, contender: Contender, device: str, dtype: str) -> C
         settings["use_resolution_binning"] = False
         settings |= {} if contender.steps == 2 else {"intermediate_timesteps": None}
 
+    own_file = bool(model.custom_pipeline)
+
     def call(text: str, seed: int) -> np.ndarray:
         with torch.inference_mode():
-            out = pipe(prompt=text, generator=torch.Generator("cpu").manual_seed(seed), **settings)
+            prompt = [text] if own_file else text  # a user's own class may know lists alone
+            out = pipe(prompt=prompt, generator=torch.Generator("cpu").manual_seed(seed), **settings)
         return _to_bytes(out.images if hasattr(out, "images") else out[0])
 
     return call
@@ -180,13 +183,14 @@ def _stock_pipeline(model: Model, contender: Contender, device: str, dtype: Any)
 def _stock_base(model: Model, kind: Any, denoiser: Weights | None, dtype: Any) -> Any:
     from bench.models.weights import base_folder, checkpoint_file, config_folder, dropped_parts, variant_of
 
-    if single := checkpoint_file(model):
-        return kind.from_single_file(str(single), config=str(config_folder(model, single)), torch_dtype=dtype)
-    folder = base_folder(model, kind)
     names = {*kind._get_signature_keys(kind)[0], *kind._get_signature_keys(kind)[1]}
     more: dict[str, Any] = {name: None for name in dropped_parts(model, kind) if name in names}
     if "requires_safety_checker" in names:
         more["requires_safety_checker"] = False
+    if single := checkpoint_file(model):
+        config = str(config_folder(model, single))
+        return kind.from_single_file(str(single), config=config, torch_dtype=dtype, **more)
+    folder = base_folder(model, kind)
     if denoiser is not None:
         part = "transformer" if "transformer" in names else "unet"
         more[part] = _stock_denoiser(model, denoiser, folder / part, dtype)

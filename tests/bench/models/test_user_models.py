@@ -110,6 +110,7 @@ def test_a_single_file_is_loaded_with_a_configuration_beside_it(base):
     assert check(single).here
     whole = model_of('[models.mine]\nrepository = "./sd15"\n' + own, base)
     assert np.array_equal(images(single, 2), images(whole, 2))
+    assert selfcheck(single, contender("mine@2", {"mine": single}), device="cpu").largest == 0
 
 
 def test_recipes_bind_a_step_count_to_its_weights(base):
@@ -204,6 +205,7 @@ def test_a_pipeline_of_the_users_own_file(base):
     assert 195 < found.mean() < 210
     assert np.array_equal(images(model, 1, seeds=(2,))[0], images(model, 1, seeds=(7, 2))[1])
     assert load(model).split == set()
+    assert selfcheck(model, contender("mine@1", {"mine": model}), device="cpu").largest == 0
 
 
 @pytest.mark.skipif(
