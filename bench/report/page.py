@@ -120,7 +120,7 @@ def _images(results: Results) -> tuple[dict[str, Any], list[Path]]:
         "grid": grids.grid(results, thumbnails, prompts),
         "steps": grids.steps_grids(results, thumbnails, prompts[:STEP_PROMPTS]) if there else [],
         **{name: grids.duel_rows(results, thumbnails, rows) for name, rows in pairs.items()},
-        "first_rows": FIRST_ROWS,
+        "first_rows": FIRST_ROWS if len(results.contenders) <= MOST_WITH_INTERVALS else 1,
         "seed": SEED,
         "licences": licences(results),
     }

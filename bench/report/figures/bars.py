@@ -8,7 +8,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bench.records import FELT_STAGES
-from bench.report.figures.style import COLOURS, WIDTHS, Style, Theme, error_bars, new_figure, row_height
+from bench.report.figures.style import (
+    COLOURS,
+    WIDTHS,
+    Style,
+    Theme,
+    error_bars,
+    new_figure,
+    row_height,
+    shortened,
+)
 from bench.report.tables.form import NONE, Estimate, interval, number
 from bench.report.timings import Felt, Stages
 
@@ -146,11 +155,6 @@ def _forest_row(axes: Axes, place: int, win: Estimate | None, theme: Theme) -> N
         1.02, place, f"{win.value:.0f}%{n}", transform=axes.get_yaxis_transform(), va="center", fontsize=6,
         color=theme.ink, weight="bold" if clear else "normal",
     )  # fmt: skip
-
-
-def shortened(name: str, most: int = 28) -> str:
-    """A name that an axis has room for: the middle gives way, since names differ at their ends."""
-    return name if len(name) <= most else f"{name[: most - 13]}…{name[-12:]}"
 
 
 def clear_of(estimate: Estimate, value: float) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from bench.report.figures.style import WIDTHS, Style, Theme, error_bars, new_figure
+from bench.report.figures.style import WIDTHS, Style, Theme, error_bars, legend_columns, new_figure, shortened
 from bench.report.tables.form import Estimate
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def quality_against_seconds(
     """The headline: quality against seconds an image (log), intervals on both, the Pareto front."""
     crowded = len(points) > MOST_LABELS
     height = WIDTHS[width] * (0.85 if width == "one" else 0.5)
-    columns = 2 if width == "one" else 4
+    columns = legend_columns([p.contender for p in points], width)
     legend_height = 0.16 * math.ceil(len(points) / columns) if crowded else 0.0
     figure, (axes,) = new_figure(width, height + legend_height, theme)
     front = pareto(points, up=up)
@@ -110,7 +110,7 @@ def _dot(axes: Axes, point: Point, style: Style, theme: Theme) -> Any:
         markeredgewidth=0.5,
         markersize=6,
         elinewidth=1.1,
-        label=point.contender,
+        label=shortened(point.contender),
         zorder=3,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.report.figures.style import Style, Theme, error_bars, new_figure
+from bench.report.figures.style import Style, Theme, error_bars, legend_columns, new_figure, shortened
 from bench.report.tables.form import Estimate
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def metric_against_rating(
     """
     across = min(len(panels), 2 if width == "one" else 4)
     down = math.ceil(len(panels) / across)
-    legend_columns = 2 if width == "one" else 4
     names = [name for name in look if name in ratings and any(name in panel.scores for panel in panels)]
-    legend = 0.15 * math.ceil(len(names) / legend_columns) + 0.1
+    across_legend = legend_columns(names, width)
+    legend = 0.15 * math.ceil(len(names) / across_legend) + 0.1
     figure, places = new_figure(width, min(8.2, 1.75 * down + legend), theme, rows=down, columns=across)
     handles = {}
     for index, (axes, panel) in enumerate(zip(places, panels, strict=False)):
@@ -60,7 +60,7 @@ def metric_against_rating(
             handles[name] = axes.errorbar(
                 [score.value], [rating.value], xerr=error_bars(score), yerr=error_bars(rating),
                 fmt=look[name].marker, color=look[name].colour, markersize=4.5, elinewidth=0.8,
-                markeredgecolor=theme.paper, markeredgewidth=0.4, label=name,
+                markeredgecolor=theme.paper, markeredgewidth=0.4, label=shortened(name),
             )  # fmt: skip
         agreement = panel.agreement.replace(", τ", "\nτ") if width == "one" else panel.agreement
         title = f"{panel.title}\n{agreement}" if agreement else panel.title
@@ -73,7 +73,7 @@ def metric_against_rating(
     for axes in places[len(panels) :]:
         axes.set_visible(False)
     figure.legend(
-        handles=list(handles.values()), loc="outside lower center", ncols=legend_columns, fontsize=5.5,
+        handles=list(handles.values()), loc="outside lower center", ncols=across_legend, fontsize=5.5,
         frameon=False, labelcolor=theme.ink,
     )  # fmt: skip
     return figure

@@ -22,7 +22,7 @@ MOST_ACROSS = 8
 """Contenders beside each other; more of them stand below each other, and the prompts beside each other."""
 POINTS = 6.0
 """Size of type."""
-CHARACTER = 0.046
+CHARACTER = 0.053
 """Inches of a mean character at that size."""
 MISSING = "□"
 

@@ -78,6 +78,17 @@ def styles(contenders: Sequence[str]) -> dict[str, Style]:
     }
 
 
+def shortened(name: str, most: int = 28) -> str:
+    """A name that an axis has room for: the middle gives way, since names differ at their ends."""
+    return name if len(name) <= most else f"{name[: most - 13]}…{name[-12:]}"
+
+
+def legend_columns(names: Sequence[str], width: str) -> int:
+    """Columns of a legend of shortened names in type of 5.5 points that the figure's width holds."""
+    longest = max((len(shortened(name)) for name in names), default=1)
+    return max(1, min(len(names), int(WIDTHS[width] / (0.34 + 0.047 * longest))))
+
+
 def error_bars(estimate: Estimate) -> list[list[float]] | None:
     """Lengths below and above the value, as matplotlib takes them; None: no interval."""
     if estimate.value is None or estimate.low is None or estimate.high is None:
