@@ -132,17 +132,33 @@ def slurm(
     partition: Annotated[str, typer.Option(help="As the cluster names it.")] = "",
     account: Annotated[str, typer.Option(help="Whom the hours are charged to.")] = "",
     optimize: Optimize = "none",
+    stage: Annotated[
+        str, typer.Option(help="generate, latency, score; or all: a script that submits the three in order.")
+    ] = "generate",
+    module: Annotated[list[str] | None, typer.Option(help="A module to load; repeatable.")] = None,
+    hf_home: Annotated[str, typer.Option(help="Where the hub's cache lies, for all machines.")] = "",
 ) -> None:
-    """Print a job script that makes the images on a SLURM allocation.
+    """Print a job script that runs a stage of a study on a SLURM allocation.
 
-    Example: [bold]bench slurm turbo-preference --nodes 2 --optimize exact | sbatch[/bold]
+    Example: [bold]bench slurm turbo-preference --nodes 2 --optimize exact | sbatch[/bold], or
+    [bold]bench slurm turbo-preference --stage all --module cuda | bash[/bold]
     """
     from bench.study.study import read
-    from bench.sweep.slurm import Job, script
+    from bench.sweep.slurm import STAGES, Job, chain, script, single
 
     read(study)
-    job = Job(nodes=nodes, gpus=gpus, cpus=cpus, time=time, partition=partition, account=account)
-    print(script(study, results, job, optimize), end="")
+    job = Job(
+        nodes=nodes, gpus=gpus, cpus=cpus, time=time, partition=partition, account=account,
+        modules=tuple(module or ()), hf_home=hf_home,
+    )  # fmt: skip
+    if stage not in (*STAGES, "all"):
+        raise unknown("stage", stage, (*STAGES, "all"))
+    if stage == "all":
+        print(chain(study, results, job, optimize), end="")
+    elif stage == "generate":
+        print(script(study, results, job, optimize), end="")
+    else:
+        print(single(stage, study, results, job, optimize), end="")
 
 
 @app.command(rich_help_panel="One stage")

@@ -1,4 +1,4 @@
-"""The job script for a SLURM cluster: Ray on the allocation, the study on Ray."""
+"""Job scripts for a SLURM cluster: `generate` on Ray over the whole allocation, `latency` and `score` on one GPU."""
 
 from __future__ import annotations
 
@@ -21,12 +21,103 @@ class Job:
     time: str = "12:00:00"
     partition: str = ""
     account: str = ""
+    modules: tuple[str, ...] = ()
+    """Loaded before anything runs (`module load`)."""
+    hf_home: str = ""
+    """Where the hub's cache lies, for all machines; empty: as the environment says."""
+
+
+STAGES = ("generate", "latency", "score")
+
+
+def chain(study: str, results: Path | str, job: Job, optimize: str = "none") -> str:
+    """A script that submits a job for each stage, those after `generate` when it has ended well."""
+    lines = [
+        "#!/bin/bash",
+        "# Submits the stages of a study; run it with bash, again after any end.",
+        "set -euo pipefail",
+    ]
+    for stage in STAGES:
+        text = (
+            script(study, results, job, optimize)
+            if stage == "generate"
+            else single(stage, study, results, job, optimize)
+        )
+        after = "" if stage == "generate" else " --dependency=afterok:$generate"
+        lines += [
+            f"{stage}=$(sbatch --parsable{after} <<'END_OF_{stage.upper()}'",
+            text.rstrip(),
+            f"END_OF_{stage.upper()}",
+            ")",
+        ]
+        lines += [
+            f"{stage}=${{{stage}%%;*}}    # a cluster's name may follow",
+            f'echo "{stage} is job ${stage}"',
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def single(stage: str, study: str, results: Path | str, job: Job, optimize: str = "none") -> str:
+    """A job for `latency` or `score`: one machine, one GPU, nothing else on it.
+
+    Parameters
+    ----------
+    stage
+        `latency` or `score`.
+    study, results
+        What, and where its folder lies.
+    job, optimize
+        As of `script`; of the machines one is taken.
+    """
+    name = _name(study, stage)
+    level = f" --optimize {optimize}" if stage == "latency" else ""
+    options = [
+        f"--job-name={name}",
+        "--nodes=1",
+        *(["--exclusive"] if stage == "latency" else []),
+        *(["--gpus-per-node=1"] if job.gpus else []),
+        f"--cpus-per-task={job.cpus}",
+        f"--time={job.time}",
+        f"--output={name}-%j.log",
+        *([f"--partition={job.partition}"] if job.partition else []),
+        *([f"--account={job.account}"] if job.account else []),
+    ]
+    return SINGLE.format(
+        options="\n".join(f"#SBATCH {option}" for option in options), here=shlex.quote(str(Path.cwd())),
+        setup=_setup(job), python=shlex.quote(sys.executable), stage=stage, study=shlex.quote(study),
+        results=shlex.quote(_place(results)), level=level, device="cuda" if job.gpus else "cpu",
+    )  # fmt: skip
+
+
+def _name(study: str, stage: str) -> str:
+    stem = re.sub(r"[^\w.-]+", "-", Path(study).stem)
+    return f"bench-{stem}" if stage == "generate" else f"bench-{stem}-{stage}"
+
+
+def _place(results: Path | str) -> str:
+    return url_of(results) if is_url(results) else str(results)
+
+
+def _setup(job: Job) -> str:
+    """Lines before the work: modules, the hub's cache."""
+    lines = [f"module load {shlex.quote(module)}" for module in job.modules]
+    lines += [f"export HF_HOME={shlex.quote(job.hf_home)}"] if job.hf_home else []
+    return "".join(line + "\n" for line in lines)
+
+
+SINGLE = """\
+#!/bin/bash
+# A job for `sbatch`. Sent again it goes on after what it has: a timed configuration, a scored image.
+{options}
+set -euo pipefail
+cd {here}
+{setup}exec {python} -m bench {stage} {study} --results {results} --device {device}{level}
+"""
 
 
 def script(study: str, results: Path | str, job: Job, optimize: str = "none") -> str:
     """What `sbatch` takes. Ends with the exit code of `bench generate`; send it again to go on."""
-    place = url_of(results) if is_url(results) else str(results)
-    name = "bench-" + re.sub(r"[^\w.-]+", "-", Path(study).stem)
+    place, name = _place(results), _name(study, "generate")
     workers = job.nodes * (job.gpus or job.cpus)
     options = [
         (f"--job-name={name}", ""),
@@ -46,7 +137,7 @@ def script(study: str, results: Path | str, job: Job, optimize: str = "none") ->
     ]
     return TEMPLATE.format(
         options="\n".join(f"#SBATCH {o}".ljust(32) + f"# {why}" if why else f"#SBATCH {o}" for o, why in options),
-        here=shlex.quote(str(Path.cwd())), log=name, cpus=job.cpus,
+        here=shlex.quote(str(Path.cwd())), log=name, cpus=job.cpus, setup=_setup(job),
         ask=f" --gpus-per-node={job.gpus}" if job.gpus else "",
         ray=shlex.quote(str(Path(sys.executable).with_name("ray"))), python=shlex.quote(sys.executable),
         start=f"--num-gpus={job.gpus} --num-cpus={job.cpus} --disable-usage-stats --log-color=false --block",
@@ -63,7 +154,7 @@ set -euo pipefail
 export SRUN_CPUS_PER_TASK={cpus}    # srun does not take it over from the job by itself
 # Every machine must see this folder, and --results below (or let that be s3://...).
 cd {here}
-
+{setup}
 # Whoever reaches a Ray cluster can run anything on it: only with this job's secret.
 RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n')
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN

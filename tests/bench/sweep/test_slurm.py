@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from bench.sweep.slurm import Job, script
+from bench.sweep.slurm import Job, chain, script, single
 
 
 def test_the_script_starts_ray_on_every_node_and_ends_with_the_study_s_code(tmp_path):
@@ -50,3 +50,33 @@ def test_one_node_s_script_parses_and_writes_to_a_bucket():
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
     assert "--results s3://b/x" in text
     assert "--gpus 8" in text
+
+
+def test_all_stages_are_submitted_those_after_the_images_when_they_are_there(tmp_path):
+    """sbatch is a stand-in that keeps each job and gives it a number."""
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(
+        f"#!/bin/bash\nn=$(( $(ls {tmp_path} | grep -c job) + 1 ))\ncat > {tmp_path}/job$n\n"
+        f'echo "$@" >> {tmp_path}/calls\necho "10$n;cluster"\n'
+    )
+    sbatch.chmod(0o755)
+    job = Job(nodes=2, gpus=4, modules=("cuda/12", "python"), hf_home="/shared/hub")
+    text = chain("turbo-preference", Path("/shared/results"), job, "exact")
+    environment = {**os.environ, "PATH": f"{sbatch.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash"], input=text, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["generate is job 101", "latency is job 102", "score is job 103"]
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        "--parsable", "--parsable --dependency=afterok:101", "--parsable --dependency=afterok:101",
+    ]  # fmt: skip
+    jobs = [(tmp_path / f"job{n}").read_text() for n in (1, 2, 3)]
+    for text, stage in zip(jobs, ("generate", "latency", "score"), strict=True):
+        assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
+        assert f"-m bench {stage} turbo-preference --results /shared/results" in text
+        assert "module load cuda/12\nmodule load python\nexport HF_HOME=/shared/hub\n" in text
+    assert jobs[1] == single("latency", "turbo-preference", Path("/shared/results"), job, "exact")
+    assert "--exclusive" in jobs[1]
+    assert "--optimize exact" in jobs[1]
+    assert "--optimize" not in jobs[2]
+    assert "#SBATCH --gpus-per-node=1\n" in jobs[2]
