@@ -262,6 +262,65 @@ def review(
     print(f"{decision}; {slots} slots {'taken again' if decision == 'kept' else 'given back'}")
 
 
+@app.command(rich_help_panel=CARE)
+def participants(
+    study: StudyArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; default: the table, to the screen.")
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="table, prolific-approve, prolific-reject, prolific-bonus, mturk-review or mturk-bonus.",
+        ),
+    ] = "table",
+    bonus: Annotated[
+        float | None, typer.Option(help="Of each who completed, in the panel's currency.")
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who took part, how well, and what they are owed; and the files that panels' bulk tools take.
+
+    Nobody is rejected by a rule alone: whom a rule excludes is listed for `review`; `arena review` decides.
+
+    Example: arena participants miniature --format prolific-approve --out approve.txt
+    """
+    from dataclasses import asdict
+
+    from arena.db.participants import participants as everybody
+    from arena.db.participants import payment_file
+    from arena.voting import exclusion_of
+    from bench.store.study_folder import write_bytes
+
+    opened, _, votes_database, _ = open_database(study, results, database)
+    people = everybody(votes_database, exclusion_of(opened.file.arena))
+    if as_json:
+        say({"participants": [asdict(one) for one in people]}, True)
+        return
+    data = payment_file(people, kind, bonus=bonus)
+    if out is not None:
+        write_bytes(out, data.encode())
+        print(f"{out}: {len(data.splitlines())} lines")
+        return
+    if kind != "table":
+        print(data, end="")
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    columns = ("participant", "rater", "votes", "checks", "median s", "verdict", "code", "action", "reason")
+    table = Table(*columns)
+    for one in people:
+        seconds = "" if one.median_seconds is None else f"{one.median_seconds:.1f}"
+        cells = (one.participant, one.rater[:8], str(one.votes), one.checks, seconds, one.verdict, one.code)
+        table.add_row(*map(escape, (*cells, one.action, one.reason)))
+    Console().print(table)
+
+
 def _one_rater(votes_database: VoteDatabase, who: str) -> str:
     from arena.db import raters as register
 

@@ -15,7 +15,7 @@ from tests.support.arena_study import NAMES, make_study
 RUNNER = CliRunner()
 VERBS = {
     "serve", "invite", "status", "export", "import", "simulate", "plan", "verify", "migrate", "rate", "forget",
-    "list", "move", "review",
+    "list", "move", "review", "anchor", "participants",
 }  # fmt: skip
 
 
