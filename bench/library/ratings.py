@@ -83,12 +83,12 @@ class Ratings:
 
     def plot(self, question: str | None = None) -> Figure:
         """Ratings with their intervals, best on top. question: None: the first."""
-        from matplotlib.figure import Figure
+        from bench.library.figures import Figure
 
         table = self.ratings.dropna(subset=["rating"])
         question = question or str(table["question"].iloc[0])
         table = table[table["question"] == question].sort_values("rating")
-        figure = Figure(figsize=(6, 0.6 + 0.35 * len(table)), layout="constrained")
+        figure = Figure(6, 0.8 + 0.35 * len(table))
         axes = figure.subplots()
         half = [table["rating"] - table["low"], table["high"] - table["rating"]]
         axes.errorbar(table["rating"], range(len(table)), xerr=half, fmt="o", color="black", capsize=3)

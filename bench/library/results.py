@@ -160,7 +160,7 @@ class StudyResults:
         prompt : a prompt's id, or its text.
         replicate : which image of the prompt, counted from 0.
         """
-        from matplotlib.figure import Figure
+        from bench.library.figures import Figure
 
         prompts = self.prompts
         chosen = prompts[(prompts["id"] == prompt) | (prompts["text"] == prompt)]
@@ -174,7 +174,7 @@ class StudyResults:
         ]
         if not rows:
             raise InputError(f"no contender has an image of prompt '{prompt_id}', replicate {replicate}, yet")
-        figure = Figure(figsize=(PANEL * len(rows), PANEL + 0.6), layout="constrained")
+        figure = Figure(PANEL * len(rows), PANEL + 0.6)
         for axes, row in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows, strict=True):
             axes.imshow(self._image(row))
             axes.set_title(row.contender, fontsize=9, parse_math=False)

@@ -160,6 +160,7 @@ def test_rate_takes_a_data_frame_and_says_what_the_command_says(tmp_path, capsys
     assert len(found.elo) == 3
     labels = [tick.get_text() for tick in found.plot().axes[0].get_yticklabels()]
     assert labels == found.ratings.sort_values("rating")["contender"].tolist()
+    assert found.plot()._repr_png_().startswith(b"\x89PNG")
 
 
 def test_a_wrong_row_of_a_data_frame_is_named():
