@@ -12,6 +12,7 @@ The names of the keys are those of `bench.models.model.Model`, and a few that a 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -108,7 +109,7 @@ class ModelEntry(_Strict):
     config: str = ""
     """Single-file checkpoint: hub id or folder whose configurations complete it; empty: inferred from its tensors."""
     pipeline: str = ""
-    """Pipeline class in diffusers; empty: as the repository says."""
+    """Pipeline class in diffusers; empty: what a local folder's index says, else SDXL's."""
     custom_pipeline: str = ""
     """A Python file that defines the pipeline class, relative to the study file."""
     scheduler: _Scheduler | None = None
@@ -244,7 +245,7 @@ def model_from_entry(name: str, entry: ModelEntry | Mapping[str, Any], base: Pat
         )  # fmt: skip
     _check_repository(where, entry)
     _check_pipeline(where, entry)
-    pipeline = entry.pipeline or ("" if entry.custom_pipeline else "StableDiffusionXLPipeline")
+    pipeline = entry.pipeline or ("" if entry.custom_pipeline else _own_class(_from(base, entry.repository)))
     family = FAMILIES.get(pipeline) if not entry.custom_pipeline else None
     able = BOTH if family is not None and family.edit else TEXT
     wrong = [task for task in entry.tasks or () if task not in able]
@@ -326,6 +327,19 @@ def _check_pipeline(where: str, entry: ModelEntry) -> None:
             "a file of your own (custom_pipeline)",
             "pipeline",
         )
+
+
+def _own_class(repository: str) -> str:
+    """The class that a local folder's index names, where diffusers has it; else StableDiffusionXLPipeline."""
+    index = Path(repository).expanduser() / "model_index.json"
+    if index.is_file():
+        try:
+            own = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+        except (ValueError, AttributeError):
+            own = None  # `bench doctor` and loading say what is wrong with it
+        if isinstance(own, str) and own in {*_pipeline_names(), *FAMILIES}:
+            return own
+    return "StableDiffusionXLPipeline"
 
 
 def _pipeline_names() -> set[str]:

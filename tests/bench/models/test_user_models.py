@@ -188,6 +188,12 @@ def test_two_calls_held_at_once_do_not_disturb_each_other(base):
     assert not torch.is_inference_mode_enabled()
 
 
+def test_a_local_folder_says_its_own_class(base):
+    folders.flux(base / "flux")
+    assert model_of('[models.mine]\nrepository = "./flux"', base).pipeline == "FluxPipeline"
+    assert model_of('[models.mine]\nrepository = "a/b"', base).pipeline == "StableDiffusionXLPipeline"
+
+
 def test_a_pipeline_of_the_users_own_file(base):
     parts = {"_class_name": "TwoColours", "_diffusers_version": "0", "unet": ["diffusers", "UNet2DConditionModel"],
              "scheduler": ["diffusers", "EulerDiscreteScheduler"]}  # fmt: skip
