@@ -51,7 +51,8 @@ def test_any_votes_file_is_rated_and_written_where_one_says(battles, tmp_path):
     said = arena("rate", "--votes", battles, "--anchor", "iron", "--out", out, *QUICK)
     document = json.loads(out.read_text())
     assert (document["study"], document["anchor"], document["n_votes"]) == ("battles", "iron", 450)
-    assert document["questions"]["overall"] == document["questions"]["quality"]
+    overall, quality = (document["questions"][name] for name in ("overall", "quality"))
+    assert overall | {"question": "quality"} == quality
     assert said.count("quality: 450 votes, 15 raters") == 1
     assert "overall:" not in said
     first, second, third = (line.split("│")[2].strip() for line in said.splitlines() if line.startswith("│"))
