@@ -93,6 +93,7 @@ class Ratings:
         half = [table["rating"] - table["low"], table["high"] - table["rating"]]
         axes.errorbar(table["rating"], range(len(table)), xerr=half, fmt="o", color="black", capsize=3)
         axes.set_yticks(range(len(table)), table["contender"], parse_math=False)
+        axes.set_ylim(-0.6, len(table) - 0.4)
         axes.set_xlabel("rating, 95% interval" + (", SIMULATED VOTES" if self.document.simulated else ""))
         axes.set_title(f"{question}, {self.document.n_votes:,} votes", fontsize=10, parse_math=False)
         return figure
