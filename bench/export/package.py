@@ -74,7 +74,7 @@ def pack(folder: StudyFolder, to: Path) -> Path:
         if path.exists():
             text = _document(name, path.read_text(encoding="utf-8"), names)
             write_bytes(to / "documents" / name, text.encode())
-    for source, target in _pictures(folder):
+    for source, target in _image_files(folder):
         target = to / target
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -155,7 +155,7 @@ def _sums(folder: Path) -> dict[str, str]:
     return found
 
 
-def _pictures(folder: StudyFolder) -> Iterator[tuple[Path, str]]:
+def _image_files(folder: StudyFolder) -> Iterator[tuple[Path, str]]:
     """Images that have a row, and references: path here, path in the package."""
     for row in folder.generations().values():
         path = folder.image(row.contender, row.prompt_id, row.replicate)

@@ -222,11 +222,11 @@ def _reason(first: Measure, second: Measure) -> str:
     keys = sorted({*first.protocol, *second.protocol})
     apart = [key for key in keys if first.protocol.get(key) != second.protocol.get(key)]
     if apart:
-        told = [
+        differing = [
             f"{key} ({_short(first.protocol.get(key))} against {_short(second.protocol.get(key))})"
             for key in apart
         ]
-        return f"protocols differ in {', '.join(told)}"
+        return f"protocols differ in {', '.join(differing)}"
     for measure in (first, second):
         if measure.estimate.value is None:
             return "it could not be computed in one of them"

@@ -32,7 +32,7 @@ from bench.store.study_folder import Key, StudyFolder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """The counted votes on one pair of pictures, over all questions."""
+    """The counted votes on one pair of images, over all questions."""
 
     first: int = 0
     """For the contender whose name sorts first."""
@@ -52,7 +52,7 @@ class Tally:
 
 
 Duel = tuple[str, int, str, str]
-"""prompt_id, replicate and two contenders in the order of their names: one pair of pictures."""
+"""prompt_id, replicate and two contenders in the order of their names: one pair of images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +224,7 @@ def _study(folder: StudyFolder) -> dict[str, Any]:
 
 
 def _duels(folder: StudyFolder) -> dict[Duel, Tally]:
-    """Votes that count, by pair of pictures; read line by line, so memory grows with pairs and not votes."""
+    """Votes that count, by pair of images; read line by line, so memory grows with pairs and not votes."""
     counts: dict[Duel, list[int]] = {}
     for row in iterate_rows(folder.battles_file, Battle):
         if row.kind != "vote" or row.excluded:

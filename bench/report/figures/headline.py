@@ -162,13 +162,13 @@ FAR = 20
 """Points above or below the dot from which a line joins the two."""
 
 
-def _beside(axes: Axes, point: Point, told: str, dx: int, dy: int, theme: Theme) -> Any:
+def _beside(axes: Axes, point: Point, name: str, dx: int, dy: int, theme: Theme) -> Any:
     """The name at that place; without one, a line from there to the dot."""
     line = {"arrowstyle": "-", "color": theme.soft, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
     text = axes.annotate(
-        told, (point.seconds.value or 0.0, point.quality.value or 0.0), xytext=(dx, dy),
+        name, (point.seconds.value or 0.0, point.quality.value or 0.0), xytext=(dx, dy),
         textcoords="offset points", ha="left" if dx > 0 else "right", va="center", fontsize=6.5, color=theme.ink,
-        zorder=4, arrowprops=None if told else line,
+        zorder=4, arrowprops=None if name else line,
     )  # fmt: skip
     text.set_in_layout(False)
     return text

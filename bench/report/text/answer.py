@@ -93,12 +93,12 @@ def _conclusion(win: Estimate, claim: Claim | None) -> str:
         return f"it is {word}" + (f", though by less than {within}" if equivalent else "")
     if claim is None:
         return "the interval includes 50%, so neither is shown to be better"
-    told = {
+    conclusions = {
         "equivalent": f"the two are equivalent within {within}",
         "not worse": f"it is not worse by {within} or more",
         "not better": f"it is not better by {within} or more",
     }
-    return told.get(claim.verdict, "the interval includes 50%, so neither is shown to be better")
+    return conclusions.get(claim.verdict, "the interval includes 50%, so neither is shown to be better")
 
 
 def _others(

@@ -19,7 +19,7 @@ class Banner:
     title: str
     text: str
     grave: bool = False
-    """The pictures or the votes are not what they seem."""
+    """The images or the votes are not what they seem."""
 
 
 def banners(results: Results) -> list[Banner]:
@@ -42,14 +42,14 @@ def _random_weights(results: Results) -> Banner | None:
         return None
     return Banner(
         title="Random weights",
-        text=f"{listed(names)}: these weights were never trained. The pictures show nothing and no figure of "
+        text=f"{listed(names)}: these weights were never trained. The images show nothing and no figure of "
         "quality here means anything; the timings and the path are real.",
         grave=True,
     )
 
 
 def _random_timings(results: Results) -> Banner | None:
-    """Timed with weights that were never trained, though the pictures were made with trained ones."""
+    """Timed with weights that were never trained, though the images were generated with trained ones."""
     weights = results.timing_protocol.get("weights")
     random = (
         [] if not isinstance(weights, Mapping) else [name for name, of in weights.items() if of == "random"]
@@ -60,7 +60,7 @@ def _random_timings(results: Results) -> Banner | None:
     return Banner(
         title="Timed with random weights",
         text=f"{listed(names)}: latency was measured on the real architecture with random weights. Speed does not "
-        "depend on the values; the pictures and the quality figures are not from this pass.",
+        "depend on the values; the images and the quality figures are not from this pass.",
     )
 
 
@@ -126,7 +126,7 @@ def _sizes(results: Results) -> Banner | None:
     ]
     return Banner(
         title="Unequal resolutions",
-        text=f"Contenders draw at different sizes ({'; '.join(parts)}). Every image was judged and scored at "
+        text=f"Contenders generate at different sizes ({'; '.join(parts)}). Every image was judged and scored at "
         f"{results.display_size} px; latency is that of the native size.",
     )
 

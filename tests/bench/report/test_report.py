@@ -71,10 +71,11 @@ def test_nothing_comes_from_elsewhere(soup: BeautifulSoup) -> None:
     ]
     assert addresses
     for address in addresses:
-        assert re.match(r"data:image/|#|(tables|figures|pictures)/[\w.-]+$|report\.(tex|bib)$", address), (
-            address[:80]
-        )
-    assert not soup.find_all(["link", "iframe", "object", "base"])
+        assert re.match(
+            r"data:image/|data:,$|#|(tables|figures|pictures)/[\w.-]+$|report\.(tex|bib)$", address
+        ), address[:80]
+    assert not soup.find_all(["iframe", "object", "base"])
+    assert [link["href"] for link in soup.find_all("link")] == ["data:,"]
 
 
 def test_prompts_cannot_inject_markup(soup: BeautifulSoup) -> None:
