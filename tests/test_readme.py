@@ -14,7 +14,16 @@ import bench.cli.app
 from bench.study.study import read
 from tests.conftest import ROOT
 
-PAGES = ("README.md", "CONTRIBUTING.md", "results/README.md", "prompts/README.md", "bench/miniature/README.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "results/README.md",
+    "prompts/README.md",
+    "bench/miniature/README.md",
+    "docs/guides/live.md",
+    "docs/guides/image-to-image.md",
+    "docs/guides/gpu-and-clusters.md",
+)
 TOPS = {
     "bench": typer.main.get_command(bench.cli.app.app),
     "arena": typer.main.get_command(arena.cli.app.app),
