@@ -424,8 +424,8 @@ BODY = "Ärger,B,model_a,r,p\nB,Ärger,tie,s,q\n"
         ("v.txt", (HEAD + BODY).replace(",", "|").encode()),
         ("v.csv", ("\n\n" + HEAD + "\n" + BODY + ",,,,\n , ,,,\n").encode()),
         ("v.csv", (HEAD + BODY).rstrip("\n").encode()),
-        ("v.csv.gz", gzip.compress((HEAD + BODY).encode())),
-        ("v.Tsv.GZ", gzip.compress((HEAD + BODY).replace(",", "\t").encode())),
+        ("v.csv.gz", gzip.compress((HEAD + BODY).encode(), mtime=0)),
+        ("v.Tsv.GZ", gzip.compress((HEAD + BODY).replace(",", "\t").encode(), mtime=0)),
         ("v.csv", HEAD.upper().encode() + " Ärger ,B,Model_A,r , p\nB,Ärger, TIE ,s,q\n".encode()),
     ],
 )
