@@ -92,6 +92,12 @@ def set_session(db: Connection, rater_id: str, session_hash: str) -> None:
     db.execute(update(raters).where(raters.c.id == rater_id).values(session_hash=session_hash))
 
 
+def set_consent(db: Connection, rater_id: str, version: str, sha256: str) -> None:
+    """Store the text the rater agreed to; what was agreed to first stays."""
+    mine = (raters.c.id == rater_id, raters.c.consent_sha256.is_(None))
+    db.execute(update(raters).where(*mine).values(consent_version=version, consent_sha256=sha256))
+
+
 def add_session_code(db: Connection, code_hash: str, rater_id: str, *, expires: float) -> None:
     db.execute(insert(session_codes).values(code_hash=code_hash, rater_id=rater_id, expires=expires))
 

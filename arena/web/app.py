@@ -29,7 +29,9 @@ from arena.db.rows import Assignment
 from arena.panels import completion_code, panel_link, return_link
 from arena.voting import Desk, Hand
 from arena.web import rater_page
+from arena.web.consent import consent_of
 from arena.web.inputs import Nothing, Report, Skip, Start, Vote, as_stored
+from arena.web.languages import languages
 from arena.web.security import Guard, RateLimits
 from bench.errors import InputError
 
@@ -95,6 +97,7 @@ def create_app(
         native=desk.study.file.display_size,
         smallest=settings.min_image_px,
         cross_site=bool(embed),
+        consent={code: consent_of(settings, code).paragraphs for code in languages()},
     )
     return app
 
@@ -146,6 +149,10 @@ def _mount_entrance(
         session = admission.admit(
             desk.database, given.parameters, now=desk.clock(), gate=gate, session=cookie
         )
+        seen = request.query_params.get("lang", "")
+        agreed = consent_of(desk.settings, seen if seen in languages() else desk.settings.language)
+        with desk.database.writing() as tx:
+            register.set_consent(tx.db, session.rater_id, agreed.version, agreed.sha256)
         response = JSONResponse({"state": _state(desk, desk.hand(session.rater_id))})
         # Inside another site's page a browser keeps a cookie only if it is kept apart for that site.
         scope = "SameSite=None; Secure; Partitioned" if cross_site else f"SameSite=Lax{'; Secure' * secure}"

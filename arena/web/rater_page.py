@@ -50,6 +50,7 @@ def mount(
     native: int,
     smallest: int,
     cross_site: bool = False,
+    consent: Mapping[str, tuple[str, ...]] | None = None,
 ) -> None:
     """Mount the page at the root, after all other routes of `app`.
 
@@ -65,6 +66,8 @@ def mount(
         Largest and smallest side of a picture, CSS pixels.
     cross_site
         Whether the page may be shown inside another site's.
+    consent
+        Language code → paragraphs that a rater agrees to; None: the page's own.
 
     Raises
     ------
@@ -73,34 +76,46 @@ def mount(
     """
     texts(language)
     codes = (language, *(code for code in languages() if code != language))
-    gradio_app = _gradio_app(tuple(questions), codes, native, smallest, cross_site)
+    gradio_app = _gradio_app(
+        tuple(questions), codes, native, smallest, cross_site, tuple(sorted((consent or {}).items()))
+    )
     app.mount("/", RaterPages(gradio_app, {"": language, **{code: code for code in codes}}))
 
 
 @cache
 def _gradio_app(
-    questions: tuple[Question, ...], codes: tuple[str, ...], native: int, smallest: int, cross_site: bool
+    questions: tuple[Question, ...],
+    codes: tuple[str, ...],
+    native: int,
+    smallest: int,
+    cross_site: bool,
+    consent: tuple[tuple[str, tuple[str, ...]], ...],
 ) -> ASGIApp:
     """Gradio's application. It runs no queue, since no component has a handler on the server."""
     sizes = {"native": native, "smallest": smallest, "cross_site": cross_site}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "SSR mode is not supported")  # it is not asked for
         with ThreadPoolExecutor(1) as thread:  # whether or not a loop runs in this one
-            return thread.submit(asyncio.run, _mounted_blocks(questions, codes, sizes)).result()
+            return thread.submit(
+                asyncio.run, _mounted_blocks(questions, codes, sizes, dict(consent))
+            ).result()
 
 
 async def _mounted_blocks(
-    questions: tuple[Question, ...], codes: tuple[str, ...], sizes: Mapping[str, Any]
+    questions: tuple[Question, ...],
+    codes: tuple[str, ...],
+    sizes: Mapping[str, Any],
+    consent: Mapping[str, tuple[str, ...]],
 ) -> ASGIApp:
     """Built within an event loop: without one Gradio opens one for each lock, and closes none."""
     import gradio as gr
     from fastapi import FastAPI
 
     with gr.Blocks(title=texts(codes[0])["title"], analytics_enabled=False) as blocks:
-        _page(questions, codes[0], codes, sizes)
+        _page(questions, codes[0], codes, sizes, consent)
     for code in codes[1:]:
         with blocks.route(texts(code)["name"], f"/{code}", show_in_navbar=False):
-            _page(questions, code, codes, sizes)
+            _page(questions, code, codes, sizes, consent)
     carrier = FastAPI()
     gr.mount_gradio_app(
         carrier,
@@ -123,14 +138,18 @@ async def _mounted_blocks(
 
 
 def _page(
-    questions: Sequence[Question], language: str, codes: Sequence[str], sizes: Mapping[str, Any]
+    questions: Sequence[Question],
+    language: str,
+    codes: Sequence[str],
+    sizes: Mapping[str, Any],
+    consent: Mapping[str, tuple[str, ...]],
 ) -> None:
     """The components of one language."""
     import gradio as gr
 
     t = texts(language)
     with gr.Column(elem_id="welcome", elem_classes="sheet"):
-        _text(_render("welcome.html", questions, language), t)
+        _text(_render("welcome.html", questions, language, consent.get(language)), t)
         gr.Button(t["start"], variant="primary", elem_id="start").click(None, js=TELL_BALLOT.format("start"))
         _text(_language_links(language, codes, t), t)
     with gr.Column(elem_id="voting"):
@@ -151,7 +170,9 @@ def _text(html: str, t: Mapping[str, str]) -> None:
     gr.HTML(f'<div class="words" dir="{t["direction"]}">{html}</div>', apply_default_css=False)
 
 
-def _render(name: str, questions: Sequence[Question], language: str) -> str:
+def _render(
+    name: str, questions: Sequence[Question], language: str, consent: Sequence[str] | None = None
+) -> str:
     import jinja2
 
     t = texts(language)
@@ -159,7 +180,9 @@ def _render(name: str, questions: Sequence[Question], language: str) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     example = questions[0].name if f"example_{questions[0].name}_answer" in t else "alignment"
     source = (STATIC / name).read_text(encoding="utf-8")
-    return environment.from_string(source).render(t=t, how=how, keys=keys, example=example)
+    return environment.from_string(source).render(
+        t=t, how=how, keys=keys, example=example, consent=consent or (t["consent"],)
+    )
 
 
 def _language_links(language: str, codes: Sequence[str], t: Mapping[str, str]) -> str:

@@ -113,6 +113,16 @@ class Codes(_Section):
     """Did not agree to take part."""
 
 
+class ConsentText(_Section):
+    """`[arena.consent]`: what raters agree to, in place of the page's own text."""
+
+    version: Annotated[str, Field(max_length=40)] = ""
+    """Stored with each rater, beside the sha256 of the text they saw; change it with the text."""
+    text: dict[str, str] = {}
+    """Language code → text: who asks, for whom, why, how long, for what pay, with what risks, which data are kept
+    (a panel's id included), how to withdraw, whom to write to. Empty lines separate paragraphs."""
+
+
 class Panel(_Section):
     """`[arena.panel]`: who may come from a paid panel."""
 
@@ -190,6 +200,7 @@ class Arena(_Section):
     codes: Codes = Codes()
     """Written as a table `[arena.codes]`."""
     panel: Panel = Panel()
+    consent: ConsentText = ConsentText()
     """Written as a table `[arena.panel]`."""
 
     min_image_px: Annotated[int, Field(ge=64, le=4096)] = 256

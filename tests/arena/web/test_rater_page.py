@@ -1,5 +1,6 @@
 """The rater's page as Gradio sends it: every language whole, nothing of Gradio's API, no word of the study."""
 
+import hashlib
 import json
 import re
 
@@ -7,10 +8,14 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from arena.admission import unseal
+from arena.db import raters
 from arena.web import ballot, rater_page
+from arena.web.app import create_app
 from arena.web.languages import languages, texts
 from bench.errors import InputError
 from bench.study.questions import Question
+from tests.support.arena_desk import KEY, POST, make_desk
 
 QUESTIONS = ("alignment", "quality", "faithfulness")
 
@@ -132,3 +137,24 @@ def test_a_question_of_the_operators_own_speaks_the_language_of_the_page_or_engl
     assert ballot.question_text(own, "de") == "Wessen Hände sind besser?"
     assert ballot.question_text(own, "zh") == "Whose hands are better?"
     assert "Whose hands" in ballot.how_to([own, question("quality")], languages()["zh"], "zh")[0][0]
+
+
+def test_the_studys_own_consent_is_shown_and_its_version_and_hash_stay_with_the_rater(tmp_path):
+    english = "We study <pictures>.\n\nYour panel id is kept for payment."
+    desk = make_desk(
+        tmp_path / "c", consent={"version": "2", "text": {"en": english, "de": "Wir untersuchen Bilder."}}
+    )
+    client = TestClient(create_app(desk, KEY), base_url="http://arena.test")
+    page = client.get("/").text
+    assert "We study &lt;pictures&gt;." in page or "We study \\u0026lt;pictures" in page
+    assert "Your panel id is kept for payment." in page
+    for lang, text in (("de", "Wir untersuchen Bilder."), ("zh", english), ("", english)):
+        person = TestClient(client.app, base_url="http://arena.test")
+        body = {"consent": True}
+        assert person.post(f"/api/start?lang={lang}", json=body, headers=POST).status_code == 200
+        rater = unseal(KEY, person.cookies["arena_rater"]).rater_id
+        with desk.database.reading() as tx:
+            row = raters.rater(tx.db, rater)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        assert (row.consent_version, row.consent_sha256) == ("2", digest), lang
+    desk.database.close()
