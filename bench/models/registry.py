@@ -5,6 +5,7 @@ Nothing here loads weights: `bench.models.load` turns an entry into a pipeline o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -453,8 +454,10 @@ def strength_problem(model: Model, contender: Contender, strength: float) -> str
         return f"strength {strength:g} is not above 0 and at most 1"
     steps = contender.steps or 0
     if int(steps * strength) < 1:
+        # Rounded up to what is printed: 0.333333 would not be enough for three steps.
+        least = "1" if steps < 2 else f"{math.ceil(1e4 / steps) / 1e4:g} or more"
         return (
             f"'{contender.name}' at strength {strength:g} would take no step: steps × strength must be at "
-            f"least 1; use strength {1 / steps:g} or more, or at least {-int(-1 // strength)} steps"
+            f"least 1; use strength {least}, or at least {math.ceil(1 / strength)} steps"
         )
     return ""

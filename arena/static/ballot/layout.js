@@ -66,7 +66,8 @@ function look() {
   // A jump further than the window is high (the End key) passes over nothing.
   const near = looked && top <= looked[1] + innerHeight && bottom >= looked[0] - innerHeight;
   if (loaded) looked = near ? [Math.min(looked[0], top), Math.max(looked[1], bottom)] : [top, bottom];
-  const below = ballot.getBoundingClientRect().bottom > innerHeight + 24;
+  const last = part("comment-row").hidden ? part("answers") : part("comment-row");
+  const below = last.getBoundingClientRect().bottom > innerHeight + FINE;
   part("cue").hidden = !below;
   part("cue-text").textContent = say(seenWhole() ? "more_below" : "see_both");
   ballot.dataset.scrolls = document.documentElement.scrollHeight > innerHeight + 1 ? "yes" : "no";
