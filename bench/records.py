@@ -110,11 +110,36 @@ class Failure:
 class Timing:
     contender: str
     stage: str
-    """`encode`, `denoise`, `decode` or `total`; `forward` is one denoising forward."""
+    """`encode`, `denoise`, `decode` or `total`; `forward` is one denoising forward; `calibration` is the
+    kernel that ran beside the contender in each pass."""
     batch: int
     """Images a call."""
     seconds: tuple[float, ...]
     """Every sample kept, seconds a call (not an image)."""
+    passes: tuple[int, ...] = ()
+    """Number of the pass that each sample was taken in; empty in folders of versions without passes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyPass:
+    """One round over all contenders, and what the machine did meanwhile; a row of `passes` in latency.json."""
+
+    number: int
+    """0-based."""
+    order: tuple[str, ...]
+    """`<contender> batch <n>` as they were timed."""
+    seconds: float
+    """Of the whole pass."""
+    kernel: float
+    """Median seconds of the calibration kernel."""
+    others: float | None
+    """Share of all processors that other processes used, 0 to 1; None: not known."""
+    clock_mhz: float | None
+    """Of the GPU's multiprocessors or the processors at the end of the pass."""
+    temperature: float | None
+    """Of the GPU, degrees Celsius."""
+    disturbed: str
+    """Why the pass counts as disturbed; empty: it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

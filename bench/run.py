@@ -11,7 +11,7 @@ from types import FrameType
 
 from bench import provenance
 from bench.errors import InputError
-from bench.latency import Protocol, measure
+from bench.latency.measure import Protocol, measure
 from bench.records import Score
 from bench.store import references
 from bench.store.object_store import ObjectFolder, folder_at

@@ -15,7 +15,7 @@ from bench.cli.terminal import HERE, Json, Results, StudyName, print_rows, progr
 from bench.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from bench.latency import Protocol
+    from bench.latency.measure import Protocol
     from bench.sweep.generate import Summary
     from bench.sweep.settings import Options
 
@@ -284,7 +284,7 @@ def _options(device: str, dtype: str | None, batch_size: str, optimize: str, lim
 
 
 def _protocol(samples: int) -> Protocol:
-    from bench.latency import Protocol
+    from bench.latency.measure import Protocol
 
     return Protocol(samples=samples, least=min(5, samples))
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist, fmean
 from typing import Any
 
+import numpy as np
+
 from bench.errors import InputError
+from bench.latency.estimate import calibrated, ratio
+from bench.metrics.intervals import standard_error, t_quantile
 from bench.records import settings_hash
 from bench.report.results import Results
 from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, decimals
@@ -34,12 +38,14 @@ class Measure:
     up: bool
     """Higher is better."""
     protocol: Mapping[str, Any]
-    by_prompt: Mapping[str, float]
-    """Prompt → mean over its images, where the number is the mean of these; else empty."""
     exact: bool = False
     """A count: it has no interval and needs none."""
     slack: float = 0.0
     """Share of the old value that a change must exceed."""
+    passes: tuple[float, ...] = ()
+    """Of a time: logarithm of each pass's median over the calibration kernel's; empty without passes."""
+    effects: Mapping[str, float] = field(default_factory=dict)
+    """Prompt → what it adds to the number; empty where that is not known."""
     weights: Mapping[str, str] = field(default_factory=dict)
     """Hub repository → commit of the weights that the contender's images came from; those that are known."""
 
@@ -81,13 +87,14 @@ def _metrics(results: Results) -> list[Measure]:
     for row in results.image_scores:
         mine = values.setdefault((row.metric, row.fingerprint, row.contender), {})
         mine.setdefault(row.prompt_id, []).append(row.value)
+    effects: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in results.prompt_effects:
+        effects.setdefault((row.metric, row.fingerprint, row.contender), {})[row.prompt_id] = row.effect
     found = []
     for s in results.scores:
-        by_prompt = {p: fmean(v) for p, v in values.get((s.metric, s.fingerprint, s.contender), {}).items()}
-        if by_prompt and not math.isclose(
-            fmean(by_prompt.values()), s.value or 0.0, rel_tol=1e-4, abs_tol=1e-9
-        ):
-            by_prompt = {}
+        own = effects.get((s.metric, s.fingerprint, s.contender)) or _effects_of(
+            values.get((s.metric, s.fingerprint, s.contender), {}), s.value
+        )
         found.append(
             Measure(
                 what=label(s.metric),
@@ -95,14 +102,25 @@ def _metrics(results: Results) -> list[Measure]:
                 estimate=Estimate(value=s.value, low=s.low, high=s.high, n=s.n),
                 up=s.higher_is_better,
                 protocol={**s.protocol, "prompts": _prompts(results)},
-                by_prompt=by_prompt,
+                effects=own,
             )
         )
     return found
 
 
+def _effects_of(values: Mapping[str, Sequence[float]], value: float | None) -> dict[str, float]:
+    """What each prompt adds to a mean over images, for folders of versions that kept no effects; empty where
+    the number is no such mean.
+    """
+    means = {prompt: fmean(found) for prompt, found in values.items()}
+    if len(means) < 2 or not math.isclose(fmean(means.values()), value or 0.0, rel_tol=1e-4, abs_tol=1e-9):
+        return {}
+    return {prompt: mean - (value or 0.0) for prompt, mean in means.items()}
+
+
 def _latency(results: Results) -> list[Measure]:
     about = results.timing_protocol
+    kernels = {(t.contender, t.batch): t for t in results.timings if t.stage == "calibration"}
     found = []
     for timing in results.timings:
         total = total_of(timing) if timing.stage == "total" else None
@@ -119,8 +137,10 @@ def _latency(results: Results) -> list[Measure]:
                     "dtype": dtype_of(results, timing.contender),
                     **{key: about.get(key) for key in ("optimize", "threads", "window")},
                 },
-                by_prompt={},
                 slack=SLACK,
+                passes=tuple(calibrated(timing, kernel).tolist())
+                if timing.passes and (kernel := kernels.get((timing.contender, timing.batch)))
+                else (),
             )
         )
     return found
@@ -130,7 +150,7 @@ def _felt(results: Results) -> list[Measure]:
     return [
         Measure(
             what="Time to picture (ms)", contender=name, estimate=felt.total, up=False,
-            protocol=results.felt_protocol, by_prompt={}, slack=SLACK,
+            protocol=results.felt_protocol, slack=SLACK,
         )
         for name, felt in felt_of(results).items()
     ]  # fmt: skip
@@ -151,7 +171,7 @@ def _ratings(results: Results) -> list[Measure]:
     }
     return [
         Measure(
-            what="Rating", contender=row.contender, up=True, protocol=protocol, by_prompt={},
+            what="Rating", contender=row.contender, up=True, protocol=protocol,
             estimate=Estimate(value=row.rating, low=row.low, high=row.high, n=row.n),
         )
         for row in headline.ratings
@@ -172,7 +192,7 @@ def _counts(results: Results) -> list[Measure]:
             found.append(
                 Measure(
                     what=what, contender=name, estimate=Estimate(value=count, n=asked), up=False,
-                    protocol=protocol, by_prompt={}, exact=True,
+                    protocol=protocol, exact=True,
                 )
             )  # fmt: skip
     return found
@@ -205,8 +225,8 @@ def changes(old: Results, new: Results) -> tuple[list[Change], list[str]]:
             f"nothing to compare in {old.folder.path} and {new.folder.path}: {'; '.join(refused[:6])}"
         )
     judged = sum(not first.exact for first, _ in pairs)
-    widen = NormalDist().inv_cdf(1 - 0.025 / max(judged, 1)) / Z
-    return [_change(first, second, widen) for first, second in pairs], refused
+    level = 1 - 0.05 / max(judged, 1)
+    return [_change(first, second, level) for first, second in pairs], refused
 
 
 def _only(key: tuple[str, str], where: str) -> str:
@@ -240,14 +260,13 @@ def _short(value: Any, most: int = 40) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _change(old: Measure, new: Measure, widen: float) -> Change:
+def _change(old: Measure, new: Measure, level: float) -> Change:
     if old.exact:
         gap = Estimate(value=(new.estimate.value or 0.0) - (old.estimate.value or 0.0))
         low = high = gap.value or 0.0
         how = "counted"
     else:
-        gap = _paired(old, new, widen) or _independent(old.estimate, new.estimate, widen)
-        how = "paired by prompt" if set(old.by_prompt) == set(new.by_prompt) != set() else "independent"
+        gap, how = _difference(old, new, level)
         assert gap.low is not None
         assert gap.high is not None
         low, high = gap.low, gap.high
@@ -260,13 +279,27 @@ def _change(old: Measure, new: Measure, widen: float) -> Change:
     )  # fmt: skip
 
 
-def _paired(old: Measure, new: Measure, widen: float) -> Estimate | None:
-    """Mean difference over prompts that both have, by the normal interval; None: not the same prompts."""
-    if set(old.by_prompt) != set(new.by_prompt) or len(old.by_prompt) < 2:
-        return None
-    gaps = [new.by_prompt[prompt] - value for prompt, value in old.by_prompt.items()]
-    middle, half = fmean(gaps), widen * Z * stdev(gaps) / math.sqrt(len(gaps))
-    return Estimate(value=middle, low=middle - half, high=middle + half, n=len(gaps))
+def _difference(old: Measure, new: Measure, level: float) -> tuple[Estimate, str]:
+    """New minus old with an interval at that level, and how it was computed.
+
+    Times of two runs are compared over the calibration kernel, pass by pass; scores on the same prompts by the
+    differences of the prompts' effects, as contenders of one study are; all else by the two intervals.
+    """
+    if old.passes and new.passes:
+        found = ratio(old.passes, new.passes, level)
+        if found.low is not None and found.high is not None and old.estimate.value is not None:
+            gaps = [old.estimate.value * (part - 1) for part in (found.value, found.low, found.high)]
+            how = "ratio of passes over the calibration kernel"
+            return Estimate(value=gaps[0], low=gaps[1], high=gaps[2], n=found.passes), how
+    if old.effects and set(old.effects) == set(new.effects):
+        gaps = np.array([new.effects[prompt] - effect for prompt, effect in old.effects.items()])
+        assert old.estimate.value is not None
+        assert new.estimate.value is not None
+        middle = new.estimate.value - old.estimate.value
+        half = t_quantile(len(gaps) - 1, level) * standard_error(gaps)
+        return Estimate(value=middle, low=middle - half, high=middle + half, n=len(gaps)), "paired by prompt"
+    widen = NormalDist().inv_cdf((1 + level) / 2) / Z
+    return _independent(old.estimate, new.estimate, widen), "independent"
 
 
 def _independent(old: Estimate, new: Estimate, widen: float) -> Estimate:

@@ -21,6 +21,7 @@ from bench.records import (
     ImageScore,
     PeopleAgreement,
     Prompt,
+    PromptEffect,
     Score,
     Timing,
     iterate_rows,
@@ -92,6 +93,8 @@ class Results:
     differences: tuple[Difference, ...]
     """Of contenders by one metric, paired by prompt, joint over the pairs of the metric."""
     image_scores: tuple[ImageScore, ...]
+    prompt_effects: tuple[PromptEffect, ...]
+    """What each prompt adds to each score."""
     people: tuple[PeopleAgreement, ...]
     """How far each metric agrees with the votes."""
     warnings: tuple[str, ...]
@@ -201,6 +204,7 @@ def read_results(folder: StudyFolder) -> Results:
         scores=scores.rows,
         differences=scores.differences,
         image_scores=tuple(read_rows(folder.image_scores_file, ImageScore)),
+        prompt_effects=tuple(read_rows(folder.prompt_effects_file, PromptEffect)),
         people=scores.agreement,
         warnings=scores.warnings,
         preferences=read_questions(ratings, str(folder.path / "ratings.json")),

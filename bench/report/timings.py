@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.latency.estimate import percentile, time_of
 from bench.records import FELT_STAGES, Timing
 from bench.report.results import Results, model_of
 from bench.report.tables.form import Estimate
@@ -45,8 +46,26 @@ def dtype_of(results: Results, contender: str) -> str:
 
 
 def total_of(timing: Timing | None) -> Estimate | None:
-    """Milliseconds a call."""
-    return median_of(timing.seconds) if timing and timing.seconds else None
+    """Milliseconds a call: over passes where there are passes, else over samples as older folders have them."""
+    if timing is None or not timing.seconds:
+        return None
+    if not timing.passes:
+        return median_of(timing.seconds)
+    found = time_of(timing)
+    return Estimate(
+        value=1000 * found.value,
+        low=None if found.low is None else 1000 * found.low,
+        high=None if found.high is None else 1000 * found.high,
+        n=found.passes,
+    )
+
+
+def p95_of(samples: Sequence[float]) -> Estimate | None:
+    """Milliseconds; None: too few samples for an interval of it."""
+    found = percentile(samples, 0.95)
+    if found is None or found.low is None or found.high is None:
+        return None
+    return Estimate(value=1000 * found.value, low=1000 * found.low, high=1000 * found.high, n=len(samples))
 
 
 def median_of(samples: Sequence[float]) -> Estimate:

@@ -1,13 +1,13 @@
-"""The documents of a study folder as dataclasses: scores.json, read and written through one schema."""
+"""The documents of a study folder as dataclasses: scores.json and latency.json, each with one schema."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 from bench.errors import InputError
-from bench.records import Difference, PeopleAgreement, Score, from_dict
+from bench.records import Difference, LatencyPass, PeopleAgreement, Score, Timing, from_dict
 
 
 class Documents(Protocol):
@@ -54,3 +54,43 @@ def read_scores(folder: Documents) -> Scores | None:
 
 def write_scores(folder: Documents, scores: Scores) -> None:
     folder.write_json(SCORES, asdict(scores))
+
+
+LATENCY = "latency.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """latency.json; written after each pass."""
+
+    protocol: dict[str, Any]
+    """How it was measured: device, dtype, passes, samples, …"""
+    fingerprint: str
+    """Hash of what must agree for two documents to be parts of one measurement."""
+    memory: dict[str, int] = field(default_factory=dict)
+    """Peak bytes on the GPU by `<contender> batch <n>`."""
+    joules: dict[str, float] = field(default_factory=dict)
+    """Of the GPU for one image, by `<contender> batch <n>`; empty without NVML."""
+    tflop: dict[str, float] = field(default_factory=dict)
+    """An image, by contender; without those whose architecture is not here."""
+    passes: tuple[LatencyPass, ...] = ()
+    rows: tuple[Timing, ...] = ()
+
+
+def read_latency(folder: Documents) -> Latency | None:
+    """None where nothing was timed. Raises InputError: the file is not of this schema."""
+    document, where = folder.read_json(LATENCY), str(folder.path / LATENCY)
+    if document is None:
+        return None
+    parts = {
+        "passes": tuple(from_dict(LatencyPass, row, where) for row in document.get("passes") or ()),
+        "rows": tuple(from_dict(Timing, row, where) for row in document.get("rows") or ()),
+    }
+    try:
+        return Latency(**{**document, **parts})
+    except TypeError:
+        raise InputError(f"{where} is not of this version: delete it and run `bench latency` again") from None
+
+
+def write_latency(folder: Documents, latency: Latency) -> None:
+    folder.write_json(LATENCY, asdict(latency))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.doctor import examine
-from bench.latency import Protocol, measure
+from bench.latency.measure import Protocol, measure
 from bench.models.availability import Availability
 from bench.models.load import load
 from bench.scoring.score import score
@@ -167,7 +167,8 @@ def test_the_miniature_family_trains_on_a_gpu(gpu, tmp_path, monkeypatch):
 
 def test_a_study_on_a_gpu_from_generation_to_scores(gpu, tmp_path, shared_cache, monkeypatch):
     """The second of two: threads of the worker, the search for a shape, latency, metrics. Oracle: the same on a CPU."""
-    monkeypatch.setattr("bench.latency.matrix_rate", lambda device: 1.0)  # a GPU's product takes a CPU long
+    monkeypatch.setattr("bench.latency.measure.matrix_rate", lambda device: 1.0)  # a GPU's product takes a CPU long
+    monkeypatch.setattr("bench.latency.measure.calibration", lambda device: lambda: 1.0)
     monkeypatch.setattr("bench.sweep.batch.MOST", 4)
     (tmp_path / "study.toml").write_text(
         'name = "gpu"\ncontenders = ["tiny-turbo@1", "tiny-lcm@4"]\n[prompts]\nset = "turbo-264"\nfirst = 3\n'

@@ -14,7 +14,7 @@ from bench.report.timings import (
     felt_of,
     median,
     milliseconds,
-    quantile,
+    p95_of,
     seconds_an_image,
     total_of,
 )
@@ -39,7 +39,7 @@ def latency_table(results: Results) -> Table | None:
         medians = [milliseconds(stages[stage]) for stage in ("encode", "denoise", "decode", "forward")]
         total = total_of(stages["total"])
         seconds = total.value / 1000 if total and total.value else None
-        p95 = quantile(stages["total"].seconds, 0.95) * 1000 if stages["total"] else None
+        p95 = p95_of(stages["total"].seconds) if stages["total"] else None
         rate = batch / seconds if seconds else None
         peak = results.memory.get(f"{contender} batch {batch}")
         memory = None if peak is None else peak / 2**30

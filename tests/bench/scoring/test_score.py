@@ -18,7 +18,7 @@ import bench.study.study as study_module
 from bench.cli.score_rows import difference_rows, score_rows
 from bench.doctor import examine
 from bench.errors import InputError
-from bench.latency import Protocol
+from bench.latency.measure import Protocol
 from bench.metrics.extractors import EXTRACTORS
 from bench.metrics.weights import locate
 from bench.models.availability import Availability
