@@ -48,6 +48,7 @@ def folder(tmp_path):
 @pytest.fixture(autouse=True)
 def _kernel(monkeypatch):
     monkeypatch.setattr("bench.latency.measure.matrix_rate", lambda device: 1.0)
+    monkeypatch.setattr("bench.latency.measure.calibration", lambda device: time.perf_counter)
 
 
 def calls(study):
@@ -247,6 +248,11 @@ def test_a_percentile_has_an_interval_or_is_not_there():
     held = scipy.stats.binom.cdf(ranks[1], 500, 0.95) - scipy.stats.binom.cdf(ranks[0], 500, 0.95)
     assert 0.95 <= held < 0.975
     assert estimate.percentile(samples[:60], 0.95) is None
+
+
+def test_the_calibration_kernel_takes_time():
+    kernel = conditions.calibration("cpu")
+    assert kernel() > 1e-5
 
 
 def test_other_processes_are_seen_and_mark_the_pass():
