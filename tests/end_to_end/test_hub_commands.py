@@ -35,6 +35,9 @@ guidance = 1.0
 extra = { max_sequence_length = 64 }
 """
 
+pytestmark = pytest.mark.timeout(1800)
+"""Seven commands, each of which imports the libraries anew: minutes on a busy machine."""
+
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[hubs.Hub]:
@@ -61,7 +64,7 @@ def bench(
         }  # fmt: skip
         return subprocess.run(
             [sys.executable, "-m", "bench", *words], cwd=tmp_path, env=env, capture_output=True, text=True,
-            timeout=500,
+            timeout=900,
         )  # fmt: skip
 
     return run
