@@ -134,7 +134,7 @@ def test_what_is_said_of_several_metrics_and_contenders_is_said_once(tmp_path: P
     ]
 
 
-def test_latency_table_holds_medians_and_p95_of_the_samples(tmp_path: Path) -> None:
+def test_latency_table_holds_medians_and_no_p95_of_few_samples(tmp_path: Path) -> None:
     results = read_results(make_study(tmp_path / "s"))
     table = speed.latency_table(results)
     assert table is not None
@@ -150,7 +150,7 @@ def test_latency_table_holds_medians_and_p95_of_the_samples(tmp_path: Path) -> N
         assert isinstance(total, Estimate)
         assert total.value == pytest.approx(np.median(samples["total"]))
         assert total.n == 30
-        assert cells["Total p95"] == pytest.approx(np.quantile(samples["total"], 0.95))
+        assert cells["Total p95"] is None  # that few samples give no interval of it
         assert cells["Images/s"] == pytest.approx(1000 / np.median(samples["total"]))
         assert (cells["dtype"], cells["Device"]) == ("float16", "NVIDIA H200")
 
