@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from functools import cached_property
@@ -50,8 +52,10 @@ def load(path: str | Path, *, results: str | Path = "results") -> StudyResults:
     if (place / "documents" / "study.toml").is_file():
         from bench.export.package import unpack
 
-        unpacked = tempfile.TemporaryDirectory(prefix="bench-package-")
-        return StudyResults(unpack(place, Path(unpacked.name)), unpacked)
+        unpacked = Path(tempfile.mkdtemp(prefix="bench-package-"))
+        study = StudyResults(unpack(place, unpacked))
+        weakref.finalize(study, shutil.rmtree, unpacked, ignore_errors=True)
+        return study
     return StudyResults(open_anywhere(str(path), Path(results)))
 
 
@@ -65,9 +69,8 @@ def frame(rows: Iterable[Any], kind: type) -> pd.DataFrame:
 class StudyResults:
     """A study's results; see `bench.load`."""
 
-    def __init__(self, folder: Folder, unpacked: tempfile.TemporaryDirectory[str] | None = None) -> None:
+    def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self._unpacked = unpacked  # removed with this object
 
     def __repr__(self) -> str:
         return f"<bench.StudyResults of {self.folder.where}: {len(self.images):,} images>"
