@@ -129,7 +129,7 @@ def _processor_clock(path: Path = Path("/proc/cpuinfo")) -> float | None:
 def _gpu(device: str) -> dict[str, Any]:
     """What NVML says of a GPU; empty where `nvidia-ml-py` is not installed or the driver refuses."""
     try:
-        import pynvml
+        import pynvml  # pyright: ignore[reportMissingImports]
     except ImportError:
         return {}
     found: dict[str, Any] = {}

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def from_function(name: str, spec: str, base: Path, about: Mapping[str, Any]) ->
     function = getattr(module, attribute, None)
     if not callable(function):
         raise InputError(f"[metrics.{name}] function: {path} has no function '{attribute}'")
-    user = UserMetric(function=function, **about)
+    user = UserMetric(function=cast("Function", function), **about)
     return _resolved(name, user, f"{file}:{attribute}", path)
 
 

@@ -54,6 +54,9 @@ def quantization_config(level: str, dtype: Any, library: str) -> Any:
         if library != "diffusers":
             raise InputError("quantization 'gguf' is for the denoiser; text encoders take nf4, int8 or fp8")
         return holder.GGUFQuantizationConfig(compute_dtype=dtype)
-    from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig
+    from torchao.quantization import (  # pyright: ignore[reportMissingImports]
+        Float8WeightOnlyConfig,
+        Int8WeightOnlyConfig,
+    )
 
     return holder.TorchAoConfig(Int8WeightOnlyConfig() if level == "int8" else Float8WeightOnlyConfig())

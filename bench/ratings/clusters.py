@@ -45,6 +45,11 @@ ROUNDS = 2
 """Re-estimates of the variance ratios that the weights of clusters depend on."""
 
 
+def _totals(labels: Ints, values: Floats, size: int) -> Floats:
+    """(size,) sum of the values of each label."""
+    return np.asarray(np.bincount(labels, values, size), np.float64)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """The clusters of one level: raters, prompts, cells, or single votes. A cluster belongs to one owner."""
@@ -119,8 +124,8 @@ def clusters_of(
     levels = {
         name: Level(
             index=index,
-            exposure=np.bincount(index, exposure, len(own)),
-            squares=np.bincount(index, squared, len(own)),
+            exposure=_totals(index, exposure, len(own)),
+            squares=_totals(index, squared, len(own)),
             owner=own,
         )
         for name, (index, own) in placed.items()
@@ -130,8 +135,8 @@ def clusters_of(
         owners=owners,
         exposure=exposure,
         levels=levels,
-        squares=np.stack([np.bincount(v.owner, v.exposure**2, owners) for v in levels.values()], axis=1),
-        total=np.bincount(owner, exposure, owners),
+        squares=np.stack([_totals(v.owner, v.exposure**2, owners) for v in levels.values()], axis=1),
+        total=_totals(owner, exposure, owners),
     )
 
 
@@ -172,17 +177,17 @@ def expected_squares(clusters: Clusters, weights: Mapping[str, Floats]) -> Float
         weight = weights.get(name)
         one = np.ones(len(level.exposure)) if weight is None else weight
         leverage = (one * level.exposure)[level.index] * clusters.exposure
-        scale = np.bincount(level.owner, one * level.exposure**2, owners)
+        scale = _totals(level.owner, one * level.exposure**2, owners)
         for j, other_name in enumerate(names):
             other = clusters.levels[other_name]
-            held = np.bincount(other.index, leverage, len(other.exposure))
+            held = _totals(other.index, leverage, len(other.exposure))
             # About the estimate itself, or about the level's weighted centre.
             about, held_by = (other.exposure, clusters.total) if weight is None else (held, scale)
             centre = about / held_by[other.owner]
             expected[:, k, j] = (
                 _shared_squares(clusters, name, other_name, one)
-                - 2 * np.bincount(other.owner, centre * held, owners)
-                + scale * np.bincount(other.owner, centre**2, owners)
+                - 2 * _totals(other.owner, centre * held, owners)
+                + scale * _totals(other.owner, centre**2, owners)
             )
     return expected
 
@@ -201,7 +206,7 @@ def _shared_squares(clusters: Clusters, name: str, other: str, weight: Floats) -
         of_cell = np.zeros(len(cell.exposure), np.int64)
         of_cell[cell.index] = level.index
         parts, owner = weight[of_cell] * cell.exposure**2, cell.owner
-    return np.bincount(owner, parts, clusters.owners)
+    return _totals(owner, parts, clusters.owners)
 
 
 def combination(clusters: Clusters, expected: Floats) -> Floats:
@@ -246,10 +251,10 @@ def degrees_of_freedom(
         whole += ratio * clusters.squares[:, column]
         square = weight * (ratio * level.exposure**2 + level.squares)
         part = weight * level.exposure**2
-        part = part / np.maximum(np.bincount(level.owner, part, owners)[level.owner], 1e-300)
+        part = part / np.maximum(_totals(level.owner, part, owners)[level.owner], 1e-300)
         # Trace of the square of the covariance of the centred cluster sums.
-        trace = np.bincount(level.owner, square**2 * (1 - 2 * part), owners)
-        trace += np.bincount(level.owner, part * square, owners) ** 2
+        trace = _totals(level.owner, square**2 * (1 - 2 * part), owners)
+        trace += _totals(level.owner, part * square, owners) ** 2
         spread += combined[:, column] ** 2 * trace
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.maximum(np.where(spread > 0, whole**2 / spread, np.inf), 1.0)
@@ -285,7 +290,7 @@ def variances(clusters: Clusters, values: Floats) -> Variances:
     """
     ratios = dict.fromkeys(clusters.dimensions, 0.0)
     sums = {
-        name: values if name == "vote" else np.bincount(level.index, values, len(level.exposure))
+        name: values if name == "vote" else _totals(level.index, values, len(level.exposure))
         for name, level in clusters.levels.items()
     }
     for remaining in range(ROUNDS, -1, -1):
@@ -328,7 +333,7 @@ def _observed(clusters: Clusters, name: str, sums: Floats, weight: Floats | None
     """(owners,) sum of squares of a level's cluster sums, about the weighted centre where there are weights."""
     level, owners = clusters.levels[name], clusters.owners
     if weight is None:
-        return np.bincount(level.owner, sums**2, owners)
-    scale = np.bincount(level.owner, weight * level.exposure**2, owners)
-    about = np.bincount(level.owner, weight * level.exposure * sums, owners)
-    return np.bincount(level.owner, weight * sums**2, owners) - about**2 / np.maximum(scale, 1e-300)
+        return _totals(level.owner, sums**2, owners)
+    scale = _totals(level.owner, weight * level.exposure**2, owners)
+    about = _totals(level.owner, weight * level.exposure * sums, owners)
+    return _totals(level.owner, weight * sums**2, owners) - about**2 / np.maximum(scale, 1e-300)

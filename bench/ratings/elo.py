@@ -175,7 +175,7 @@ def _played(order: NDArray[np.unsignedinteger], m: int, k: float, begin: Floats)
     column = np.arange(shuffles)
     ratings = np.repeat(begin * gain / k, shuffles)
     sides, change = np.empty((2, shuffles)), np.empty(shuffles)
-    left, right = sides
+    left, right = sides[0], sides[1]
     places = np.empty((STEPS, 2, shuffles), np.int64)
     for begin in range(0, order.shape[1], STEPS):
         block = np.ascontiguousarray(order[:, begin : begin + STEPS].T)

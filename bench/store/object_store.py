@@ -106,7 +106,7 @@ class ObjectFolder:
 
     def _perform(self, operation: Operation) -> Any:
         """One operation. A store that does not answer is tried again for OUTAGE_SECONDS; then one line."""
-        began = time.monotonic()
+        began, last = time.monotonic(), Exception()
         for number, pause in enumerate(backoff(OUTAGE_SECONDS)):
             try:
                 return self._once(operation, again=number > 0)

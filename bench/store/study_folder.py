@@ -331,6 +331,10 @@ def _replace(path: Path, fill: Callable[[Any], Any], tries: int | None = None) -
 
     def write() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a device or a pipe: a rename would put a file in its place
+            with path.open("wb") as file:
+                fill(file)
+            return
         try:
             with temporary.open("wb") as file:
                 fill(file)
@@ -354,6 +358,7 @@ and a second fsync would report success for data that never reached the disk."""
 
 def _durably(path: Path, write: Callable[[], None], tries: int | None = None) -> None:
     """Run a write that starts from nothing, again while the file system's server is away."""
+    last = OSError()
     for pause in backoff(OUTAGE_SECONDS):
         tries = None if tries is None else tries - 1
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from bench.store.object_store import ObjectFolder
@@ -55,7 +55,8 @@ def forecast(study: Study, folder: StudyFolder | ObjectFolder) -> Forecast:
     new = {
         name: total - found.counts[name] for name, total in found.totals.items() if total > found.counts[name]
     }
-    seconds, counts = Counter[str](), Counter[str]()
+    seconds: defaultdict[str, float] = defaultdict(float)
+    counts = Counter[str]()
     prompts, names = {prompt.id for prompt in study.prompts}, set(study.file.contenders)
     left = 0
     for row in folder.generations().values():

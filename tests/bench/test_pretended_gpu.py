@@ -167,7 +167,9 @@ def test_the_miniature_family_trains_on_a_gpu(gpu, tmp_path, monkeypatch):
 
 def test_a_study_on_a_gpu_from_generation_to_scores(gpu, tmp_path, shared_cache, monkeypatch):
     """The second of two: threads of the worker, the search for a shape, latency, metrics. Oracle: the same on a CPU."""
-    monkeypatch.setattr("bench.latency.measure.matrix_rate", lambda device: 1.0)  # a GPU's product takes a CPU long
+    monkeypatch.setattr(
+        "bench.latency.measure.matrix_rate", lambda device: 1.0
+    )  # a GPU's product takes a CPU long
     monkeypatch.setattr("bench.latency.measure.calibration", lambda device: lambda: 1.0)
     monkeypatch.setattr("bench.sweep.batch.MOST", 4)
     (tmp_path / "study.toml").write_text(

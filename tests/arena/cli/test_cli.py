@@ -116,9 +116,9 @@ def test_forgetting_erases_a_participant_and_keeps_the_votes(study):
 
 
 def test_plan_answers_with_votes():
-    found = json.loads(arena("plan", "--rate", 0.9, "--prompts", 20, "--json"))
-    assert found["votes_per_pair"] > 0
-    assert found["raters"] > 0
+    planned = json.loads(arena("plan", "--rate", 0.9, "--prompts", 20, "--repeats", 20, "--json"))
+    assert planned["answer"]["votes"] > 0
+    assert planned["answer"]["raters"] > 0
 
 
 def test_wrong_words_are_one_line_with_the_cure(study):

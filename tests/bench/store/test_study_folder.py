@@ -144,3 +144,14 @@ def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(folder):
         path.write_text("x")
     folder.remove_temporaries()
     assert {p.name for p in folder.path.rglob("*") if p.is_file()} == {keep.name, ".lock"}
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_bytes(tmp_path / "pipe", b"data")
+        assert os.read(reader, 16) == b"data"
+        assert (tmp_path / "pipe").is_fifo()
+    finally:
+        os.close(reader)
