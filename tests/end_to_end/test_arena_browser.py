@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from arena.admission import server_key
+from arena.admission import server_key, unseal
 from arena.db import schema
 from arena.db.assignments import VoteDatabase
 from arena.db.vote_log import standing
@@ -98,11 +98,14 @@ def number(page):
 def rows_of(arena, page):
     """Standing votes of the rater behind the page's cookie."""
     cookie = next(c["value"] for c in page.context.cookies() if c["name"] == "arena_rater")
-    database = VoteDatabase(schema.sqlite_url(arena.folder / "votes.sqlite"), server_key(arena.folder))
+    key = server_key(arena.folder)
+    session = unseal(key, cookie)
+    assert session is not None
+    database = VoteDatabase(schema.sqlite_url(arena.folder / "votes.sqlite"), key)
     with database.reading() as tx:
         rows = list(tx.log())
     database.close()
-    mine = [row for row in standing(rows) if row.rater_id == cookie.split(".")[0]]
+    mine = [row for row in standing(rows) if row.rater_id == session.rater_id]
     assert set(Counter(row.assignment_id for row in mine).values()) <= {1}
     return mine
 
