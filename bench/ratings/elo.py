@@ -177,8 +177,8 @@ def _played(order: NDArray[np.unsignedinteger], m: int, k: float, begin: Floats)
     sides, change = np.empty((2, shuffles)), np.empty(shuffles)
     left, right = sides[0], sides[1]
     places = np.empty((STEPS, 2, shuffles), np.int64)
-    for begin in range(0, order.shape[1], STEPS):
-        block = np.ascontiguousarray(order[:, begin : begin + STEPS].T)
+    for start in range(0, order.shape[1], STEPS):
+        block = np.ascontiguousarray(order[:, start : start + STEPS].T)
         steps = places[: len(block)]
         left_of.take(block, out=steps[:, 0], mode="clip")
         right_of.take(block, out=steps[:, 1], mode="clip")
