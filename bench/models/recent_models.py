@@ -77,6 +77,7 @@ def recent_models(sdxl: Model) -> tuple[Model, ...]:
             commercial=True,
             source="https://bfl.ai/blog/flux2-klein-towards-interactive-visual-intelligence",
             citation=FLUX2,
+            unverified="steps, guidance and licence are as others state them; the card was not read",
         ),
         Model(
             name="qwen-image-lightning",
@@ -135,6 +136,7 @@ def recent_models(sdxl: Model) -> tuple[Model, ...]:
             steps=(8, 16),
             source="https://arxiv.org/abs/2404.13686",
             citation=HYPER,
+            unverified="the LoRA's scale and guidance are as others use them; the card was not read",
         ),
         replace(
             sdxl,
@@ -316,6 +318,7 @@ def recent_models(sdxl: Model) -> tuple[Model, ...]:
             commercial=None,
             source="https://arxiv.org/abs/2404.13686",
             citation=HYPER,
+            unverified="guidance and the LoRA's scale are as others use them; the card was not read",
             gated=True,
             note="4 steps at guidance 3 and 16 at 7 have LoRAs of their own: name them in a study",
         ),
