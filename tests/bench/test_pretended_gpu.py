@@ -192,8 +192,8 @@ def test_a_study_on_a_gpu_from_generation_to_scores(gpu, tmp_path, shared_cache,
     assert hashes[0] == hashes[1]
     assert values["cuda:1"] == pytest.approx(values["cpu"], rel=1e-4)
     timed = measure(study, found["cuda:1"], Options(device="cuda:1"), Protocol(samples=1, least=1), load=load)
-    assert {(row["contender"], row["batch"]) for row in timed["rows"]} == {
+    assert {(row.contender, row.batch) for row in timed.rows if row.stage == "total"} == {
         (name, batch) for name in ("tiny-turbo@1", "tiny-lcm@4") for batch in (1, 4)
     }
-    assert timed["protocol"]["device"] == "pretended GPU"
+    assert timed.protocol["device"] == "pretended GPU"
     assert examine(study, tmp_path, check=lambda model: HERE)[0].told == "2 × pretended GPU, 80 GiB"

@@ -97,9 +97,11 @@ def test_page_fits_loads_and_compares(index: Path, browser, width: int, scheme: 
     panes = page.locator("dialog .pane")
     assert page.locator("dialog").evaluate("e => e.open")
     names = [panes.nth(i).locator("select").input_value() for i in (0, 1)]
-    assert names == ["lcm-xl@4", "sdxl-turbo@1"]
+    assert len(set(names)) == 2
+    assert "sdxl-turbo@1" in names
     before = panes.nth(1).locator("img").get_attribute("src")
-    panes.nth(1).locator("select").select_option("sdxl@50")
+    offered = panes.nth(1).locator("option").all_inner_texts()
+    panes.nth(1).locator("select").select_option(next(name for name in offered if name not in names))
     assert panes.nth(1).locator("img").get_attribute("src") != before
     boxes = [panes.nth(i).locator("img").bounding_box() for i in (0, 1)]
     assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]

@@ -19,7 +19,7 @@ from tests.support.tiny_weights import Home, blip, open_home, write
 
 def images() -> list[Image.Image]:
     random = np.random.default_rng(0)
-    return [Image.fromarray(random.integers(0, 256, (40, 50, 3), dtype=np.uint8)) for _ in range(3)]
+    return [Image.fromarray(random.integers(0, 256, (48, 48, 3), dtype=np.uint8)) for _ in range(3)]
 
 
 @pytest.fixture

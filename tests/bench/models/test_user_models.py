@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +24,8 @@ from bench.models.weights import own_folder
 from bench.records import Contender
 from tests.support import folders
 from tests.support.single_file import sd15_checkpoint
+
+FIND_SPEC = importlib.util.find_spec
 
 LAYER = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
 
@@ -297,6 +301,11 @@ def test_a_wrong_entry_names_file_line_and_cure(written, line, told, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def installed(name: str) -> Any:
+    """As find_spec where torchao, bitsandbytes and gguf are there; diffusers' own answer is kept."""
+    return FIND_SPEC(name) if name == "diffusers" else object()
+
+
 @pytest.mark.parametrize(
     ("written", "told"),
     [
@@ -312,7 +321,7 @@ def test_a_wrong_entry_names_file_line_and_cure(written, line, told, tmp_path):
     ],
 )
 def test_what_shows_only_when_it_is_loaded_is_one_line_too(written, told, base, monkeypatch):
-    monkeypatch.setattr("bench.models.quantize.importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("bench.models.quantize.importlib.util.find_spec", installed)
     model = model_of(f"[models.mine]\n{written}\nsize = 64\n", base)
     with pytest.raises(InputError) as error:
         load(model)
@@ -330,7 +339,7 @@ def test_a_package_that_quantization_needs_is_named(base, monkeypatch):
 
 
 def test_nf4_needs_a_gpu_and_says_so(base, monkeypatch):
-    monkeypatch.setattr("bench.models.quantize.importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("bench.models.quantize.importlib.util.find_spec", installed)
     model = model_of('[models.mine]\nrepository = "./sdxl"\nquantization = "nf4"', base)
     with pytest.raises(InputError, match="needs a GPU"):
         load(model)

@@ -141,7 +141,7 @@ def test_scoring_the_shipped_study_says_pass_or_fail_with_both_ranges(
     )  # fmt: skip
     print(done.output)
     assert done.exit_code == 1
-    for limits in ("31.68632 to 31.81332", "23.01086 to 23.95008"):
+    for limits in ("31.68631873 to 31.81331801", "23.01085758 to 23.95007626"):
         assert limits in done.output
     assert done.output.count("FAIL") >= 2
 

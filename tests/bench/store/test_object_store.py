@@ -92,7 +92,8 @@ def test_the_bytes_in_a_bucket_are_those_on_a_disk_also_after_a_kill(study, whol
     assert hashes(folder) == whole
     assert folder.damaged() == []
     assert {name.partition("/")[0] for name in folder.sizes("")} == {
-        "images", "generations", "identity.json", "lease", "plan", "prompts.jsonl", "slots.jsonl", "study.toml",
+        "images", "generations", "identity.json", "lease", "plan", "prompts.jsonl", "settings", "slots.jsonl",
+        "study.toml",
     }  # fmt: skip
     copied = copy(f"{bucket}/sweep", tmp_path)
     assert_whole(StudyFolder(copied), whole)
