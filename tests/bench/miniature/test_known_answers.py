@@ -85,6 +85,16 @@ def test_distances_grow_with_blur_and_with_noise(
         assert clean < weak < strong
 
 
+def test_fid_infinity_is_refused_for_sets_this_small(
+    texts: list[str], scenes: list[Image.Image], networks: dict[str, Any]
+) -> None:
+    reference = rows(networks["mini-features"], drawn(texts, 2))
+    small = inputs(
+        rows(networks["mini-features"], scenes), reference=reference, moments=frechet.moments(reference)
+    )
+    assert STATISTICS["frechet_infinity"](small).value is None
+
+
 def test_neighbours_see_fidelity_and_variety_apart(
     texts: list[str], scenes: list[Image.Image], networks: dict[str, Any]
 ) -> None:
