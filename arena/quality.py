@@ -124,6 +124,8 @@ class RaterQuality:
     """Rule → its highest log likelihood ratio, careless over careful."""
     excluded: str
     """Reason, or empty."""
+    rules: tuple[str, ...]
+    """Rules without which the votes would count; empty where a person's decision excludes them."""
     verified: bool
     """Whether the checks passed tell the rater from a coin."""
 
@@ -194,12 +196,12 @@ def _judged(
         "speed": SPEED.evidence(time < FAST_SECONDS for time in times),
         "side": SIDE.evidence(lefts),
     }
-    reasons = [STANDINGS[decided]] if decided in STANDINGS else []
-    reasons += [
-        RULES[name].reason
+    rules = tuple(
+        name
         for name in exclusion.rules
         if decided != "kept" and RULES[name].excludes(evidence[name], exclusion.false_exclusion)
-    ]
+    )
+    reasons = [STANDINGS[decided]] if decided in STANDINGS else [RULES[name].reason for name in rules]
     return RaterQuality(
         rater=rater,
         group=answers[0].group_label,
@@ -214,6 +216,7 @@ def _judged(
         ties=sum(row.answer == "tie" for row in counted) / max(len(counted), 1),
         against={name: one.high for name, one in evidence.items()},
         excluded=reasons[0] if reasons else "",
+        rules=() if decided in STANDINGS else rules,
         verified=evidence["checks"].low <= math.log(COIN_VERIFIED),
     )
 

@@ -324,6 +324,8 @@ class Battle:
     """`vote`, `check` (attention check) or `repeat` (planted to measure consistency)."""
     excluded: str = ""
     """Reason it is left out of ratings; empty if it counts. Excluded battles are kept and counted."""
+    rules: str = ""
+    """Quality rules, separated by commas, without which it would count; empty where something else excludes it."""
     group: str = ""
     """Rater group (invite label or panel)."""
     simulated: bool = False

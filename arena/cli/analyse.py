@@ -247,4 +247,4 @@ def _study_votes(
         current_images(folder),
     )
     write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
-    return opened, code_battles(rows), folder.path
+    return opened, code_battles(rows, opened.file.arena.exclude), folder.path

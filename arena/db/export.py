@@ -54,7 +54,8 @@ def collect(
     about = rater_quality(rows, unverified, standings, exclusion)
     excluded = {one.rater: one.excluded for one in about if one.excluded}
     changed = set() if images is None else {row.seq for row in rows if image_changed(row, images)}
-    return battles(rows, prompts, excluded, changed), about
+    rules = {one.rater: one.rules for one in about if one.rules}
+    return battles(rows, prompts, excluded, changed, rules), about
 
 
 def image_changed(row: Logged, images: Images) -> bool:

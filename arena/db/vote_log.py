@@ -60,6 +60,7 @@ def battles(
     prompts: Mapping[str, Prompt],
     excluded: Mapping[str, str],
     changed: Container[int] = (),
+    rules: Mapping[str, tuple[str, ...]] | None = None,
 ) -> list[Battle]:
     """Standing answers with contenders; nothing is left out.
 
@@ -69,6 +70,7 @@ def battles(
     prompts: by id.
     excluded: rater → reason.
     changed: numbers of votes whose images are no longer those of the study.
+    rules: rater → quality rules that alone exclude the rater.
     """
     result = []
     for row in standing(rows):
@@ -88,6 +90,7 @@ def battles(
                 seconds=row.seconds,
                 kind=row.kind,
                 excluded=excluded.get(row.rater_id, "") or (IMAGE_CHANGED if row.seq in changed else ""),
+                rules="" if row.seq in changed else ",".join((rules or {}).get(row.rater_id, ())),
                 group=row.group_label,
                 simulated=row.simulated,
                 **_as_shown(row.display or {}),

@@ -21,6 +21,7 @@
     elo_add:       [{contender, rating, order_spread, order_error}]   order noise, not an interval
     bootstrap:     {kind, replicates, unbounded, intervals: [{contender, low, high}]} or null
     by_category, by_challenge, by_rater_group: {level: {level, n, note, ratings, win_rates, average_win_rates}}
+    without_rule: {rule or "all": {raters, votes, estimates: as by_category's}}
     robustness:    {few_votes, flipping_raters, without_one_rater, condorcet, consistency_quartiles}
     agreement:     see bench.ratings.rater_agreement.Agreement}}}
 ```
@@ -200,6 +201,17 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WithoutRule:
+    """What a quality rule changes: the votes that it alone excludes, and the estimates with them."""
+
+    raters: int = 0
+    """Who come back without the rule; those whom another rule excludes as well do not."""
+    votes: int = 0
+    """Of these raters."""
+    estimates: Slice = field(default_factory=Slice)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuartileRow:
     quartile: int
     consistency: float
@@ -260,6 +272,8 @@ class QuestionRatings:
     by_category: dict[str, Slice] = field(default_factory=dict)
     by_challenge: dict[str, Slice] = field(default_factory=dict)
     by_rater_group: dict[str, Slice] = field(default_factory=dict)
+    without_rule: dict[str, WithoutRule] = field(default_factory=dict)
+    """Rule → what it changes; `all`: without any rule. Empty where no rule was applied, as in other tools' files."""
     robustness: Robustness = field(default_factory=Robustness)
     agreement: Agreement = field(default_factory=Agreement)
 

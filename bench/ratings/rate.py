@@ -20,7 +20,6 @@ from bench.ratings.document import (
     QuestionRatings,
     RatingsDocument,
     Robustness,
-    Slice,
 )
 from bench.ratings.document_rows import (
     average_rows,
@@ -44,6 +43,7 @@ from bench.ratings.robustness import (
     flipping_raters,
     without_each_rater,
 )
+from bench.ratings.slices import slices_of, without_rules
 from bench.ratings.stopping import stopping
 from bench.ratings.uncertainty import (
     Covariance,
@@ -249,8 +249,9 @@ def _question(
     stage(f"{options.bootstrap:,} bootstrap replicates")
     bootstrap = _bootstrap_block(fit, votes, anchor, options)
     stage("categories and rater groups")
+    how = {"anchor": anchor, "position": options.position, "penalty": options.penalty}
     slices = [
-        _slices(votes, codes, labels, anchor, options)
+        slices_of(votes, codes, labels, **how)
         for codes, labels in (
             (votes.category, votes.categories),
             (votes.challenge, votes.challenges),
@@ -283,6 +284,7 @@ def _question(
         by_category=slices[0],
         by_challenge=slices[1],
         by_rater_group=slices[2],
+        without_rule=without_rules(plain, weights=options.weights, **how),
         robustness=_robustness(fit, votes, pairs, anchor, options),
         agreement=agreement(table),
     )
@@ -344,44 +346,6 @@ def _bootstrap_block(
         )
     return BootstrapBlock(
         kind=drawn.kind, replicates=drawn.replicates, unbounded=drawn.unbounded, intervals=intervals
-    )
-
-
-def _slices(
-    votes: VoteTable,
-    codes: NDArray[np.int32],
-    labels: tuple[str, ...],
-    anchor: int | None,
-    options: Options,
-) -> dict[str, Slice]:
-    """One fit a level; {} where there is one level, which would only repeat the whole."""
-    if np.count_nonzero(np.bincount(codes)) < 2:
-        return {}
-    named = ((labels[code] or "(none)", part) for code, part in _levels(votes, codes))
-    return {level: _slice(level, part, anchor, options) for level, part in named}
-
-
-def _levels(votes: VoteTable, codes: NDArray[np.int32]) -> Iterator[tuple[int, VoteTable]]:
-    for code in np.flatnonzero(np.bincount(codes)).tolist():
-        yield code, select(votes, codes == code)
-
-
-def _slice(level: str, votes: VoteTable, anchor: int | None, options: Options) -> Slice:
-    rows, note = (), "" if not options.penalty else "penalised ratings have no intervals"
-    try:
-        fit = davidson(
-            votes.contenders, count_votes(votes), position=options.position, penalty=options.penalty
-        )
-        rows = () if options.penalty else plain_rows(fit, covariance(fit, votes), anchor)
-    except InputError as error:
-        note = f"no ratings: {error}"
-    return Slice(
-        level=level,
-        n=len(votes),
-        note=note,
-        ratings=rows,
-        win_rates=win_rate_rows(votes.contenders, pair_rates(votes)),
-        average_win_rates=average_rows(votes),
     )
 
 

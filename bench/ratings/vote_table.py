@@ -3,7 +3,7 @@ of anybody's file in `bench.ratings.votes_file`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -57,6 +57,10 @@ class VoteTable:
     simulated: bool = False
     notes: tuple[str, ...] = ()
     """What the reader of a votes file assumed or left unused."""
+    rules: tuple[str, ...] = ()
+    """Quality rules that were applied to the raters."""
+    ruled_out: tuple[Battle, ...] = ()
+    """Battles that only these rules exclude (`Battle.rules`): what each rule changes is shown with them."""
 
     def __len__(self) -> int:
         return len(self.left)
@@ -114,12 +118,14 @@ def reweighted(table: VoteTable, scheme: str) -> VoteTable:
     return replace(table, weight=weight / weight.mean())
 
 
-def code_battles(battles: Iterable[Battle]) -> VoteTable:
-    """Battles → table. Excluded battles and attention checks are counted by reason, not kept.
+def code_battles(battles: Iterable[Battle], rules: Iterable[str] = ()) -> VoteTable:
+    """Battles → table. Excluded battles and attention checks are counted by reason, not rated.
 
+    rules: quality rules that were applied; those that excluded a battle are added.
     Raises InputError: no battle left, an unknown outcome or kind, a contender against itself.
     """
     kept: list[Battle] = []
+    ruled_out: list[Battle] = []
     excluded: dict[str, int] = {}
     simulated = False
     for battle in battles:
@@ -129,10 +135,21 @@ def code_battles(battles: Iterable[Battle]) -> VoteTable:
         reason = battle.excluded or ("attention check" if battle.kind == "check" else "")
         if reason:
             excluded[reason] = excluded.get(reason, 0) + 1
+            if battle.rules and battle.kind != "check":
+                ruled_out.append(battle)
         else:
             kept.append(battle)
     if not kept:
         raise InputError(f"no votes to rate ({sum(excluded.values())} excluded)")
+    seen = {name for battle in ruled_out for name in battle.rules.split(",")}
+    return replace(
+        _coded_battles(kept, excluded, simulated),
+        rules=tuple(dict.fromkeys((*rules, *sorted(seen)))),
+        ruled_out=tuple(ruled_out),
+    )
+
+
+def _coded_battles(kept: Sequence[Battle], excluded: dict[str, int], simulated: bool) -> VoteTable:
     outcome = np.empty(len(kept), np.int8)
     codes = {name: code for code, name in enumerate(OUTCOMES)}
     for index, battle in enumerate(kept):
@@ -159,6 +176,52 @@ def code_battles(battles: Iterable[Battle]) -> VoteTable:
         excluded=excluded,
         simulated=simulated,
     )
+
+
+def with_battles(table: VoteTable, battles: Sequence[Battle]) -> VoteTable:
+    """The table and more battles between its contenders, each of weight 1; their labels come behind those there are."""
+    if not battles:
+        return table
+
+    def coded(labels: tuple[str, ...], values: list[str]) -> tuple[Ints, tuple[str, ...]]:
+        known = dict.fromkeys((*labels, *values))
+        place = {label: code for code, label in enumerate(known)}
+        return np.array([place[value] for value in values], np.int32), tuple(known)
+
+    columns: dict[str, Any] = {}
+    for code, labels, name in _LABELLED:
+        old = getattr(table, code)
+        if old is not None:
+            more, columns[labels] = coded(getattr(table, labels), [getattr(one, name) for one in battles])
+            columns[code] = np.concatenate([old, more])
+    place = {name: code for code, name in enumerate(table.contenders)}
+    outcomes = np.array([OUTCOMES.index(one.outcome) for one in battles], np.int8)
+    probabilities = [one.probability for one in battles]
+    if table.probability is None or None in probabilities:
+        columns["probability"] = None
+    else:
+        columns["probability"] = np.concatenate([table.probability, np.array(probabilities, np.float64)])
+    return replace(
+        table,
+        left=np.concatenate([table.left, np.array([place[one.left] for one in battles], np.int32)]),
+        right=np.concatenate([table.right, np.array([place[one.right] for one in battles], np.int32)]),
+        outcome=np.concatenate([table.outcome, outcomes]),
+        weight=np.concatenate([table.weight, np.ones(len(battles))]),
+        replicate=np.concatenate([table.replicate, np.array([one.replicate for one in battles], np.int32)]),
+        repeat=np.concatenate([table.repeat, np.array([one.kind == "repeat" for one in battles])]),
+        **columns,
+    )
+
+
+_LABELLED = (
+    ("question", "questions", "question"),
+    ("rater", "raters", "rater"),
+    ("prompt", "prompts", "prompt_id"),
+    ("category", "categories", "category"),
+    ("challenge", "challenges", "challenge"),
+    ("group", "groups", "group"),
+)
+"""Columns of codes, their labels, and the field of a battle each is made of."""
 
 
 def coded_table(

@@ -8,6 +8,7 @@ import pytest
 
 from arena import quality
 from arena.db.rows import Logged
+from arena.db.vote_log import battles
 from arena.next_assignment import RECHECK, check_due
 from arena.quality import CHECKS, RULES, SIDE, SPEED, Exclusion, Rule
 from bench.study.file import Arena
@@ -157,3 +158,15 @@ def test_rules_are_calibrated_for_what_they_say():
     for rule, shortest in ((CHECKS, 2), (SPEED, 3), (SIDE, 13)):
         lengths = [n for n in range(1, 30) if rule.excludes(rule.evidence([True] * n), 0.01)]
         assert lengths[0] == shortest, rule.reason
+
+
+def test_a_battle_names_the_rules_that_alone_exclude_it():
+    fast_and_careless = [row(1, created=0.1), row(2, created=0.2), *(check(i, False) for i in (3, 4))]
+    fast_and_careless = [replace(one, created=one.seq / 10) for one in fast_and_careless]
+    assert judged(fast_and_careless).rules == ("checks", "speed")
+    assert judged(fast_and_careless, standings={"r": "withdrawn"}).rules == ()
+    assert judged(fast_and_careless, standings={"r": "kept"}).rules == ()
+    assert judged(fast_and_careless, exclusion=Exclusion(rules=("speed",))).rules == ("speed",)
+    about = judged(fast_and_careless)
+    named = battles(fast_and_careless, {}, {"r": about.excluded}, {2}, {"r": about.rules})
+    assert [one.rules for one in named] == ["checks,speed", "", "checks,speed", "checks,speed"]

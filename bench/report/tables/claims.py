@@ -11,13 +11,15 @@ from statistics import median
 
 from bench.ratings.document import OVERALL, EquivalenceRow, PairDecision, QuestionRatings
 from bench.report.results import Results
-from bench.report.tables.form import NONE, Cell, Column, Estimate, P, Table, decimals, number
+from bench.report.tables.form import NONE, UP, Cell, Column, Estimate, P, Table, decimals, number
 from bench.report.tables.votes import asked_parts
-from bench.report.text.phrases import listed
+from bench.report.text.phrases import counted, listed
 
 LEVEL = 0.05
 """Of the two one-sided tests."""
 ALL = "all questions together"
+RULES = {"checks": "attention checks", "speed": "speed", "side": "one side", "all": "any rule"}
+"""Quality rules of the arena, as a reader of the report calls them."""
 QUARTERS = {
     1: "By the least consistent quarter of raters",
     2: "By the second quarter",
@@ -104,8 +106,8 @@ def _claim(
 
 
 def all_of(results: Results) -> list[Table]:
-    """The three tables, those that have data."""
-    tables = (claims_table(results), stopping_table(results), robustness_table(results))
+    """The four tables, those that have data."""
+    tables = (claims_table(results), stopping_table(results), robustness_table(results), rules_table(results))
     return [table for table in tables if table is not None]
 
 
@@ -242,6 +244,42 @@ def _dependence(part: QuestionRatings) -> Iterator[tuple[str, str]]:
     yield (
         "Cycles of three",
         f"{held.condorcet.count}, {held.condorcet.clear} clear" if held.condorcet.count else "none",
+    )
+
+
+def rules_table(results: Results) -> Table | None:
+    """Contenders × quality rules: the rating with all rules, and without each of them."""
+    part = results.headline
+    if part is None or not part.without_rule:
+        return None
+    shown = {name: rule.estimates for name, rule in part.without_rule.items()}
+    by_rule = [{row.contender: row for row in estimates.ratings} for estimates in shown.values()]
+    rows: list[tuple[Cell, ...]] = []
+    for row in part.ratings:
+        without = [mine.get(row.contender) for mine in by_rule]
+        cells = [
+            NONE if one is None else Estimate(value=one.rating, low=one.low, high=one.high, n=estimates.n)
+            for one, estimates in zip(without, shown.values(), strict=True)
+        ]
+        rows.append((row.contender, Estimate(value=row.rating, low=row.low, high=row.high, n=part.n), *cells))
+    digits = decimals([cell for row in rows for cell in row if isinstance(cell, Estimate)], most=1)
+    heads = ["With all rules", *(f"Without {RULES.get(name, name)}" for name in shown)]
+    back = [
+        f"{RULES.get(name, name)} {counted(rule.raters, 'rater')} with {counted(rule.votes, 'vote')}"
+        for name, rule in part.without_rule.items()
+    ]
+    return Table(
+        name="rules",
+        title="Ratings with and without each quality rule",
+        columns=(
+            Column(head="Contender"),
+            *(Column(head=head, unit="points", digits=digits, direction=UP) for head in heads),
+        ),
+        rows=tuple(rows),
+        notes=(
+            f"Question: {name_of(part.question)}. A rater whom two rules exclude comes back without any rule only. "
+            f"Excluded by one rule alone (by all together: the last): {'; '.join(back)}.",
+        ),
     )
 
 

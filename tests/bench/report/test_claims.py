@@ -14,10 +14,13 @@ from scipy.stats import norm
 from bench.ratings.document import (
     EquivalenceRow,
     FewVotes,
+    PlainRating,
     QuestionRatings,
     RatingRow,
     Robustness,
+    Slice,
     WinRateRow,
+    WithoutRule,
 )
 from bench.report.results import Results, read_results
 from bench.report.tables.claims import (
@@ -26,6 +29,7 @@ from bench.report.tables.claims import (
     fragility,
     method_in_words,
     robustness_table,
+    rules_table,
     stopping_table,
 )
 from bench.report.tables.form import Estimate, to_csv, to_markdown
@@ -233,3 +237,27 @@ def test_ratings_with_another_anchor_than_the_study_file_are_a_banner(tmp_path: 
     ratings = folder.read_json("ratings.json")
     folder.write_json("ratings.json", {**ratings, "anchor": TURBO[1]})
     assert banners(read_results(folder)) == []
+
+
+def test_ratings_without_each_rule_stand_beside_the_rating(results):
+    part = results.headline
+    rows = tuple(
+        PlainRating(contender=r.contender, rating=r.rating + 7, low=r.low, high=r.high) for r in part.ratings
+    )
+    rules = {
+        "speed": WithoutRule(raters=1, votes=30, estimates=Slice(n=part.n + 30, ratings=rows)),
+        "all": WithoutRule(raters=2, votes=50, estimates=Slice(n=part.n + 50, note="no ratings: …")),
+    }
+    assert rules_table(results) is None
+    parts = {**results.preferences, part.question: replace(part, without_rule=rules)}
+    table = rules_table(replace(results, preferences=parts))
+    assert [column.head for column in table.columns] == [
+        "Contender",
+        "With all rules",
+        "Without speed",
+        "Without any rule",
+    ]
+    assert [(row[1].value, row[2].value, row[2].n, row[3]) for row in table.rows] == [
+        (r.rating, r.rating + 7, part.n + 30, "–") for r in part.ratings
+    ]
+    assert "speed 1 rater with 30 votes; any rule 2 raters with 50 votes" in table.notes[0]
