@@ -302,6 +302,45 @@ class PeopleAgreement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoweredRow:
+    """A contender's win rate and rating from votes on part of the prompts and a metric on more (prediction-powered).
+
+    A row of `powered` in scores.json. Intervals are 95%, clustered by prompt and rater.
+    """
+
+    metric: str
+    fingerprint: str
+    question: str
+    """A question of the study, or `overall`."""
+    contender: str
+    rate: float
+    """Win rate averaged over the opponents met, 0 to 1, moved by the metric."""
+    low: float
+    high: float
+    votes_rate: float
+    """Of the votes alone."""
+    votes_low: float
+    votes_high: float
+    rating: float | None
+    """Points, 1000 the mean of all; None: no finite ratings."""
+    rating_low: float | None
+    rating_high: float | None
+    slope: float
+    """Win rate a unit of the metric; 0: the metric does not make the win rates more precise and is not used."""
+    saved: float
+    """Votes that would have to be added, on further prompts and by further raters, to do without the metric. The same
+    for every contender."""
+    saved_low: float
+    saved_high: float
+    n: int
+    """Votes it stands on."""
+    prompts: int
+    """With votes."""
+    scored: int
+    """Prompts that the metric was computed on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Battle:
     """A vote with the sides resolved to contenders."""
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.ratings.clusters import renumbered
+from bench.ratings.covariance import cluster_kind
 from bench.ratings.fits import Fit, newton
-from bench.ratings.uncertainty import cluster_kind
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
 
 Floats = NDArray[np.float64]

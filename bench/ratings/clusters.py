@@ -283,10 +283,14 @@ class Variances:
     """By dimension: variance of a cluster's effect over a vote's, shared by all owners."""
 
 
-def variances(clusters: Clusters, values: Floats) -> Variances:
+def variances(clusters: Clusters, values: Floats, *, dependent: int = 0) -> Variances:
     """Variances of many statistics at once.
 
+    Parameters
+    ----------
+    clusters: the votes grouped.
     values: (n,) exposure times residual of each vote; an owner's sum is 0, the residuals being taken at its estimate.
+    dependent: statistics that follow from the others, as one of m average win rates does; their votes are counted once.
     """
     ratios = dict.fromkeys(clusters.dimensions, 0.0)
     sums = {
@@ -310,18 +314,24 @@ def variances(clusters: Clusters, values: Floats) -> Variances:
     freedom = np.minimum(freedom, np.maximum(clusters.counts("vote") - 1.0, 0.0))
     for name in ratios:  # One cluster says nothing of how clusters differ.
         freedom = np.where(clusters.counts(name) > 1, freedom, 0.0)
-    return _moderated(clusters, own, freedom, plain, ratios)
+    return _moderated(clusters, own, freedom, plain, ratios, dependent)
 
 
 def _moderated(
-    clusters: Clusters, own: Floats, freedom: Floats, plain: Floats, ratios: dict[str, float]
+    clusters: Clusters,
+    own: Floats,
+    freedom: Floats,
+    plain: Floats,
+    ratios: dict[str, float],
+    dependent: int,
 ) -> Variances:
     names = list(clusters.levels)
     noise = plain / np.maximum(clusters.squares[:, -1], 1e-300)
     shared = plain + sum(
         ratio * noise * clusters.squares[:, names.index(name)] for name, ratio in ratios.items()
     )
-    prior = moderation(freedom, freedom.sum() - freedom)
+    independent = 1 - dependent / max(clusters.owners, 1)
+    prior = moderation(freedom, np.maximum(independent * freedom.sum() - freedom, 0.0))
     total = freedom + prior
     own = np.where(freedom > 0, own, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.ratings.covariance import Covariance
 from bench.ratings.document import (
     AverageRow,
     CodingBlock,
@@ -21,7 +22,7 @@ from bench.ratings.document import (
 )
 from bench.ratings.elo import EloAdd
 from bench.ratings.fits import SCALE, Fit, to_ratings
-from bench.ratings.uncertainty import Covariance, Differences, marginal_errors, rank_sets, t_quantile
+from bench.ratings.uncertainty import Differences, marginal_errors, rank_sets, t_quantile
 from bench.ratings.vote_table import BOTH_BAD, VoteTable
 from bench.ratings.winrates import (
     CODINGS,

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.errors import InputError, unknown
+from bench.ratings.covariance import covariance
 from bench.ratings.fits import count_votes, davidson
 from bench.ratings.power import PowerCurve
 from bench.ratings.simulation import Design, gap_for_rate, simulate_votes
-from bench.ratings.uncertainty import covariance, simultaneous_differences, t_quantile
+from bench.ratings.uncertainty import simultaneous_differences, t_quantile
 from bench.ratings.winrates import wilson
 
 PROMPTS = (50, 100, 200, 400, 800, 1600)

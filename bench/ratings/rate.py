@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.errors import InputError, unknown
 from bench.ratings.bootstrap import cluster_bootstrap
+from bench.ratings.covariance import Covariance, cluster_kind, covariance, effective_numbers
 from bench.ratings.document import (
     OVERALL,
     BootstrapBlock,
@@ -45,13 +46,7 @@ from bench.ratings.robustness import (
 )
 from bench.ratings.slices import slices_of, without_rules
 from bench.ratings.stopping import stopping
-from bench.ratings.uncertainty import (
-    Covariance,
-    cluster_kind,
-    covariance,
-    effective_numbers,
-    simultaneous_differences,
-)
+from bench.ratings.uncertainty import simultaneous_differences
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, ratable, reweighted, select
 from bench.ratings.winrates import PairRates, pair_rates
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InputError
+from bench.ratings.covariance import bread_of, score_tables
 from bench.ratings.fits import Fit, count_votes, davidson, newton
 from bench.ratings.rater_agreement import rater_consistency
-from bench.ratings.uncertainty import bread_of, score_tables
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
 from bench.ratings.winrates import PairRates
 

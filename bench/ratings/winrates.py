@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from bench.errors import unknown
 from bench.ratings.clusters import clusters_of, variances
-from bench.ratings.uncertainty import cluster_kind, cluster_labels, t_quantile, t_quantiles
+from bench.ratings.covariance import cluster_kind, cluster_labels
+from bench.ratings.uncertainty import t_quantile, t_quantiles
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
 
 Floats = NDArray[np.float64]
@@ -169,7 +170,7 @@ def _rates(
         name: np.tile(column, copies) for name, column in cluster_labels(table, cluster_kind(table)).items()
     }
     clusters = clusters_of(exposure, labels, group, len(rate))
-    estimate = variances(clusters, influence)
+    estimate = variances(clusters, influence, dependent=copies - 1)
     variance, freedom = estimate.variance, estimate.freedom
     with np.errstate(invalid="ignore", divide="ignore"):
         effective = np.where(variance > 0, rate * (1 - rate) / variance, np.inf)

@@ -20,6 +20,7 @@ from bench.records import (
     Generation,
     ImageScore,
     PeopleAgreement,
+    PoweredRow,
     Prompt,
     PromptEffect,
     Score,
@@ -97,6 +98,8 @@ class Results:
     """What each prompt adds to each score."""
     people: tuple[PeopleAgreement, ...]
     """How far each metric agrees with the votes."""
+    powered: tuple[PoweredRow, ...]
+    """Win rates with a metric's help; empty unless more prompts were scored than voted on."""
     warnings: tuple[str, ...]
     preferences: Mapping[str, QuestionRatings]
     """By question, `overall` first; empty until there are votes."""
@@ -206,6 +209,7 @@ def read_results(folder: StudyFolder) -> Results:
         image_scores=tuple(read_rows(folder.image_scores_file, ImageScore)),
         prompt_effects=tuple(read_rows(folder.prompt_effects_file, PromptEffect)),
         people=scores.agreement,
+        powered=scores.powered,
         warnings=scores.warnings,
         preferences=read_questions(ratings, str(folder.path / "ratings.json")),
         duels=_duels(folder),

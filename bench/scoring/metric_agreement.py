@@ -53,7 +53,7 @@ def agreements(
     ratings: question to contender to rating. A metric of images predicts a vote by the two images shown, one
     of whole sets by the two contenders' values.
     """
-    counted = [b for b in battles if b.kind == "vote" and not b.excluded and b.outcome in SIGNS]
+    counted = counted_battles(battles)
     questions = sorted({b.question for b in counted})
     asked = [OVERALL, *questions] if len(questions) > 1 else questions
     found = []
@@ -61,6 +61,11 @@ def agreements(
         mine = [b for b in counted if question in (OVERALL, b.question)]
         found.append(_row(judged, question, mine, ratings.get(question or OVERALL, {}), seed))
     return found
+
+
+def counted_battles(battles: Sequence[Battle]) -> list[Battle]:
+    """Votes that compare: no attention check, planted repeat, excluded vote or both_bad."""
+    return [b for b in battles if b.kind == "vote" and not b.excluded and b.outcome in SIGNS]
 
 
 def _row(

@@ -12,11 +12,13 @@ from bench.records import (
     Difference,
     ImageScore,
     PeopleAgreement,
+    PoweredRow,
     PromptEffect,
     Score,
     iterate_rows,
 )
 from bench.scoring.metric_agreement import Judged, agreements
+from bench.scoring.powered_claims import powered_rows
 from bench.scoring.scorable_images import Key
 from bench.store.documents import Scores, write_scores
 from bench.store.study_folder import StudyFolder, write_rows
@@ -44,10 +46,12 @@ def write(folder: StudyFolder, scored: Sequence[Scored], warnings: Sequence[str]
     """scores.json last: the rows that it belongs to are there."""
     write_rows(folder.image_scores_file, _image_scores(scored))
     write_rows(folder.prompt_effects_file, _prompt_effects(scored))
+    agreement, powered = _people(folder, scored)
     document = Scores(
         rows=tuple(one.row for one in scored),
         differences=tuple(differences(scored)),
-        agreement=tuple(_people(folder, scored)),
+        agreement=tuple(agreement),
+        powered=tuple(powered),
         warnings=tuple(warnings),
     )
     write_scores(folder, document)
@@ -113,26 +117,27 @@ def _prompt_effects(scored: Sequence[Scored]) -> Iterator[PromptEffect]:
             )
 
 
-def _people(folder: StudyFolder, scored: Sequence[Scored]) -> list[PeopleAgreement]:
-    """How far each metric agrees with the votes; nothing where `arena rate` has left none."""
+def _people(folder: StudyFolder, scored: Sequence[Scored]) -> tuple[list[PeopleAgreement], list[PoweredRow]]:
+    """How far each metric agrees with the votes, and what it adds to them; nothing where `arena rate` has left none."""
     battles = list(iterate_rows(folder.battles_file, Battle))
     if not battles:
-        return []
+        return [], []
     document = folder.read_json("ratings.json") or {}
     ratings = {
         question: {row["contender"]: row["rating"] for row in part["ratings"] if row["rating"] is not None}
         for question, part in document.get("questions", {}).items()
     }
-    found = []
+    agreement, powered = [], []
     for name in dict.fromkeys(one.row.metric for one in scored):
-        mine = [one for one in scored if one.row.metric == name]
+        rows = [one for one in scored if one.row.metric == name]
         judged = Judged(
             metric=name,
-            fingerprint=mine[0].row.fingerprint,
-            sign=1 if mine[0].row.higher_is_better else -1,
-            values={one.row.contender: one.row.value for one in mine if one.row.value is not None},
-            images={one.row.contender: one.values for one in mine if one.values is not None},
-            keys=tuple(mine[0].keys),
+            fingerprint=rows[0].row.fingerprint,
+            sign=1 if rows[0].row.higher_is_better else -1,
+            values={one.row.contender: one.row.value for one in rows if one.row.value is not None},
+            images={one.row.contender: one.values for one in rows if one.values is not None},
+            keys=tuple(rows[0].keys),
         )
-        found += agreements(judged, battles, ratings)
-    return found
+        agreement += agreements(judged, battles, ratings)
+        powered += powered_rows(judged, battles)
+    return agreement, powered

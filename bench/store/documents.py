@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.errors import InputError
-from bench.records import Difference, LatencyPass, PeopleAgreement, Score, Timing, from_dict
+from bench.records import Difference, LatencyPass, PeopleAgreement, PoweredRow, Score, Timing, from_dict
 
 
 class Documents(Protocol):
@@ -30,11 +30,18 @@ class Scores:
     """Of contenders by one metric; empty in folders of versions that had none."""
     agreement: tuple[PeopleAgreement, ...] = ()
     """With people's votes; empty where there are none."""
+    powered: tuple[PoweredRow, ...] = ()
+    """Win rates with a metric's help; empty unless more prompts were scored than voted on."""
     warnings: tuple[str, ...] = ()
 
 
 SCORES = "scores.json"
-ROWS: dict[str, type] = {"rows": Score, "differences": Difference, "agreement": PeopleAgreement}
+ROWS: dict[str, type] = {
+    "rows": Score,
+    "differences": Difference,
+    "agreement": PeopleAgreement,
+    "powered": PoweredRow,
+}
 
 
 def read_scores(folder: Documents) -> Scores | None:

@@ -1,6 +1,6 @@
 """Coverage of the intervals by two simulators: share of simulated studies whose intervals hold the truth.
 
-    python tests/performance/coverage.py [--repeats 300] [--out results/coverage] [--only table|methods|stopping]
+    python tests/performance/coverage.py [--repeats 400] [--only table|methods|stopping] [--rows NAME …]
 
 The truth is what endless raters, prompts and votes would give. `ours` is bench.ratings.simulation.simulate_votes,
 `second` is tests/support/crossed_votes.py, written from the model's equations. Every vote here is simulated.
@@ -21,16 +21,17 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.errors import InputError
+from bench.ratings.covariance import bread_of, covariance, score_tables
 from bench.ratings.fits import count_votes, davidson
 from bench.ratings.simulation import Design, expected_chances, population_fit, simulate_votes
 from bench.ratings.stopping import stopping
-from bench.ratings.uncertainty import bread_of, covariance, score_tables, simultaneous_differences, t_quantile
-from bench.ratings.vote_table import VoteTable, code_battles, select
+from bench.ratings.uncertainty import simultaneous_differences, t_quantile
+from bench.ratings.vote_table import VoteTable, coded_table, select
 from bench.ratings.winrates import average_win_rates, clustered_rates, equivalences, pair_rates
 from tests.support.crossed_votes import (
     CrossedDesign,
     Truth,
-    drawn_votes,
+    drawn_columns,
     even,
     lognormal,
     one_gives,
@@ -113,11 +114,34 @@ def second_design(row: Row) -> CrossedDesign:
     )
 
 
+def as_table(columns: dict[str, np.ndarray]) -> VoteTable:
+    names = {
+        key: np.char.add(f"{key}-", np.char.zfill(columns[source].astype(str), 4)).tolist()
+        for key, source in (("rater", "rater"), ("prompt", "prompt"))
+    }
+    left, right = ([f"contender-{code:02d}" for code in columns[side].tolist()] for side in ("left", "right"))
+    n = len(left)
+    return coded_table(
+        left=left,
+        right=right,
+        outcome=columns["outcome"].astype(np.int8),
+        columns={
+            key: names.get(key) for key in ("rater", "prompt", "question", "category", "challenge", "group")
+        },
+        replicate=np.zeros(n, np.int32),
+        probability=None,
+        weight=None,
+        repeat=np.zeros(n, bool),
+        excluded={},
+        simulated=True,
+    )
+
+
 SIMULATORS: dict[str, tuple[Callable[[Row], Truth], Callable[[Row, int], VoteTable]]] = {
     "ours": (our_truth, lambda row, seed: simulate_votes(our_design(row), seed)),
     "second": (
         lambda row: truth(second_design(row)),
-        lambda row, seed: code_battles(drawn_votes(second_design(row), seed)),
+        lambda row, seed: as_table(drawn_columns(second_design(row), seed)),
     ),
 }
 
@@ -332,16 +356,20 @@ def false_decisions(row: Row, repeats: int, seed: int) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=300)
+    parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=("table", "methods", "stopping"), default=None)
+    parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], help="measured anew")
     parser.add_argument("--out", type=Path, default=Path("results/coverage"))
     options = parser.parse_args()
+    anew = set(options.rows or ())
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "coverage.json"
     document = json.loads(path.read_text()) if path.exists() else {}
     document = {"simulated": True} | {
-        k: v for k, v in document.items() if k in ("table", "methods", "stopping")
+        k: [row for row in v if row["design"] not in anew or options.only not in (None, k)]
+        for k, v in document.items()
+        if k in ("table", "methods", "stopping")
     }
 
     def keep(name: str, rows: list[dict[str, object]]) -> None:
@@ -351,11 +379,13 @@ def main() -> None:
         (options.out / "README.md").write_text(page(document))
 
     def done(name: str, **key: str) -> bool:
-        """Whether an earlier call has measured it; delete coverage.json to measure anew."""
+        """Whether an earlier call has measured it."""
         return any(all(row[k] == v for k, v in key.items()) for row in document.get(name, []))
 
     if options.only in (None, "table"):
         for number, row in enumerate(ROWS):
+            if anew and row.name not in anew:
+                continue
             for simulator in SIMULATORS:
                 if not done("table", design=row.name, simulator=simulator):
                     measured = coverage_row(row, simulator, options.repeats, options.seed * 1000 + number)
@@ -366,7 +396,7 @@ def main() -> None:
                 measured = compared(row, options.repeats, options.seed * 2000 + number)
                 keep("methods", [*document.get("methods", []), *measured])
     if options.only in (None, "stopping"):
-        for number, row in enumerate(ROWS[:8]):
+        for number, row in enumerate(ROWS[:-1]):
             if not done("stopping", design=row.name):
                 measured = false_decisions(row, options.repeats, options.seed * 3000 + number)
                 keep("stopping", [*document.get("stopping", []), measured])
@@ -376,7 +406,8 @@ def page(document: dict) -> str:
     """The tables, with what they stand on."""
     lines = ["# Coverage of the intervals (simulated votes)", ""]
     if "table" in document:
-        lines += coverage_lines(document["table"])
+        names = [row.name for row in ROWS]
+        lines += coverage_lines(sorted(document["table"], key=lambda row: names.index(row["design"])))
     if "methods" in document:
         lines += methods_lines(document["methods"])
     if "stopping" in document:

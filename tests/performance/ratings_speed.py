@@ -24,10 +24,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.ratings.bootstrap import cluster_bootstrap
+from bench.ratings.covariance import covariance
 from bench.ratings.elo import elo_add
 from bench.ratings.fits import bradley_terry, count_votes, davidson
 from bench.ratings.simulation import Design, simulate_votes
-from bench.ratings.uncertainty import covariance, rank_sets, simultaneous_differences
+from bench.ratings.uncertainty import rank_sets, simultaneous_differences
 from bench.ratings.vote_table import VoteTable
 from bench.ratings.votes_file import read_votes
 

@@ -52,34 +52,70 @@ def lognormal(sigma: float, count: int) -> tuple[float, ...]:
     return tuple((sizes / sizes.sum()).tolist())
 
 
-def drawn_votes(design: CrossedDesign, seed: int) -> Iterator[Battle]:
-    """One study's votes as battles; every rater gives one vote at least."""
-    rng = np.random.default_rng([seed, 20_221])
+def _effects(design: CrossedDesign, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(raters, m) and (prompts, m)."""
     m = len(design.abilities)
     taste = design.rater_sd * rng.standard_normal((len(design.rater_shares), m))
     luck = design.prompt_sd * rng.standard_normal((len(design.prompt_shares), m))
-    for rater, share in enumerate(design.rater_shares):
-        votes = max(1, round(share * design.votes))
-        prompts = rng.choice(len(design.prompt_shares), votes, p=design.prompt_shares)
-        pairs = rng.random((votes, m)).argsort(axis=1)[:, :2].tolist()
-        for prompt, point, (left, right) in zip(
-            prompts.tolist(), rng.random(votes).tolist(), pairs, strict=True
-        ):
-            ability = np.asarray(design.abilities) + taste[rater] + luck[prompt]
-            delta = float(ability[left] - ability[right]) + design.position
-            wins, losses = np.exp(delta / 2), np.exp(-delta / 2)
-            total = wins + losses + design.nu
-            outcome = (
-                "left" if point < wins / total else "right" if point < (wins + losses) / total else "tie"
-            )
-            yield Battle(
-                left=f"contender-{left:02d}",
-                right=f"contender-{right:02d}",
-                outcome=outcome,
-                rater=f"rater-{rater:04d}",
-                prompt_id=f"prompt-{prompt:04d}",
-                simulated=True,
-            )
+    return taste, luck
+
+
+def drawn_metric(
+    design: CrossedDesign, seed: int, prompts: int, correlation: float, offsets: tuple[float, ...]
+) -> np.ndarray:
+    """(prompts, m) values of a metric: of the prompts that `drawn_columns` has votes on, and of further ones.
+
+    Parameters
+    ----------
+    design, seed: of `drawn_columns`.
+    prompts: in all; the first ones are the design's.
+    correlation: of the metric with a contender's luck on a prompt, -1 to 1.
+    offsets: (m,) added to a contender's values; they need not have the order of the abilities.
+    """
+    rng = np.random.default_rng([seed, 20_221])
+    _, luck = _effects(design, rng)
+    rng = np.random.default_rng([seed, 40_111])
+    shape = (prompts, len(design.abilities))
+    unit = rng.standard_normal(shape)
+    if design.prompt_sd:
+        unit[: len(luck)] = luck / design.prompt_sd
+    noise = rng.standard_normal(shape)
+    return np.asarray(offsets) + correlation * unit + np.sqrt(1 - correlation**2) * noise
+
+
+def drawn_columns(design: CrossedDesign, seed: int) -> dict[str, np.ndarray]:
+    """One study's votes, a column a field (n,): left, right, outcome (0 left, 1 right, 2 tie), rater, prompt.
+
+    Every rater gives one vote at least.
+    """
+    rng = np.random.default_rng([seed, 20_221])
+    m = len(design.abilities)
+    taste, luck = _effects(design, rng)
+    sizes = [max(1, round(share * design.votes)) for share in design.rater_shares]
+    rater = np.concatenate([np.full(size, number) for number, size in enumerate(sizes)])
+    prompt = rng.choice(len(design.prompt_shares), len(rater), p=design.prompt_shares)
+    left, right = rng.random((len(rater), m)).argsort(axis=1)[:, :2].T
+    ability = np.asarray(design.abilities)[None] + taste[rater] + luck[prompt]
+    vote = np.arange(len(rater))
+    delta = ability[vote, left] - ability[vote, right] + design.position
+    chances = np.stack([np.exp(delta / 2), np.exp(-delta / 2), np.full(len(vote), design.nu)], axis=1)
+    below = np.cumsum(chances / chances.sum(axis=1, keepdims=True), axis=1)
+    outcome = (rng.random(len(vote))[:, None] > below[:, :2]).sum(axis=1)
+    return {"left": left, "right": right, "outcome": outcome, "rater": rater, "prompt": prompt}
+
+
+def drawn_votes(design: CrossedDesign, seed: int) -> Iterator[Battle]:
+    """One study's votes as battles."""
+    columns = drawn_columns(design, seed)
+    for left, right, outcome, rater, prompt in zip(*(c.tolist() for c in columns.values()), strict=True):
+        yield Battle(
+            left=f"contender-{left:02d}",
+            right=f"contender-{right:02d}",
+            outcome=("left", "right", "tie")[outcome],
+            rater=f"rater-{rater:04d}",
+            prompt_id=f"prompt-{prompt:04d}",
+            simulated=True,
+        )
 
 
 @dataclass(frozen=True)

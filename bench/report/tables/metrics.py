@@ -42,7 +42,12 @@ def label(metric: str) -> str:
 
 def all_of(results: Results) -> list[Table]:
     """Metrics, how far each agrees with people, and what others published."""
-    tables = (metric_table(results), agreement_table(results), published_metrics(results))
+    tables = (
+        metric_table(results),
+        agreement_table(results),
+        powered_table(results),
+        published_metrics(results),
+    )
     return [table for table in tables if table is not None]
 
 
@@ -227,6 +232,53 @@ def agreement_table(results: Results) -> Table | None:
         ),
         rows=tuple(rows),
         notes=(_people(results), "Intervals are clustered by prompt and rater.", *notes),
+    )
+
+
+def powered_table(results: Results) -> Table | None:
+    """Win rates and ratings with the help of each metric that was computed on more prompts than were voted on."""
+    if not results.powered:
+        return None
+    rows: list[tuple[Cell, ...]] = []
+    saved: dict[str, str] = {}
+    for row in results.powered:
+        rows.append(
+            (
+                label(row.metric),
+                row.question,
+                row.contender,
+                _hundredfold(row.votes_rate, row.votes_low, row.votes_high, row.n),
+                _hundredfold(row.rate, row.low, row.high, row.n),
+                Estimate(value=row.rating, low=row.rating_low, high=row.rating_high),
+            )
+        )
+        what = f"{label(row.metric)} ({row.question}, votes on {row.prompts} of {row.scored} prompts)"
+        saved[what] = (
+            f"{row.saved:,.0f} votes saved [{row.saved_low:,.0f}, {row.saved_high:,.0f}]"
+            if row.slope
+            else "not used, the win rates would not be more precise"
+        )
+    return Table(
+        name="powered",
+        title=f"Win rates from {results.voters} and a metric together",
+        columns=(
+            Column(head="Metric"),
+            Column(head="Question"),
+            Column(head="Contender"),
+            Column(head="Win rate, votes alone", unit="%", digits=1),
+            Column(head="Win rate, with the metric", unit="%", direction=UP, digits=1),
+            Column(head="Rating, with the metric", direction=UP, digits=0),
+        ),
+        rows=tuple(rows),
+        notes=(
+            "Prediction-powered inference (PPI++, arXiv 2311.01453): votes on part of the prompts, the metric on all; "
+            "a metric that is useless or wrong costs no validity. Holds for prompts like all those scored, if those "
+            "voted on are a random part of them. Intervals: 95%, clustered by rater and prompt, each on its own. Mean "
+            "win rate over the rivals met, ties half; 1000 is the mean rating.",
+            "Votes saved: how many more, on further prompts and by further raters, would have been as precise. "
+            + "; ".join(f"{what}: {claim}" for what, claim in saved.items())
+            + ".",
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.ratings.covariance import covariance
 from bench.ratings.fits import bradley_terry, count_votes, davidson
 from bench.ratings.rate import Options, rate
 from bench.ratings.rater_agreement import (
@@ -20,7 +21,7 @@ from bench.ratings.rater_agreement import (
     shared_votes,
 )
 from bench.ratings.simulation import Design, simulate_votes
-from bench.ratings.uncertainty import covariance, marginal_errors
+from bench.ratings.uncertainty import marginal_errors
 from bench.ratings.vote_table import code_battles
 from bench.records import Battle
 

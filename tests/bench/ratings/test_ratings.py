@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InputError
+from bench.ratings.covariance import bread_of
 from bench.ratings.elo import elo, elo_add
 from bench.ratings.fits import (
     SCALE,
@@ -27,7 +28,7 @@ from bench.ratings.fits import (
     to_ratings,
 )
 from bench.ratings.simulation import Design, simulate_votes
-from bench.ratings.uncertainty import bread_of, marginal_errors
+from bench.ratings.uncertainty import marginal_errors
 
 
 def counts_of(names: str, wins: dict[str, int], ties: dict[str, int] | None = None) -> np.ndarray:

@@ -10,16 +10,10 @@ import pytest
 
 from bench.errors import InputError
 from bench.ratings.bootstrap import cluster_bootstrap
+from bench.ratings.covariance import bread_of, covariance
 from bench.ratings.fits import count_votes, davidson, log_likelihood
 from bench.ratings.simulation import Design, population_fit, simulate_votes
-from bench.ratings.uncertainty import (
-    bread_of,
-    covariance,
-    marginal_errors,
-    rank_sets,
-    simultaneous_differences,
-    t_quantile,
-)
+from bench.ratings.uncertainty import marginal_errors, rank_sets, simultaneous_differences, t_quantile
 from bench.ratings.vote_table import code_battles, select
 from bench.ratings.winrates import pair_rates
 from tests.support.crossed_votes import CrossedDesign, drawn_votes, even, one_gives, truth

@@ -11,7 +11,7 @@ import pytest
 from bench.ratings.clusters import PRIOR
 from bench.ratings.simulation import Design, expected_chances, gap_for_rate, simulate_votes
 from bench.ratings.uncertainty import t_quantile
-from bench.ratings.vote_table import select
+from bench.ratings.vote_table import code_battles, select
 from bench.ratings.winrates import (
     average_win_rates,
     both_bad_rates,
@@ -20,6 +20,7 @@ from bench.ratings.winrates import (
     pair_rates,
     wilson,
 )
+from tests.support.crossed_votes import CrossedDesign, drawn_votes, even
 
 DESIGN = Design(strengths=(0.5, 0.1, -0.1, -0.5), raters=25, votes_per_rater=60, prompts=30, position=0.2)
 
@@ -154,3 +155,12 @@ def test_detectable_gap_is_what_four_studies_of_five_show():
         for s in range(200)
     ]
     assert np.mean(found) == pytest.approx(0.8, abs=0.08)
+
+
+def test_average_win_rates_of_two_contenders_are_their_win_rate_with_its_interval():
+    design = CrossedDesign(abilities=(0.3, -0.3), rater_shares=even(5), prompt_shares=even(40), votes=300)
+    table = code_battles(drawn_votes(design, 1))
+    pair, (average, _) = pair_rates(table).rates, average_win_rates(table)
+    assert average.freedom == pytest.approx(np.repeat(pair.freedom, 2))
+    assert [average.low[0], average.high[0]] == pytest.approx([pair.low[0], pair.high[0]])
+    assert [average.low[1], average.high[1]] == pytest.approx([1 - pair.high[0], 1 - pair.low[0]])
