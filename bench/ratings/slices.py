@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InputError
+from bench.ratings.covariance import covariance
 from bench.ratings.document import Slice, WithoutRule
 from bench.ratings.document_rows import average_rows, plain_rows, win_rate_rows
 from bench.ratings.fits import count_votes, davidson
-from bench.ratings.uncertainty import covariance
 from bench.ratings.vote_table import VoteTable, reweighted, select, with_battles
 from bench.ratings.winrates import pair_rates
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from bench.ratings.document import QuestionRatings, RatingRow, WinRateRow
-from bench.records import Failure, Score
+from bench.records import Failure, PoweredRow, Score
 from bench.report import timings
 from bench.report.published import PUBLISHED
 from bench.report.results import model_of, read_results
@@ -350,3 +350,24 @@ def test_model_and_steps_of_a_contender() -> None:
     assert model_of("sdxl-turbo@4") == ("sdxl-turbo", 4)
     assert model_of("midjourney") == ("midjourney", None)
     assert model_of("odd@name") == ("odd@name", None)
+
+
+def test_powered_table_says_what_a_metric_adds_and_how_many_votes_it_saved(tmp_path: Path) -> None:
+    row = PoweredRow(
+        metric="pickscore", fingerprint="f", question="quality", contender="sdxl-turbo@1", rate=0.62, low=0.55,
+        high=0.68, votes_rate=0.6, votes_low=0.5, votes_high=0.69, rating=1050.0, rating_low=1000.0,
+        rating_high=1100.0, slope=0.2, saved=812.0, saved_low=100.0, saved_high=1500.0, n=900, prompts=80, scored=400,
+    )  # fmt: skip
+    results = read_results(make_study(tmp_path / "study"))
+    assert metric_tables.powered_table(results) is None
+    table = metric_tables.powered_table(
+        replace(results, powered=(row, replace(row, metric="hpsv2", slope=0.0)))
+    )
+    assert table is not None
+    assert table.rows[0][3:5] == (
+        Estimate(value=60, low=50, high=69, n=900),
+        Estimate(value=62, low=pytest.approx(55), high=68, n=900),
+    )
+    notes = " ".join(table.notes)
+    assert "PickScore (quality, votes on 80 of 400 prompts): 812 votes saved [100, 1,500]" in notes
+    assert "HPSv2.1 (quality, votes on 80 of 400 prompts): not used" in notes
