@@ -220,9 +220,10 @@ def _slope(clusters: Clusters, ratios: Mapping[str, float], residual: Floats, ce
     )
     level = clusters.levels[name]
     weight = cluster_weights(clusters, {name: ratios.get(name, 0.0)})[name]
-    sums = [np.bincount(level.index, part, len(level.exposure)) for part in (residual, centred)]
+    sums = [np.zeros(0), np.zeros(0)]
     scale = np.bincount(level.owner, weight * level.exposure**2, clusters.owners)
-    for place, part in enumerate(sums):
+    for place, values in enumerate((residual, centred)):
+        part = np.bincount(level.index, values, len(level.exposure)).astype(np.float64)
         about = np.bincount(level.owner, weight * level.exposure * part, clusters.owners) / np.maximum(
             scale, 1e-300
         )

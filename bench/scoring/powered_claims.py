@@ -51,8 +51,8 @@ def _predictions(judged: Judged) -> Predictions:
     if not names:
         return Predictions(prompts=(), replicates=(), contenders=(), values=np.zeros((0, 0)))
     values = judged.sign * np.stack([judged.images[name] for name in names], axis=1)
-    known = np.isfinite(values).all(axis=1)
-    keys = [key for key, there in zip(judged.keys, known.tolist(), strict=True) if there]
+    known = np.flatnonzero(np.isfinite(values).all(axis=1))
+    keys = [judged.keys[place] for place in known.tolist()]
     return Predictions(
         prompts=tuple(prompt for prompt, _ in keys),
         replicates=tuple(replicate for _, replicate in keys),
