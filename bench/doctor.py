@@ -19,7 +19,7 @@ from bench.study.study import Study
 from bench.sweep.forecast import forecast
 
 BYTES_A_PIXEL = 1.6
-"""Lossless WebP of generated pictures, at the effort we write with; noise takes 3.1."""
+"""Lossless WebP of generated images, at the effort we write with; noise takes 3.1."""
 
 CROWDED = 0.8
 """Share of a GPU's memory that weights may take before the batch is short of it."""
@@ -162,7 +162,7 @@ def _references(study: Study) -> Finding:
     if bad:
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         return Finding(what="references", state="error", told=bad[0] + more, cure="mend or replace them")
-    return Finding(what="references", state="ok", told=f"{len(study.prompts)} pictures to start from")
+    return Finding(what="references", state="ok", told=f"{len(study.prompts)} images to start from")
 
 
 def _metrics(study: Study) -> list[Finding]:

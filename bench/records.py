@@ -21,7 +21,7 @@ Row = TypeVar("Row")
 OUTCOMES = ("left", "right", "tie", "both_bad")
 STAGES = ("encode", "denoise", "decode", "total")
 FELT_STAGES = ("network", "wait", "encode", "denoise", "decode", "paint")
-"""What lies between a keystroke and its picture, in order of time."""
+"""What lies between a keystroke and its image, in order of time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Prompt:
     strength: float | None = None
     """Image-to-image only: 0 (keep the reference) to 1 (ignore it)."""
     reference_text: str = ""
-    """Image-to-image only: what the reference shows, as `text` says what the picture should show."""
+    """Image-to-image only: what the reference shows, as `text` says what the image should show."""
     instruction: str = ""
     """Image-to-image only: the change in words for people, `make the red circle blue`; raters read it."""
 
@@ -51,7 +51,7 @@ class Contender:
     guidance: float | None
     """Classifier-free guidance scale; 0 is off; None for imported images."""
     size: int
-    """Native side of the square picture, pixels."""
+    """Native side of the square image, pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,7 @@ class LatencyPass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeltPicture:
-    """One picture that was drawn while somebody typed; seconds of each stage, which together are its total.
+    """One image that was drawn while somebody typed; seconds of each stage, which together are its total.
 
     `interactive.json` is `{"protocol": {"device", "browser", "dtype", "optimize", "weights", …},
     "fingerprint": settings_hash(protocol), "rows": [FeltPicture…], "keys": [KeyWait…]}`, in order of time.
@@ -174,14 +174,14 @@ class FeltPicture:
 class KeyWait:
     """One keystroke, and how long it was until a frame reflected it: what a person waits.
 
-    Pictures alone leave out every key whose picture was replaced by newer text, and so look faster.
+    Images alone leave out every key whose image was replaced by newer text, and so look faster.
     """
 
     contender: str
     seconds: float
-    """Keystroke to the first painted picture of it or of a later key."""
+    """Keystroke to the first painted image of it or of a later key."""
     replaced: bool = False
-    """Newer text took its place: the picture is a later key's."""
+    """Newer text took its place: the image is a later key's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,7 +374,7 @@ class Battle:
     arrangement: str = ""
     """`beside` or `stacked` (left above right); empty where the page did not say, as for the following fields."""
     picture_side: int | None = None
-    """Of each picture as shown, CSS pixels."""
+    """Of each image as shown, CSS pixels."""
     viewport_width: int | None = None
     """Of the browser's window, CSS pixels."""
     viewport_height: int | None = None

@@ -60,3 +60,27 @@ def test_every_json_that_is_written_to_a_study_folder_is_on_the_design_page():
                 written.add(node.args[0].value)
     assert written >= {"plan.json"}
     assert not [name for name in written if f"`{name}" not in FOLDER]
+
+
+@pytest.mark.parametrize(
+    ("concept", "definition"),
+    [
+        ("text, reference, strength", "class Prompt:"),
+        ("seeds", "def seed_of("),
+        ("takes votes", "def vote("),
+        ("the rank set", "def rank_sets("),
+        ("(FID)", "def frechet_distance("),
+        ("the batch shape", "shape: int"),
+        ("panel ids", "panel"),
+        ("licence", "licence="),
+        ("a file a language", "title = "),
+    ],
+)
+def test_a_concept_is_where_the_design_page_says(concept, definition):
+    """From a word of the table to the file that defines it, without a search."""
+    (row,) = (line for line in TEXT.splitlines() if line.startswith("| `") and concept in line)
+    place = re.match(r"\| `([\w./]+)`", row).group(1)  # type: ignore[union-attr]
+    named = re.findall(r"`((?:\w+/)*[\w-]+\.py|arena/languages/)`", row)
+    paths = [ROOT / name if "/" in name else ROOT / place / name for name in named]
+    files = [f for path in paths for f in (path.glob("*.toml") if path.is_dir() else [path])]
+    assert any(definition in file.read_text(encoding="utf-8") for file in files), (row, files)

@@ -11,7 +11,7 @@ AGAINST: dict[Kind, str] = {
     "reference": "a reference set",
     "image": "nothing",
     "set": "the set itself",
-    "source": "the picture it began from",
+    "source": "the image it began from",
 }
 """What a metric of each kind holds an image against."""
 
@@ -20,7 +20,7 @@ AGAINST: dict[Kind, str] = {
 class Metric:
     kind: Kind
     """`prompt`: against the text; `reference`: against other images; `image`: each alone; `set`: of the set;
-    `source`: against the picture an image-to-image prompt began from."""
+    `source`: against the image an image-to-image prompt began from."""
     higher_is_better: bool
     extractor: str
     """A name of `bench.metrics.extractors.EXTRACTORS`; `study` is the CLIP of `[metrics] clip`."""
@@ -55,7 +55,7 @@ METRICS: dict[str, Metric] = {
         statistic="frechet",
         source="Heusel et al. 2017, arXiv 1706.08500",
         tells="how far the set as a whole is from the reference in 2015 Inception features",
-        cannot=f"single images, prompts, faces, pictures that are not photographs; {_DRIFT}",
+        cannot=f"single images, prompts, faces, images that are not photographs; {_DRIFT}",
     ),
     "fid_clean": Metric(
         kind="reference",
@@ -154,7 +154,7 @@ METRICS: dict[str, Metric] = {
         statistic="frechet",
         source="Lin et al. 2024 (SDXL-Lightning), arXiv 2402.13929; centre 299 px crop at native size",
         tells="fine detail that a resize to 299 px hides",
-        cannot="the picture as a whole; biased at small N",
+        cannot="the image as a whole; biased at small N",
     ),
     "pickscore": Metric(
         kind="prompt",
@@ -172,7 +172,7 @@ METRICS: dict[str, Metric] = {
         statistic="cosine",
         source="Wu et al. 2023, arXiv 2306.09341; weights v2.1; 100 x cosine",
         tells="what paid annotators preferred",
-        cannot="rewards saturated, centred pictures; trained on older models",
+        cannot="rewards saturated, centred images; trained on older models",
     ),
     "image_reward": Metric(
         kind="prompt",
@@ -180,7 +180,7 @@ METRICS: dict[str, Metric] = {
         extractor="image-reward",
         statistic="value",
         source="Xu et al. 2023, arXiv 2304.05977; ImageReward-v1.0",
-        tells="what expert annotators ranked higher, text and picture read together",
+        tells="what expert annotators ranked higher, text and image read together",
         cannot="captions past 35 tokens; trained on older models",
     ),
     "vqascore": Metric(
@@ -189,8 +189,8 @@ METRICS: dict[str, Metric] = {
         extractor="instructblip",
         statistic="value",
         source="Lin et al. 2024, arXiv 2404.01291; probability of 'yes', InstructBLIP FlanT5-XL",
-        tells="whether the picture shows the prompt, its relations and counts included",
-        cannot="beauty; what the language model cannot see; it cannot rank two pictures it is sure of",
+        tells="whether the image shows the prompt, its relations and counts included",
+        cannot="beauty; what the language model cannot see; it cannot rank two images it is sure of",
         share=True,
     ),
     "aesthetic": Metric(
@@ -199,8 +199,8 @@ METRICS: dict[str, Metric] = {
         extractor="aesthetic",
         statistic="value",
         source="Schuhmann 2022, improved-aesthetic-predictor (SAC + LOGOS + AVA1)",
-        tells="1 to 10, how pleasing a picture is to photograph raters",
-        cannot="the prompt; rewards painterly pictures",
+        tells="1 to 10, how pleasing an image is to photograph raters",
+        cannot="the prompt; rewards painterly images",
     ),
     "diversity": Metric(
         kind="set",
@@ -226,8 +226,8 @@ METRICS: dict[str, Metric] = {
         extractor="study",
         statistic="near_duplicates",
         source="share of images whose cosine with an image of another prompt exceeds 0.98",
-        tells="collapse: the same picture for different prompts",
-        cannot="near-identical prompts give near-identical pictures rightly",
+        tells="collapse: the same image for different prompts",
+        cannot="near-identical prompts give near-identical images rightly",
     ),
     "lpips": Metric(
         kind="source",
@@ -235,8 +235,8 @@ METRICS: dict[str, Metric] = {
         extractor="lpips",
         statistic="value",
         source="Zhang et al. 2018, arXiv 1801.03924; AlexNet, v0.1",
-        tells="how far each picture is from the one it began from, patch by patch",
-        cannot="whether the edit was asked for: an untouched picture scores 0, the best",
+        tells="how far each image is from the one it began from, patch by patch",
+        cannot="whether the edit was asked for: an untouched image scores 0, the best",
     ),
     "dinov2_similarity": Metric(
         kind="source",
@@ -245,15 +245,15 @@ METRICS: dict[str, Metric] = {
         statistic="source_cosine",
         source="cosine of DINOv2 class tokens; Oquab et al. 2023, arXiv 2304.07193",
         tells="whether the same things are still there, in what they are rather than pixel by pixel",
-        cannot="whether the edit was made: an untouched picture scores 1, the best",
+        cannot="whether the edit was made: an untouched image scores 1, the best",
     ),
     "clip_direction": Metric(
         kind="source",
         higher_is_better=True,
         extractor="study",
         statistic="direction",
-        source="Gal et al. 2021, arXiv 2108.00946; cosine of the change of pictures with the change of words",
-        tells="whether the picture changed as its words did",
+        source="Gal et al. 2021, arXiv 2108.00946; cosine of the change of images with the change of words",
+        tells="whether the image changed as its words did",
         cannot="what must stay; small edits drown in noise",
     ),
     "mlperf_clip": Metric(
@@ -282,7 +282,7 @@ METRICS: dict[str, Metric] = {
         extractor="mini-clip",
         statistic="cosine",
         source="the suite's own two-tower instrument, trained on the miniature world",
-        tells="prompt alignment of miniature pictures",
+        tells="prompt alignment of miniature images",
         cannot="anything outside the miniature world",
     ),
     "mini_fd": Metric(
@@ -291,7 +291,7 @@ METRICS: dict[str, Metric] = {
         extractor="mini-features",
         statistic="frechet",
         source="Frechet distance in the pooled features of the suite's own miniature classifier",
-        tells="distance of miniature pictures from the miniature world",
+        tells="distance of miniature images from the miniature world",
         cannot="anything outside the miniature world; biased at small N",
     ),
     "edit_accuracy": Metric(
@@ -311,7 +311,7 @@ METRICS: dict[str, Metric] = {
         statistic="kept",
         source="as scene_accuracy, of the attributes that the words before and after share",
         tells="whether what was not to change is still there",
-        cannot="whether the change was made: an untouched picture scores 1, the best",
+        cannot="whether the change was made: an untouched image scores 1, the best",
         share=True,
     ),
     "scene_accuracy": Metric(

@@ -62,7 +62,7 @@ class Critic:
         return self.features.maps(images)[1:]
 
     def learn(self, real: torch.Tensor, fake: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
-        """One hinge step with an R1 penalty on the features of real pictures (eq. 3)."""
+        """One hinge step with an R1 penalty on the features of real images (eq. 3)."""
         with torch.no_grad():
             true_maps, false_maps = self.maps(real), self.maps(fake)
         true_maps = [m.requires_grad_() for m in true_maps]
@@ -94,17 +94,17 @@ def train(
     seed: int,
     device: str,
 ) -> Any:
-    """The student denoises in one step from each of STEPS; a critic judges pictures, the teacher latents.
+    """The student denoises in one step from each of STEPS; a critic judges images, the teacher latents.
 
-    Half of what starts between noise and picture starts from the student's own answer, as it will when it
+    Half of what starts between noise and image starts from the student's own answer, as it will when it
     takes several steps (backward simulation: Yin et al. 2024, arXiv 2405.14867, section 4.4); the paper's
-    starts are all real pictures; with those alone an earlier student drew no better in four steps than in one.
+    starts are all real images; with those alone an earlier student drew no better in four steps than in one.
     """
     torch.manual_seed(seed)
     net = copy.deepcopy(teacher.unet).requires_grad_(True).to(device)
     net.compile(dynamic=False)
     teacher.unet.compile(dynamic=False)
-    seen = slice(0, None, 2)  # the critic sees every other picture: decoding costs more than denoising
+    seen = slice(0, None, 2)  # the critic sees every other image: decoding costs more than denoising
     process = forward_process(device)
     critic = Critic(features, folder / "turbo-critic.pt", device)
     vae = vae.eval().requires_grad_(False)

@@ -2,7 +2,7 @@
 
 The latent is a linear patch code: the first 16 principal components of 8x8 pixel patches, damped so that fine
 detail weighs more than its variance. It needs no training, so the denoiser starts at once; the decoder learns to
-turn codes, also wrong ones, into sharp pictures, and the encoder to give the codes.
+turn codes, also wrong ones, into sharp images, and the encoder to give the codes.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class PatchCode:
 
 
 def patch_code(images: np.ndarray) -> PatchCode:
-    """Fit the code to pictures; (n, 64, 64, 3) uint8. Components' signs are fixed by their largest entry."""
+    """Fit the code to images; (n, 64, 64, 3) uint8. Components' signs are fixed by their largest entry."""
     rows = patches(images).reshape(-1, PATCH * PATCH * 3).astype(np.float64)
     mean = rows.mean(0)
     values, vectors = np.linalg.eigh(np.cov(rows.T))
@@ -96,7 +96,7 @@ def train_decoder(
     seed: int,
     device: str,
 ) -> Any:
-    """Pictures from codes that are off by up to 0.4, as a denoiser's are: absolute and squared error, edges."""
+    """Images from codes that are off by up to 0.4, as a denoiser's are: absolute and squared error, edges."""
     import torch
 
     torch.manual_seed(seed)

@@ -22,7 +22,7 @@ def figures(result: dict) -> str:
         f"Scene accuracy on {result['prompts']} held-out captions, share right with its 95% Wilson interval, "
         "higher is better:",
         "",
-        "| pictures of | " + " | ".join(ANSWERS) + " |",
+        "| images of | " + " | ".join(ANSWERS) + " |",
         "|---|" + "---|" * len(ANSWERS),
     ]
     for name, answers in rows.items():

@@ -1,4 +1,4 @@
-"""Stage `classifier`: says what a picture shows; its features serve distances and the turbo student."""
+"""Stage `classifier`: says what an image shows; its features serve distances and the turbo student."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SceneNet(nn.Module):
 
 
 def roughen(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A third of the pictures blurred, a third noisy, two fifths shifted in colour: what a decoder may do."""
+    """A third of the images blurred, a third noisy, two fifths shifted in colour: what a decoder may do."""
     n, device = len(x), x.device
     dice = torch.rand(n, 1, 1, 1, generator=generator, device=device)
     blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)

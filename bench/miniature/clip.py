@@ -44,7 +44,7 @@ def build():
 def train(
     folder: Path, images: np.ndarray, tokens: np.ndarray, *, steps: int, batch: int, seed: int, device: str
 ):
-    """Symmetric cross-entropy over the batch, pictures roughened as for the classifier (arXiv 2103.00020)."""
+    """Symmetric cross-entropy over the batch, images roughened as for the classifier (arXiv 2103.00020)."""
     import torch
     import torch.nn.functional as F
 
@@ -55,8 +55,8 @@ def train(
         index = batch_indices(step, batch, len(images), seed)
         said = tokens[index, step % tokens.shape[1]]
         x = roughen(to_tensor(images[index], device), generator)
-        picture, text, scale = net(x, onto(said, device))
-        logits = scale * picture @ text.T
+        image, text, scale = net(x, onto(said, device))
+        logits = scale * image @ text.T
         target = torch.arange(batch, device=device)
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
         return {"loss": loss, "right": (logits.argmax(1) == target).float().mean()}

@@ -110,7 +110,7 @@ def _sizes(device: torch.device) -> torch.Tensor:
 def predict(
     unet, x: torch.Tensor, t: torch.Tensor, text: tuple[torch.Tensor, torch.Tensor], w=None
 ) -> torch.Tensor:
-    """The network's v. The size and crop conditioning is SDXL's for a 64x64 picture, always."""
+    """The network's v. The size and crop conditioning is SDXL's for a 64x64 image, always."""
     added = {"text_embeds": text[1], "time_ids": _sizes(x.device).expand(len(x), 6)}
     return unet(x, t, text[0], timestep_cond=w, added_cond_kwargs=added).sample
 

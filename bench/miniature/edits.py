@@ -1,6 +1,6 @@
 """The prompt set `miniature-edit`: one change to a drawn scene. `python -m bench.miniature.edits FOLDER` draws it.
 
-Image-to-image models are given what the picture should show, not an order, so `text` is the scene after the
+Image-to-image models are given what the image should show, not an order, so `text` is the scene after the
 change; people read the order, `instruction`. What differs between the two captions is the edit, the rest must stay.
 """
 
@@ -51,7 +51,7 @@ def _draft(kind: str, rng: np.random.Generator) -> tuple[Scene, Scene, str]:
 
 
 def write(folder: Path) -> None:
-    """`miniature-edit.tsv` and its pictures; always the same."""
+    """`miniature-edit.tsv` and its images; always the same."""
     from PIL import Image
 
     rng = np.random.default_rng(2108_01073)
@@ -65,10 +65,10 @@ def write(folder: Path) -> None:
                     rng.integers(2**32)
                 )  # the same for both, so that they differ in the change alone
                 texts = [describe(s, np.random.default_rng(wording), behind=1.0) for s in (after, before)]
-                picture, _ = draw(before, rng)
+                image, _ = draw(before, rng)
                 name = f"miniature-edit-{len(rows):03d}"
                 path = f"miniature-edit/{name}.png"
-                Image.fromarray(picture).save(folder / path, optimize=True)
+                Image.fromarray(image).save(folder / path, optimize=True)
                 rows.append(
                     "\t".join(
                         (name, texts[0], kind, f"strength {strength}", path, str(strength), texts[1], order)

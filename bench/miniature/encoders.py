@@ -1,4 +1,4 @@
-"""The instruments as the extractors of `bench.metrics.features`: pictures and captions to rows of numbers."""
+"""The instruments as the extractors of `bench.metrics.features`: images and captions to rows of numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def encoder(name: str, device: str = "cpu") -> MiniClip | MiniFeatures | MiniSce
 
 
 class _Pictures:
-    """Every instrument reads 64x64 pictures in -1..1; larger ones are averaged down."""
+    """Every instrument reads 64x64 images in -1..1; larger ones are averaged down."""
 
     def prepare(self, image: Any) -> Any:
         import torch

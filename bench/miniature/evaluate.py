@@ -50,7 +50,7 @@ def pipeline(folder: str) -> Any:
 
 
 def draw(contender: str, ids: list[str], texts: list[str]) -> np.ndarray:
-    """One picture a caption: (n, 64, 64, 3) uint8; the same starting noise for every contender."""
+    """One image a caption: (n, 64, 64, 3) uint8; the same starting noise for every contender."""
     import torch
 
     folder, steps, guidance = CONTENDERS[contender]
@@ -78,7 +78,7 @@ def proportion(right: np.ndarray) -> dict:
 
 
 def accuracies(images: np.ndarray, texts: list[str]) -> dict:
-    """Each answer of the scene classifier as a share of the pictures."""
+    """Each answer of the scene classifier as a share of the images."""
     seen = instruments.scene_accuracy(images, texts)
     names = ("all", "objects", "colours", "count", "relation", "textures")
     return {name: proportion(getattr(seen, name)) for name in names}
@@ -91,7 +91,7 @@ def real_pictures(texts: list[str], seed: int) -> np.ndarray:
 
 
 def retrieval(images: np.ndarray, texts: list[str], seed: int, choices: int = 16) -> np.ndarray:
-    """Does mini-clip prefer a picture's own caption to 15 others of the list? (n,) bool."""
+    """Does mini-clip prefer an image's own caption to 15 others of the list? (n,) bool."""
     import open_clip
     import torch
 
@@ -99,9 +99,9 @@ def retrieval(images: np.ndarray, texts: list[str], seed: int, choices: int = 16
     tokenizer = open_clip.get_tokenizer(f"local-dir:{WEIGHTS / 'clip'}")
     with torch.no_grad():
         x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-        picture = torch.cat([net.encode_image(part, normalize=True) for part in x.split(128)])
+        image = torch.cat([net.encode_image(part, normalize=True) for part in x.split(128)])
         text = net.encode_text(tokenizer(texts), normalize=True)
-        scores = (picture @ text.T).numpy()
+        scores = (image @ text.T).numpy()
     rng = np.random.default_rng(seed)
     right = []
     for i in range(len(texts)):
@@ -117,18 +117,18 @@ def chosen_prompts(per_category: int) -> tuple[list[str], list[str]]:
     return [row[0] for row in rows], [row[1] for row in rows]
 
 
-def draw_grid(pictures: dict[str, np.ndarray], texts: list[str], index: list[int], path: Path) -> None:
+def draw_grid(images: dict[str, np.ndarray], texts: list[str], index: list[int], path: Path) -> None:
     """Held-out captions down, contenders across."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(len(index), len(pictures), figsize=(9, 12.2))
+    figure, axes = plt.subplots(len(index), len(images), figsize=(9, 12.2))
     for row, i in enumerate(index):
-        for column, (name, images) in enumerate(pictures.items()):
+        for column, (name, drawn) in enumerate(images.items()):
             axis = axes[row, column]
-            axis.imshow(images[i], interpolation="nearest")
+            axis.imshow(drawn[i], interpolation="nearest")
             axis.set_axis_off()
             if row == 0:
                 axis.text(0.5, 1.22, name, fontsize=11, ha="center", transform=axis.transAxes)
@@ -181,17 +181,17 @@ def main() -> None:
         "mini-clip 16-way on real scenes": proportion(retrieval(real, texts, seed=2)),
         "contenders": {},
     }
-    pictures = {}
+    images = {}
     for name in CONTENDERS:
-        pictures[name] = draw(name, ids, texts)
-        result["contenders"][name] = accuracies(pictures[name], texts)
+        images[name] = draw(name, ids, texts)
+        result["contenders"][name] = accuracies(images[name], texts)
         print(
             name,
             json.dumps({k: round(v["value"], 3) for k, v in result["contenders"][name].items()}),
             flush=True,
         )
     step = len(texts) // 8
-    draw_grid(pictures, texts, [step * i + 1 for i in range(8)], args.out / "grid.png")
+    draw_grid(images, texts, [step * i + 1 for i in range(8)], args.out / "grid.png")
     if args.work.is_dir():
         result["training"] = costs(args.work)
         draw_losses(args.work, args.out / "losses.png")

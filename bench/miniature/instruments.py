@@ -1,4 +1,4 @@
-"""The family's instruments: what a picture shows, and whether that is what its caption asked for."""
+"""The family's instruments: what an image shows, and whether that is what its caption asked for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What the classifier sees in one picture."""
+    """What the classifier sees in one image."""
 
     layout: str
     """one of LAYOUTS"""
@@ -28,7 +28,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneAccuracy:
-    """Answers per picture, each (n,) bool."""
+    """Answers per image, each (n,) bool."""
 
     objects: np.ndarray
     """the right shapes, each as often as asked"""
@@ -92,7 +92,7 @@ def pooled_features(images: np.ndarray, device: str = "cpu") -> np.ndarray:
 
 
 def look(x, device: str = "cpu", net=None) -> list[Seen]:
-    """What each picture of (n, 3, 64, 64) shows: the likeliest answers; the layout says how many objects."""
+    """What each image of (n, 3, 64, 64) shows: the likeliest answers; the layout says how many objects."""
     net = net or load_classifier(device)
     seen = []
     for part in x.split(BATCH):
@@ -129,7 +129,7 @@ def judge(asked: Scene, seen: Seen) -> tuple[bool, bool, bool, bool, bool]:
 
 
 def scene_accuracy(images: np.ndarray, captions: list[str], device: str = "cpu") -> SceneAccuracy:
-    """Is each picture what its caption asks for? images (n, h, w, 3) uint8, captions of the grammar.
+    """Is each image what its caption asks for? images (n, h, w, 3) uint8, captions of the grammar.
 
     Raises ValueError: lengths differ, or a caption is not of the grammar.
     """

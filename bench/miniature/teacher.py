@@ -25,7 +25,7 @@ def train(
     """v-prediction at zero terminal signal, all timesteps alike; one caption in ten dropped."""
     torch.manual_seed(seed)
     net = Teacher(reader).to(device)
-    net.unet.compile(dynamic=False)  # twice the pictures a second on a CPU, and more on a GPU
+    net.unet.compile(dynamic=False)  # twice the images a second on a CPU, and more on a GPU
     process = forward_process(device)
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:

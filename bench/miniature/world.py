@@ -1,4 +1,4 @@
-"""The miniature world: scenes with known contents, and how they are drawn as 64x64 RGB pictures."""
+"""The miniature world: scenes with known contents, and how they are drawn as 64x64 RGB images."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def held_out_scene(rng: np.random.Generator, relation: str | None = None) -> Sce
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """An object with its place in the picture."""
+    """An object with its place in the image."""
 
     thing: Thing
     x: float
@@ -317,7 +317,7 @@ def draw_backdrop(backdrop: Backdrop, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, str]:
-    """A picture of a scene: (64, 64, 3) uint8, and the layout it shows (one of LAYOUTS).
+    """An image of a scene: (64, 64, 3) uint8, and the layout it shows (one of LAYOUTS).
 
     The caption's open ends (sizes, places, an unstated background) are drawn from `rng`.
     """

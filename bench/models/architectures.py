@@ -176,7 +176,7 @@ def fill(module: Any) -> None:
 
 
 def flops(model: Model, contender: Contender, size: int | None = None) -> dict[str, float]:
-    """Work of one picture, TFLOP (a multiply-add is two): `encode`, `forward` (one network row), `denoise`
+    """Work of one image, TFLOP (a multiply-add is two): `encode`, `forward` (one network row), `denoise`
     (all forwards, guidance included), `decode`, `total`.
 
     Counted by torch on tensors without storage; the empty prompt of guidance, encoded once, is not in it.

@@ -20,7 +20,7 @@ class Latents:
     tensor: Any
     """(n, …) on the device; pixels in [-1, 1] for models without a decoder."""
     size: int
-    """Side of the picture it will be, pixels."""
+    """Side of the image it will be, pixels."""
 
 
 class NotFiniteError(ArithmeticError):

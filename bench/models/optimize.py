@@ -1,4 +1,4 @@
-"""The `--optimize` levels: the same pictures up to rounding, sooner.
+"""The `--optimize` levels: the same images up to rounding, sooner.
 
 What would change pixels beyond rounding (another VAE, int8, fp8) is not a level: it is a model entry of its
 own, so that it enters the protocol.

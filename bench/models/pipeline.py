@@ -233,14 +233,15 @@ class Pipeline:
     ) -> dict[str, Any]:
         from PIL import Image
 
+        from bench.store.images import resize
+
         if strength is None:
             raise ValueError("references need a strength")
-        side = (contender.size, contender.size)
-        pictures = [Image.fromarray(picture) for picture in references]
-        pictures = [p if p.size == side else p.resize(side, Image.Resampling.LANCZOS) for p in pictures]
-        call: dict[str, Any] = {"image": pictures, "strength": strength}
+        side = contender.size
+        images = [resize(Image.fromarray(image), side) for image in references]
+        call: dict[str, Any] = {"image": images, "strength": strength}
         if self.family.denoiser == "transformer" and self.model.pipeline != "AmusedPipeline":
-            call |= {"height": side[1], "width": side[0]}
+            call |= {"height": side, "width": side}
         return call
 
     def _next_stage(

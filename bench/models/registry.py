@@ -12,7 +12,8 @@ from typing import Any
 
 from bench.errors import InputError, unknown
 from bench.models.model import BOTH, Model, Recipe, Scheduler, Stage, Weights
-from bench.models.recent_models import recent_models
+from bench.models.recent_models import RECENT, SANA_LICENCE, SANA_UNVERIFIED
+from bench.models.sdxl_base import SDXL_BASE
 from bench.papers import (
     ADD,
     AMUSED,
@@ -29,21 +30,20 @@ from bench.papers import (
     PAPERS,
     SANA_SPRINT,
     SD3_TURBO,
-    SDXL,
     STYLEGAN_T,
     Z_IMAGE,
     Paper,
 )
 from bench.records import Contender
 
-_SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
-_SDXL_COMMIT = "462165984030d82259a11f4367a4eed129e94a7b"
 _TRAILING = {"timestep_spacing": "trailing"}
 _EULER = Scheduler(name="EulerDiscreteScheduler", settings=_TRAILING)
 _LCM = Scheduler(name="LCMScheduler")
 _LIGHTNING = "ByteDance/SDXL-Lightning"
+_LIGHTNING_COMMIT = "c9a24f48e1c025556787b0c58dd67a091ece2e44"
 _HYPER = "ByteDance/Hyper-SD"
 _DMD2 = "tianweiy/DMD2"
+_DMD2_COMMIT = "be22767697a1f3ca656b73c776e15fa335c86c6c"
 _OF_THE_SUITE: dict[str, Any] = {
     "revision": "main",
     "variant": None,
@@ -55,22 +55,17 @@ _OF_THE_SUITE: dict[str, Any] = {
 _ZERO_SNR = {**_TRAILING, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
 
 
+def _dmd2(file: str) -> Weights:
+    return Weights(repository=_DMD2, revision=_DMD2_COMMIT, file=file)
+
+
+def _lightning(file: str) -> Weights:
+    return Weights(repository=_LIGHTNING, revision=_LIGHTNING_COMMIT, file=file)
+
+
 def _sdxl(**changes: Any) -> Model:
-    """SDXL base with something laid over it; the base's facts are written once."""
-    base = Model(
-        name="sdxl",
-        repository=_SDXL,
-        revision=_SDXL_COMMIT,
-        pipeline="StableDiffusionXLPipeline",
-        steps=(50,),
-        guidance=5.0,
-        tasks=BOTH,
-        licence="CreativeML Open RAIL++-M",
-        commercial=True,
-        source="https://arxiv.org/abs/2307.01952",
-        citation=SDXL,
-    )
-    return replace(base, **changes)
+    """SDXL base with something laid over it."""
+    return replace(SDXL_BASE, **changes)
 
 
 def _tiny(**changes: Any) -> Model:
@@ -127,10 +122,12 @@ _ENTRIES: tuple[Model, ...] = (
     Model(
         name="if-xl",
         repository="DeepFloyd/IF-I-XL-v1.0",
+        revision="c03d510e9b75bce9f9db5bb85148c1402ad7e694",
         pipeline="IFPipeline",
         stages=(
             Stage(
                 repository="DeepFloyd/IF-II-L-v1.0",
+                revision="609476ce702b2d94aff7d1f944dcc54d4f972901",
                 pipeline="IFSuperResolutionPipeline",
                 size=256,
                 steps=50,
@@ -140,6 +137,7 @@ _ENTRIES: tuple[Model, ...] = (
             ),
             Stage(
                 repository="stabilityai/stable-diffusion-x4-upscaler",
+                revision="572c99286543a273bfd17fac263db5a77be12c4c",
                 pipeline="StableDiffusionUpscalePipeline",
                 size=1024,
                 steps=75,
@@ -225,11 +223,11 @@ _ENTRIES: tuple[Model, ...] = (
         name="sdxl-lightning",
         scheduler=_EULER,
         recipes={
-            4: Recipe(denoiser=Weights(repository=_LIGHTNING, file="sdxl_lightning_4step_unet.safetensors")),
-            2: Recipe(denoiser=Weights(repository=_LIGHTNING, file="sdxl_lightning_2step_unet.safetensors")),
-            8: Recipe(denoiser=Weights(repository=_LIGHTNING, file="sdxl_lightning_8step_unet.safetensors")),
+            4: Recipe(denoiser=_lightning("sdxl_lightning_4step_unet.safetensors")),
+            2: Recipe(denoiser=_lightning("sdxl_lightning_2step_unet.safetensors")),
+            8: Recipe(denoiser=_lightning("sdxl_lightning_8step_unet.safetensors")),
             1: Recipe(
-                denoiser=Weights(repository=_LIGHTNING, file="sdxl_lightning_1step_unet_x0.safetensors"),
+                denoiser=_lightning("sdxl_lightning_1step_unet_x0.safetensors"),
                 scheduler=Scheduler(
                     name="EulerDiscreteScheduler", settings={**_TRAILING, "prediction_type": "sample"}
                 ),
@@ -256,9 +254,9 @@ _ENTRIES: tuple[Model, ...] = (
         },
         steps=(1, 2, 4, 8),
         guidance=0.0,
-        licence="Hyper-SD's own (LICENSE.md of its repository); base Open RAIL++-M",
+        licence="Open RAIL++-M (its card of April 2024); LICENSE.md of its repository; base Open RAIL++-M",
         commercial=None,
-        unverified="what its LICENSE.md permits",
+        unverified="the text of its LICENSE.md, which replaced the card's licence, was not read",
         source="https://arxiv.org/abs/2404.13686",
         citation=HYPER,
     ),
@@ -267,16 +265,14 @@ _ENTRIES: tuple[Model, ...] = (
         scheduler=_LCM,
         recipes={
             4: Recipe(
-                denoiser=Weights(repository=_DMD2, file="dmd2_sdxl_4step_unet_fp16.safetensors"),
+                denoiser=_dmd2("dmd2_sdxl_4step_unet_fp16.safetensors"),
                 timesteps=(999, 749, 499, 249),
             ),
-            1: Recipe(
-                denoiser=Weights(repository=_DMD2, file="dmd2_sdxl_1step_unet_fp16.bin"), timesteps=(399,)
-            ),
+            1: Recipe(denoiser=_dmd2("dmd2_sdxl_1step_unet_fp16.bin"), timesteps=(399,)),
         },
         steps=(4, 1),
         guidance=0.0,
-        licence="CC BY-NC-SA 4.0",
+        licence="CC BY-NC 4.0 (weights); CC BY-NC-SA 4.0 (code)",
         commercial=False,
         source="https://arxiv.org/abs/2405.14867",
         citation=DMD2,
@@ -286,13 +282,13 @@ _ENTRIES: tuple[Model, ...] = (
         scheduler=_LCM,
         recipes={
             4: Recipe(
-                lora=(Weights(repository=_DMD2, file="dmd2_sdxl_4step_lora_fp16.safetensors"),),
+                lora=(_dmd2("dmd2_sdxl_4step_lora_fp16.safetensors"),),
                 timesteps=(999, 749, 499, 249),
             )
         },
         steps=(4,),
         guidance=0.0,
-        licence="CC BY-NC-SA 4.0",
+        licence="CC BY-NC 4.0 (weights); CC BY-NC-SA 4.0 (code)",
         commercial=False,
         source="https://arxiv.org/abs/2405.14867",
         citation=DMD2,
@@ -318,6 +314,7 @@ _ENTRIES: tuple[Model, ...] = (
     Model(
         name="sd-3.5-large-turbo",
         repository="stabilityai/stable-diffusion-3.5-large-turbo",
+        revision="ec07796fc06b096cc56de9762974a28f4c632eda",
         pipeline="StableDiffusion3Pipeline",
         options={"max_sequence_length": 256},
         dtype="bfloat16",
@@ -342,9 +339,9 @@ _ENTRIES: tuple[Model, ...] = (
         steps=(2, 1, 4),
         guidance=4.5,
         tasks=BOTH,
-        licence="NVIDIA NSCL v2; Gemma terms for the text encoder",
-        commercial=False,
-        unverified="the licence: its card was not read again",
+        licence=SANA_LICENCE,
+        commercial=None,
+        unverified=SANA_UNVERIFIED,
         source="https://arxiv.org/abs/2503.09641",
         citation=SANA_SPRINT,
         note="guidance is embedded: one forward a step",
@@ -352,6 +349,7 @@ _ENTRIES: tuple[Model, ...] = (
     Model(
         name="z-image-turbo",
         repository="Tongyi-MAI/Z-Image-Turbo",
+        revision="f332072aa78be7aecdf3ee76d5c247082da564a6",
         pipeline="ZImagePipeline",
         options={"max_sequence_length": 512},
         dtype="bfloat16",
@@ -364,8 +362,8 @@ _ENTRIES: tuple[Model, ...] = (
         source="https://arxiv.org/abs/2511.22699",
         citation=Z_IMAGE,
     ),
-    *recent_models(_sdxl()),
-    # Random weights, made on the spot by bench.models.tiny: real classes, fast, and pictures of nothing.
+    *RECENT,
+    # Random weights, made on the spot by bench.models.tiny: real classes, fast, and images of nothing.
     _tiny(name="tiny-sdxl"),
     _tiny(
         name="tiny-turbo",

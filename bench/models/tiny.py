@@ -1,7 +1,7 @@
-"""Tiny pipelines of the real classes with seeded random weights: pictures of nothing, in milliseconds.
+"""Tiny pipelines of the real classes with seeded random weights: images of nothing, in milliseconds.
 
 `folder(name, root)` writes one in hub layout, a few hundred kilobytes, on first use. They show that the path
-works and what the harness costs; wherever their pictures appear the report says "random weights".
+works and what the harness costs; wherever their images appear the report says "random weights".
 """
 
 from __future__ import annotations

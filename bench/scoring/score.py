@@ -239,13 +239,13 @@ def _features(
 
 
 def _sources(job: Job) -> tuple[list[tuple[str, Path]], list[str]]:
-    """(sha256, path) of the kept picture that each image began from, and what that picture shows."""
+    """(sha256, path) of the kept image that each image began from, and what that image shows."""
     kept = {row.prompt_id: row for row in iterate_rows(job.folder.references_file, KeptReference)}
     words = {prompt.id: prompt.reference_text for prompt in job.study.prompts}
     missing = [prompt for prompt, _ in job.keys if prompt not in kept]
     if missing:
         raise InputError(
-            f"the reference picture of prompt '{missing[0]}' is not in {job.folder.path}: "
+            f"the reference image of prompt '{missing[0]}' is not in {job.folder.path}: "
             f"`bench generate {job.study.name}` keeps it there"
         )
     files = [(kept[prompt].sha256, job.folder.reference(prompt)) for prompt, _ in job.keys]

@@ -200,7 +200,7 @@ class StudyFolder:
         return [from_dict(Timing, row, where) for row in document["rows"]]
 
     def felt_pictures(self) -> list[FeltPicture]:
-        """Rows of interactive.json: every picture that was timed from keystroke to painted pixels."""
+        """Rows of interactive.json: every image that was timed from keystroke to painted pixels."""
         document = self.read_json("interactive.json") or {"rows": []}
         where = str(self.path / "interactive.json")
         return [from_dict(FeltPicture, row, where) for row in document["rows"]]

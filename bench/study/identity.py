@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,6 +84,8 @@ class Recorded:
 
     contenders: Mapping[str, Mapping[str, Any]]
     slots: Sequence[Slot]
+    commits: Mapping[str, str] = field(default_factory=dict)
+    """Repository → commit of the weights that the folder's images came from, as run.json has it."""
 
 
 def contender_meaning(model: Model, contender: Contender) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def contender_meaning(model: Model, contender: Contender) -> dict[str, Any]:
 
 
 def _fields(model: Model) -> list[tuple[str, Any]]:
-    return [(field.name, getattr(model, field.name)) for field in fields(model)]
+    return [(column.name, getattr(model, column.name)) for column in fields(model)]
 
 
 def _placeless(value: Any) -> Any:
@@ -185,7 +187,25 @@ def recorded(folder: Folder) -> Recorded | None:
     if not slots:
         shas = reference_hashes(folder)
         slots = [Slot(prompt_id=p.id, meaning=prompt_meaning(p, shas.get(p.id))) for p in folder.prompts()]
-    return Recorded(contenders=contenders, slots=slots)
+    weights: dict[str, dict[str, str]] = (folder.read_json("run.json") or {}).get("weights", {})
+    commits = {
+        repository: commit for found in weights.values() for repository, commit in found.items() if commit
+    }
+    return Recorded(contenders=contenders, slots=slots, commits=commits)
+
+
+def pinned(meaning: Any, now: Any, commits: Mapping[str, str]) -> Any:
+    """A recorded meaning in which `main` is the commit that it was, wherever the model's entry now names that commit:
+    a pin added later to the weights in use changes no image."""
+    if isinstance(meaning, list) and isinstance(now, list) and len(meaning) == len(now):
+        return [pinned(a, b, commits) for a, b in zip(meaning, now, strict=True)]
+    if not isinstance(meaning, Mapping) or not isinstance(now, Mapping):
+        return meaning
+    resolved = {key: pinned(value, now.get(key), commits) for key, value in meaning.items()}
+    used = commits.get(str(meaning.get("repository")))
+    if meaning.get("revision") == "main" and used and used == now.get("revision"):
+        resolved["revision"] = used
+    return resolved
 
 
 OF_VERSION_0_1 = ("repository", "revision", "pipeline", "scheduler", "stages", "options", "variant")
@@ -242,7 +262,7 @@ def compare(before: Recorded, study: Study, references: Mapping[str, str]) -> Ch
     for contender in study.contenders:
         was = before.contenders.get(contender.name)
         now = contender_meaning(study.models[contender.model], contender)
-        for said in differences(was or now, now):
+        for said in differences(pinned(was or now, now, before.commits), now):
             conflicts.append(Conflict(kind="contender", name=contender.name, said=said))
     slots = {slot.prompt_id: slot.meaning for slot in before.slots}
     for prompt in study.prompts:

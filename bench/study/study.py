@@ -45,7 +45,7 @@ class Study:
 
     @property
     def edits(self) -> bool:
-        """Pictures from pictures."""
+        """Images from images."""
         return self.file.task == "image-to-image"
 
     @property
@@ -198,12 +198,12 @@ def _check_task(
     """Every prompt of an image-to-image study has a reference, every contender can start from it; else none."""
     if file.task == "text-to-image":
         if "faithfulness" in file.arena.questions:
-            message = f"faithfulness is asked of pictures made from pictures: add {EDITS}"
+            message = f"faithfulness is asked of images made from images: add {EDITS}"
             raise _located(where, text, message, "faithfulness")
         for prompt in chosen:
             if prompt.reference is not None:
                 raise InputError(
-                    f"{where}: prompt '{prompt.id}' starts from the picture {prompt.reference}: add "
+                    f"{where}: prompt '{prompt.id}' starts from the image {prompt.reference}: add "
                     f"{EDITS}, or use prompts without references"
                 )
         return
@@ -239,7 +239,7 @@ def _check_metrics(file: StudyFile, text: str, where: Path) -> None:
         elif metric.passes:
             problem = f"metric '{name}' is of a protocol: name that in [metrics] protocol instead"
         elif metric.kind == "source" and file.task == "text-to-image":
-            problem = f"metric '{name}' compares with the picture an image began from: it needs {EDITS}"
+            problem = f"metric '{name}' compares with the image an image began from: it needs {EDITS}"
         elif metric.kind == "reference" and file.metrics.reference is None:
             problem = f"metric '{name}' compares with other images: name them in [metrics] reference"
         if problem:

@@ -18,7 +18,7 @@ from bench.sweep.settings import Entry, Frozen, entry_of
 from bench.sweep.work import Batch, seed_of
 
 MOST = 64
-"""Pictures of 512 x 512 in the largest batch that `auto` tries, or as many pixels: Ctrl-C waits for a batch."""
+"""Images of 512 x 512 in the largest batch that `auto` tries, or as many pixels: Ctrl-C waits for a batch."""
 
 
 class Pipeline(Protocol):
@@ -47,7 +47,7 @@ class ShapeError(InputError):
 
 @dataclass(slots=True, kw_only=True)
 class Maker:
-    """One loaded pipeline: prompts → pictures at a fixed shape."""
+    """One loaded pipeline: prompts → images at a fixed shape."""
 
     study: Study
     folder: StudyFolder | ObjectFolder
@@ -88,8 +88,8 @@ class Maker:
         start: dict[str, Any] = {}
         if self.study.edits:
             assert isinstance(self.folder, StudyFolder)
-            pictures = reference_pixels(self.folder, padded, contender.size)
-            start = {"references": pictures, "strength": prompts[0].strength}
+            images = reference_pixels(self.folder, padded, contender.size)
+            start = {"references": images, "strength": prompts[0].strength}
         latents = self.pipeline.denoise([embeddings[p.id] for p in padded], seeds, contender, **start)
         later = self.pipeline.decode_later(latents)
         return lambda: later()[: len(prompts)]
@@ -122,22 +122,22 @@ class Maker:
         return made, failures
 
     def row(
-        self, batch: Batch, prompt: Prompt, picture: Any, embedding: Any, frozen: Frozen, seconds: float
+        self, batch: Batch, prompt: Prompt, image: Any, embedding: Any, frozen: Frozen, seconds: float
     ) -> Generation:
-        """The picture's row, but for its file."""
+        """The image's row, but for its file."""
         return Generation(
             contender=batch.contender.name,
             prompt_id=prompt.id,
             replicate=batch.replicate,
             seed=seed_of(prompt.id, batch.replicate),
             sha256="",
-            width=picture.shape[1],
-            height=picture.shape[0],
+            width=image.shape[1],
+            height=image.shape[0],
             bytes=0,
             seconds=round(seconds, 6),
             settings=self.entry(batch.contender, frozen).key,
             truncated=bool(getattr(embedding, "truncated", False)),
-            black=is_black(picture),
+            black=is_black(image),
         )
 
     def entry(self, contender: Contender, frozen: Frozen) -> Entry:

@@ -1,6 +1,6 @@
 """One process's share of the work: a loaded model, and the threads that encode and write beside it.
 
-The device is given the next batch before the pixels of the last one are fetched, and pictures are encoded
+The device is given the next batch before the pixels of the last one are fetched, and images are encoded
 and written by other threads: on a GPU nothing of that is waited for. All calls of the pipeline come from one
 thread, as CUDA graphs demand.
 """
@@ -37,7 +37,7 @@ BACKLOG = 3
 
 
 class Images(Protocol):
-    """Where pictures go."""
+    """Where images go."""
 
     def write_image(self, contender: str, prompt_id: str, replicate: int, data: bytes) -> bytes: ...
 
@@ -196,8 +196,8 @@ class Worker:
 
     def _launch(self, maker: Maker, task: Unit, unit: Open, batch: Batch, embeddings: dict[str, Any]) -> None:
         began = time.perf_counter()
-        pictures, failures = maker.make(batch, embeddings, task.frozen)
-        fetched = self._fetcher.submit(_fetch, pictures)
+        images, failures = maker.make(batch, embeddings, task.frozen)
+        fetched = self._fetcher.submit(_fetch, images)
         fetched.add_done_callback(
             lambda done: self._write_all(maker, task, unit, batch, embeddings, failures, began, done)
         )
@@ -206,11 +206,11 @@ class Worker:
         self, maker: Maker, task: Unit, unit: Open, batch: Batch, embeddings: dict[str, Any],
         failures: list[Failure], began: float, fetched: Future[dict[str, Any]],
     ) -> None:  # fmt: skip
-        """In the fetching thread: the pixels are here, hand each picture to a writer."""
+        """In the fetching thread: the pixels are here, hand each image to a writer."""
         if fetched.cancelled():
             return self._slots.release()
         try:
-            pictures = fetched.result()
+            images = fetched.result()
             now = time.perf_counter()
             seconds = (now - max(began, self._fetched)) / len(batch.prompts)
             self._longest = max(self._longest, now - max(began, self._fetched))
@@ -218,13 +218,13 @@ class Worker:
             submit = self.submit or self._writers.submit
             writes = []
             for prompt in batch.prompts:
-                if prompt.id in pictures and batch.key(prompt) in batch.wanted:
-                    picture = pictures[prompt.id]
-                    if isinstance(picture, NotFiniteError):
-                        failures.append(failure_row(batch, prompt, picture))
+                if prompt.id in images and batch.key(prompt) in batch.wanted:
+                    image = images[prompt.id]
+                    if isinstance(image, NotFiniteError):
+                        failures.append(failure_row(batch, prompt, image))
                         continue
-                    row = maker.row(batch, prompt, picture, embeddings[prompt.id], task.frozen, seconds)
-                    writes.append(submit(write, self.folder, row, picture))
+                    row = maker.row(batch, prompt, image, embeddings[prompt.id], task.frozen, seconds)
+                    writes.append(submit(write, self.folder, row, image))
         except BaseException as error:  # in a thread of a pool: it is raised by whoever receives it
             return self._finish(task, unit, error)
         left = [len(writes)]
@@ -254,13 +254,13 @@ class Worker:
             self._slots.release()
 
 
-def write(folder: Images, row: Generation, picture: Any) -> Generation:
+def write(folder: Images, row: Generation, image: Any) -> Generation:
     """Encode and store one image; its row, now with the file's hash and size.
 
     In an object store an image that another process created first stays; its row then names no settings, where its
     bytes are not those that were to be written.
     """
-    data = encode_webp(picture)
+    data = encode_webp(image)
     kept = folder.write_image(row.contender, row.prompt_id, row.replicate, data)
     settings = row.settings if kept == data else ""
     return replace(row, sha256=sha256(kept), bytes=len(kept), settings=settings)

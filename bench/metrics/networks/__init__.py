@@ -1,1 +1,1 @@
-"""Networks that turn pictures, captions or pairs of them into rows of numbers; `loading.load` makes one ready."""
+"""Networks that turn images, captions or pairs of them into rows of numbers; `loading.load` makes one ready."""

@@ -1,4 +1,4 @@
-"""The 2015 Inception of FID and the four ways a picture comes to its 299 pixels."""
+"""The 2015 Inception of FID and the four ways an image comes to its 299 pixels."""
 
 from __future__ import annotations
 

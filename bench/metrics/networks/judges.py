@@ -1,4 +1,4 @@
-"""Networks that read a picture and its caption together and give the pair one number."""
+"""Networks that read an image and its caption together and give the pair one number."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class ImageReward:
-    """ImageReward-v1.0: BLIP's picture encoder and cross-attending text encoder, five linear layers.
+    """ImageReward-v1.0: BLIP's image encoder and cross-attending text encoder, five linear layers.
 
     `ImageReward.pt` holds BLIP in its authors' names; they are put into transformers' classes, which the
     package itself no longer runs with.
@@ -91,11 +91,11 @@ _VISION_NAMES = (
     (r"\.norm(\d)\.", r".layer_norm\1."),
     (r"^norm\.", "post_layernorm."),
 )
-"""BLIP's names of its picture encoder's weights and transformers', in order of replacement."""
+"""BLIP's names of its image encoder's weights and transformers', in order of replacement."""
 
 
 def _blip(state: dict[str, Any]) -> tuple[Any, Any]:
-    """transformers' picture and text encoder with the weights of ImageReward.pt; sizes from their shapes.
+    """transformers' image and text encoder with the weights of ImageReward.pt; sizes from their shapes.
 
     Raises KeyError, RuntimeError: another state dict.
     """

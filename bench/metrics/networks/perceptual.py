@@ -1,4 +1,4 @@
-"""Networks that compare pictures with pictures: DINOv2's class token, and LPIPS."""
+"""Networks that compare images with images: DINOv2's class token, and LPIPS."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Lpips:
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1
 
     def pairs(self, batch: Any, partners: Sequence[Any]) -> tuple[Array, Array]:
-        """batch: (n, 3, h, w). partners: n prepared pictures of the same size."""
+        """batch: (n, 3, h, w). partners: n prepared images of the same size."""
         import torch
 
         with torch.inference_mode():

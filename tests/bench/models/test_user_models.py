@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from bench.errors import InputError
 from bench.models.availability import check
@@ -228,6 +229,35 @@ def test_a_quantised_denoiser_is_near_the_plain_one(level, dtype, base):
     quantised = images(model_of(text + f'quantization = "{level}"', base), 2, dtype=dtype)
     difference = np.abs(plain.astype(int) - quantised.astype(int))
     assert 0 < difference.mean() < 10
+
+
+def test_a_gguf_transformer_in_the_layout_people_publish_is_near_the_plain_one(base):
+    """Qwen-Image's GGUF files keep diffusers' own names: matrices as Q8_0 in blocks of 32, the rest as float32."""
+    gguf = pytest.importorskip("gguf")
+    folders.qwen_image(base / "qwen")
+    text = '[models.mine]\nrepository = "./qwen"\nsize = 32\nsteps = [2]\nextra = { true_cfg_scale = 1.0 }\n'
+    plain = images(model_of(text, base), 2, dtype="float32")
+    writer = gguf.GGUFWriter(str(base / "qwen-q8_0.gguf"), "qwen_image")
+    quantised = 0
+    for name, tensor in load_file(
+        base / "qwen" / "transformer" / "diffusion_pytorch_model.safetensors"
+    ).items():
+        values = tensor.float().numpy()
+        if values.ndim == 2 and values.shape[1] % 32 == 0:
+            blocks = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(name, blocks, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+            quantised += 1
+        else:
+            writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert quantised > 5
+    model = model_of(text + 'transformer = "./qwen-q8_0.gguf"', base)
+    difference = np.abs(plain.astype(int) - images(model, 2, dtype="float32").astype(int))
+    assert 0 < difference.mean() < 3
+    assert selfcheck(model, contender("mine@2", {"mine": model}), device="cpu").largest == 0
 
 
 # What is wrong is said with file and line

@@ -404,7 +404,7 @@ def test_directions_start_from_the_kept_pictures(tmp_path: Path) -> None:
     task = study.file.model_copy(update=changes)
     prompts = tuple(dataclasses.replace(p, reference="x", reference_text="snow") for p in study.prompts)
     study = dataclasses.replace(study, file=task, prompts=prompts)
-    with pytest.raises(InputError, match="reference picture of prompt"):
+    with pytest.raises(InputError, match="reference image of prompt"):
         score(folder, study)
     kept = []
     for number, prompt in enumerate(prompts):
