@@ -40,7 +40,7 @@ def examine(study: Study, results: Path, *, check: Callable[[Model], Availabilit
         _device(study),
         *_memory(study),
         *(_weights(model, check) for model in study.models.values() if model.kind != "imported"),
-        Finding(what="prompts", state="ok", told=f"{len(study.prompts)} prompts, hash verified"),
+        _prompts(study),
         *([_references(study)] if study.references and study.edits else []),
         *_metrics(study),
         *_votes(study),
@@ -72,6 +72,13 @@ def proposal() -> dict[str, Any]:
         return {"contenders": names, "prompts": "parti", "size": 512, "metrics": ["clip_score"]}
     names = ["mini-turbo@1", "mini-turbo@4", "mini-sdxl@50"]
     return {"contenders": names, "prompts": "miniature", "size": 64, "metrics": ["scene_accuracy"]}
+
+
+def _prompts(study: Study) -> Finding:
+    """Shipped and fetched sets are held to their hash when they are read; a user's file has none to be held to."""
+    own = study.file.prompts.file
+    checked = f"read from {own}" if own else f"set {study.file.prompts.set}, hash verified"
+    return Finding(what="prompts", state="ok", told=f"{len(study.prompts)} prompts, {checked}")
 
 
 def _device(study: Study) -> Finding:

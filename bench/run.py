@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -14,6 +15,7 @@ from bench.errors import InputError
 from bench.latency.measure import Protocol, measure
 from bench.records import Score
 from bench.store import references
+from bench.store.mirror import Mirror, mirrored
 from bench.store.object_store import ObjectFolder, folder_at
 from bench.store.study_folder import StudyFolder
 from bench.study.binding import bind
@@ -41,10 +43,21 @@ def opened(study: Study, results: Path) -> Iterator[StudyFolder]:
     with on_disk_or_not(study, results) as folder:
         if not isinstance(folder, StudyFolder):
             raise InputError(
-                f"{folder.where}: only `bench generate` and `bench verify` work in an object store; bring the "
-                f"images here with `bench copy {folder.where}`"
+                f"{folder.where}: `bench generate`, `latency`, `score`, `report` and `verify` work in an object store; "
+                f"for all else bring the study here with `bench copy {folder.where}`"
             )
         yield folder
+
+
+@contextmanager
+def opened_anywhere(study: Study, results: Path) -> Iterator[StudyFolder]:
+    """As `opened`; a study of an object store as its `Mirror`, for stages that write documents and no images."""
+    with on_disk_or_not(study, results) as folder:
+        if isinstance(folder, StudyFolder):
+            yield folder
+        else:
+            with mirrored(folder) as mirror:
+                yield mirror
 
 
 @contextmanager
@@ -114,13 +127,39 @@ def score_stage(
     allow_missing: bool,
     told: Told,
     protocol: str | None = None,
+    where: Where | None = None,
 ) -> list[Score]:
+    """The study's metrics.
+
+    Parameters
+    ----------
+    device
+        `cuda`, `cuda:1`, `cpu`; with Ray also `auto`.
+    allow_missing, protocol
+        As of `bench.scoring.score.score`.
+    where
+        Where features are computed; None, or one process: here.
+    """
+    from bench.scoring.feature_workers import compute
     from bench.scoring.score import score
 
     told.step("scoring")
-    return score(
-        folder, study, device=device, allow_missing=allow_missing, protocol=protocol, progress=told.images
-    )
+    if where is None or (where.engine == "local" and where.workers is None):
+        return score(
+            folder, study, device=device, allow_missing=allow_missing, protocol=protocol, progress=told.images
+        )
+    with interruptible(told.step) as stop:
+        engine, device, threads = engine_for(where, device)
+        shared = None if isinstance(folder, Mirror) else folder.path.absolute()
+        ahead = partial(
+            compute, engine=engine, device=device, threads=threads, shared=shared, progress=told.images,
+            stop=stop, say=told.step,
+        )  # fmt: skip
+        here = "cpu" if where.engine == "ray" else device  # captions are encoded by this process
+        return score(
+            folder, study, device=here, allow_missing=allow_missing, protocol=protocol, progress=told.images,
+            compute=ahead,
+        )  # fmt: skip
 
 
 def report_stage(folder: StudyFolder, columns: str, told: Told) -> Path:
@@ -134,6 +173,10 @@ def run(
     study: Study, results: Path, options: Options, protocol: Protocol, told: Told
 ) -> tuple[Summary, Path]:
     """Images, latency, scores, report. Imported images must be there: `bench import` brings them."""
+    from bench.scoring.default_metrics import with_metrics
+    from bench.scoring.requirements import plan
+
+    study, chosen = with_metrics(study)
     with opened(study, results) as folder:
         began = provenance.now()
         check_imports(study, folder)
@@ -144,7 +187,9 @@ def run(
         device = resolve_device(study, options.device)
         if any(not study.imported(c) for c in study.contenders):
             latency_stage(study, folder, options, protocol, "pretrained", told)
-        if study.file.metrics.names or study.file.metrics.protocol:
+        if chosen:
+            told.step(chosen)
+        if plan(study):
             score_stage(study, folder, device, True, told)
         provenance.write(study, folder, device=device, began=began, made=summary.made > 0)
         return summary, report_stage(folder, "one", told)

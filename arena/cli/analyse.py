@@ -196,12 +196,15 @@ def rate_votes(
         name, table = votes.name.split(".")[0], read_votes(votes, named_columns(columns))
         for note in table.notes:
             print(f"note: {note}", file=sys.stderr)
+        last = None
     else:
-        opened, table, folder = _study_votes(str(study), weights, results, database)
+        opened, table, folder, last = _study_votes(str(study), weights, results, database)
         options = replace(options, anchor=anchor or opened.file.report.anchor)
         name, out = opened.name, out or folder / "ratings.json"
     with rating(stages(table)) as stage:
         document = to_dict(rate(table, study=name, options=options, stage=stage))
+    if last is not None:
+        document["last_vote"] = last
     if out is not None:
         write_bytes(out, (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode())
     if as_json:
@@ -225,8 +228,9 @@ def named_columns(given: str) -> dict[str, str]:
 
 def _study_votes(
     name: str, weights: str, results: Path, database: str | None
-) -> tuple[Study, VoteTable, Path]:
-    """A study, its votes, which are also written to its battles.jsonl, and its folder."""
+) -> tuple[Study, VoteTable, Path, int]:
+    """A study, its votes, which are also written to its battles.jsonl, its folder, and the number of the last entry of
+    the vote log before they were read."""
     from arena.db.export import collect
     from arena.voting import current_images, exclusion_of
     from bench.ratings.vote_table import code_battles
@@ -240,6 +244,8 @@ def _study_votes(
             f"weights 'propensity' undo an active choice of pairs; study '{opened.name}' chose its pairs "
             f"'{pairing}', which is even by design: use weights 'votes'"
         )
+    with votes_database.reading() as tx:
+        last, *_ = tx.chain
     rows, _ = collect(
         votes_database,
         {p.id: p for p in opened.prompts},
@@ -247,4 +253,4 @@ def _study_votes(
         current_images(folder),
     )
     write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
-    return opened, code_battles(rows, opened.file.arena.exclude), folder.path
+    return opened, code_battles(rows, opened.file.arena.exclude), folder.path, last

@@ -108,9 +108,11 @@ def serve(
     from arena.panels import SigningKeys
     from arena.web.app import create_app, new_token
     from arena.web.security import RateLimits
+    from bench.address import check_address
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     desk, key = _desk(study, results, database)
+    check_address(host, port)
     token = os.environ.get("ARENA_ADMIN_TOKEN")
     if admin and token is not None and len(token) < 16:
         raise InputError("ARENA_ADMIN_TOKEN is too short: use at least 16 random characters")

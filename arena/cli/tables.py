@@ -93,15 +93,13 @@ def show_ratings(document: dict[str, Any]) -> None:
 
 def _show_question(console: Console, question: str, block: dict[str, Any]) -> None:
     counts = [_counted(block, name) for name in ("raters", "prompts") if block[f"n_{name}"] is not None]
-    table = Table(title=", ".join([f"{question}: {block['n']:,} votes", *counts]), title_justify="left")
-    table.add_column("rank")
-    table.add_column("contender")
-    for name in ("rating", "95%", "wins", "95% ", "both bad", "votes"):
-        table.add_column(name, justify="right")
+    title = ", ".join([f"{question}: {block['n']:,} votes", *counts])
+    columns = ["rank", "contender", "rating", "95%", "wins", "95% ", "both bad", "votes"]
+    rows = []
     average = {row["contender"]: row for row in block["average_win_rates"]}
     for row in block["ratings"]:
         wins = average[row["contender"]]
-        table.add_row(
+        cells = (
             _rank(row["rank_low"], row["rank_high"]),
             row["contender"],
             _points(row["rating"]),
@@ -111,10 +109,44 @@ def _show_question(console: Console, question: str, block: dict[str, Any]) -> No
             _share(row["both_bad_rate"]),
             f"{row['n']:,}",
         )
-    console.print(table)
+        rows.append(dict(zip(columns, cells, strict=True)))
+    _show_rows(console, title, rows)
     for note in [*block["notes"], *_findings(block)]:
         console.print(f"  {note}", highlight=False, soft_wrap=True)
     console.print()
+
+
+DROPPED_FIRST = ("votes", "both bad", "95% ", "wins", "95%", "rank")
+"""Columns that leave a table where it is too narrow, in order: a contender's name is never cut, and of two intervals
+that of the rating stays longer."""
+
+
+def _show_rows(console: Console, title: str, rows: list[dict[str, str]]) -> None:
+    """A table as wide as the terminal; aligned rows without lines where there is none."""
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
+    if not console.is_terminal:
+        console.print(title, soft_wrap=True, highlight=False)
+        for row in [{name: name for name in widths}, *rows]:
+            cells = [
+                cell.ljust(widths[name]) if name in ("rank", "contender") else cell.rjust(widths[name])
+                for name, cell in row.items()
+            ]
+            console.print("  ".join(cells).rstrip(), soft_wrap=True, highlight=False)
+        return
+    left_out = []
+    for name in DROPPED_FIRST:
+        if sum(widths.values()) + 3 * len(widths) + 1 <= console.width:
+            break
+        del widths[name]
+        left_out.append(name)
+    table = Table(title=title, title_justify="left")
+    for name in widths:
+        table.add_column(name, justify="left" if name in ("rank", "contender") else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[name] for name in widths))
+    console.print(table)
+    if left_out:
+        console.print("  a wider terminal, or --json, shows more columns", style="dim")
 
 
 def _counted(block: dict[str, Any], name: str) -> str:

@@ -26,7 +26,7 @@ def copy(
 
     Example: [bold]bench copy s3://sweeps/my-study[/bold]
     """
-    from bench.store.object_store import copy as bring_here
+    from bench.store.mirror import copy as bring_here
 
     print(bring_here(url, results))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.address import check_address
 from bench.cli.terminal import HERE, Json, Results, print_rows
 from bench.errors import InputError
 from bench.records import FELT_STAGES
@@ -57,6 +58,7 @@ def live(
             contenders[:2], models, device=where, dtype=dtype, optimize=optimize, weights=weights
         )
         studio.warm_up(lambda line: print(line, file=sys.stderr))
+        check_address(host, port)
         print(f"open http://{host}:{port}/", file=sys.stderr)
         page.serve(studio, host, port)
         return

@@ -42,7 +42,7 @@ def build(
         taken.append(f"{extractor}  mean and covariance of {moments.n} x {moments.mean.size}")
 
     built = references.build(name, folder, prepare)
-    kinds = Counter(path.suffix.lower() for _, path in built.files)
+    kinds = Counter(Path(str(file)).suffix.lower() for _, file in built.files)
     counted = ", ".join(f"{count} {suffix}" for suffix, count in sorted(kinds.items()))
     print(f"{name}  {len(built.files)} images ({counted})  {built.sha256}")
     for line in taken:

@@ -24,16 +24,24 @@ def report(
 ) -> None:
     """Write the report: one HTML page, figures, tables and a report.tex, into the study's folder report/.
 
-    Reads nothing but the study folder, so it can be made anew at any time, also before there are votes.
+    Reads nothing but the study folder, so it can be made anew at any time, also before there are votes. Of a study
+    in an object store (s3://bucket/place/study) only the images that it shows are brought here.
 
     Example: [bold]bench report miniature --columns two[/bold]
     """
     from bench.run import report_stage
-    from bench.store.study_folder import open_folder
+    from bench.store.mirror import mirrored
+    from bench.store.object_store import open_anywhere
+    from bench.store.study_folder import StudyFolder
 
+    folder = open_anywhere(study, results)
     with progress() as told:
-        path = report_stage(open_folder(study, results), columns, told)
-    print(path)
+        if isinstance(folder, StudyFolder):
+            print(report_stage(folder, columns, told))
+            return
+        with mirrored(folder) as mirror:
+            page = report_stage(mirror, columns, told)
+        print(f"{page}\n{folder.where}/{page.relative_to(mirror.path)}")
 
 
 @app.command(rich_help_panel="Look")

@@ -27,6 +27,12 @@ Dtype = Annotated[
 ]
 BatchSize = Annotated[str, typer.Option(help="auto, or images a forward; frozen with the first image.")]
 Optimize = Annotated[str, typer.Option(help="none, exact or max: faster, pictures the same up to rounding.")]
+Gpus = Annotated[str | None, typer.Option(help="all, or N: a process for each GPU of this machine.")]
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="Without GPUs: that many processes, which share the CPU's threads.")
+]
+EngineName = Annotated[str, typer.Option("--engine", help="local, or ray: the nodes of a cluster.")]
+Address = Annotated[str, typer.Option(help="Of the Ray cluster.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N prompts.")]
 Samples = Annotated[int, typer.Option(min=1, help="Timing samples a contender and batch size, at most.")]
 
@@ -68,15 +74,10 @@ def generate(
     batch_size: BatchSize = "study",
     optimize: Optimize = "none",
     limit: Limit = None,
-    gpus: Annotated[
-        str | None, typer.Option(help="all, or N: a process for each GPU of this machine.")
-    ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(min=1, help="Without GPUs: that many processes, which share the CPU's threads."),
-    ] = None,
-    engine: Annotated[str, typer.Option(help="local, or ray: the nodes of a cluster.")] = "local",
-    address: Annotated[str, typer.Option(help="Of the Ray cluster.")] = "auto",
+    gpus: Gpus = None,
+    processes: Processes = None,
+    engine: EngineName = "local",
+    address: Address = "auto",
     replace: Annotated[
         list[str] | None,
         typer.Option(
@@ -137,6 +138,12 @@ def slurm(
     ] = "generate",
     module: Annotated[list[str] | None, typer.Option(help="A module to load; repeatable.")] = None,
     hf_home: Annotated[str, typer.Option(help="Where the hub's cache lies, for all machines.")] = "",
+    container: Annotated[
+        str,
+        typer.Option(
+            help="Run in a container: the words before each command (apptainer exec --nv bench.sif)."
+        ),
+    ] = "",
 ) -> None:
     """Print a job script that runs a stage of a study on a SLURM allocation.
 
@@ -149,7 +156,7 @@ def slurm(
     read(study)
     job = Job(
         nodes=nodes, gpus=gpus, cpus=cpus, time=time, partition=partition, account=account,
-        modules=tuple(module or ()), hf_home=hf_home,
+        modules=tuple(module or ()), hf_home=hf_home, container=container,
     )  # fmt: skip
     if stage not in (*STAGES, "all"):
         raise unknown("stage", stage, (*STAGES, "all"))
@@ -180,14 +187,14 @@ def latency(
     Example: [bold]bench latency turbo-preference --weights random --device cuda[/bold] measures the real
     architectures where no weights are at hand: speed does not depend on the values.
     """
-    from bench.run import latency_stage, opened
+    from bench.run import latency_stage, opened_anywhere
     from bench.study.study import read
 
     found = read(study)
     options = _options(device, dtype, batch_size, optimize, None)
-    with opened(found, results) as folder, progress() as told:
+    with opened_anywhere(found, results) as folder, progress() as told:
         latency_stage(found, folder, options, _protocol(samples), weights, told)
-        print(folder.path / "latency.json")
+        print(f"{folder.where}/latency.json")
 
 
 @app.command(rich_help_panel="One stage")
@@ -216,11 +223,16 @@ def score(
     share: Annotated[
         bool, typer.Option(help="--scores: every value lies between 0 and 1 (Wilson's interval).")
     ] = False,
+    gpus: Gpus = None,
+    processes: Processes = None,
+    engine: EngineName = "local",
+    address: Address = "auto",
     as_json: Json = False,
 ) -> None:
     """Compute the study's metrics from its images: a number, its interval and N for each contender.
 
-    Example: [bold]bench score miniature[/bold]
+    Example: [bold]bench score miniature[/bold], or with more workers [bold]--gpus all[/bold], [bold]--processes
+    8[/bold], [bold]--engine ray[/bold]; --results may be s3://bucket/place.
 
     After [bold]arena rate[/bold], `people`: how often a metric picks what a vote picked.
 
@@ -228,25 +240,27 @@ def score(
     [bold]bench score my-study --scores sharpness.csv[/bold].
     """
     from bench.cli.score_rows import difference_rows, score_rows
-    from bench.run import opened, score_stage
+    from bench.run import opened_anywhere, score_stage
     from bench.scoring.mlperf import verdict_rows
     from bench.scoring.requirements import file_metric
     from bench.scoring.score_file import add_file
     from bench.store.documents import Scores, read_scores
     from bench.study.file import OwnMetric
     from bench.study.study import read
-    from bench.sweep.settings import resolve_device
+    from bench.sweep.engine_choice import where_of
+    from bench.sweep.settings import demanded_device, resolve_device
 
     found = read(study)
-    with opened(found, results) as folder, progress() as told:
+    where = where_of(engine, address, gpus, processes)
+    with opened_anywhere(found, results) as folder, progress() as told:
         if scores is not None:
             how = OwnMetric(file=scores.name, higher_is_better=not lower_is_better, share=share)
             rows = add_file(
                 folder, found, scores, file_metric(how), metric or scores.stem, allow_missing=allow_missing
             )
         else:
-            where = resolve_device(found, device)
-            rows = score_stage(found, folder, where, allow_missing, told, protocol=protocol)
+            device = (demanded_device if engine == "ray" else resolve_device)(found, device)
+            rows = score_stage(found, folder, device, allow_missing, told, protocol=protocol, where=where)
         document = read_scores(folder) or Scores()
     if as_json:
         print(json.dumps(asdict(document), ensure_ascii=False))

@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
+from bench.address import check_address
 from bench.errors import InputError
 from bench.gallery import page
 from bench.gallery.document import REFERENCE, gallery_document, to_json
@@ -153,6 +154,7 @@ def serve(folder: StudyFolder, *, host: str, port: int, browser: bool) -> None:
     """
     import uvicorn
 
+    check_address(host, port)
     app = create_app(folder)
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}/"
     print(f"{address}  (Ctrl+C ends)")

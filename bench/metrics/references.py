@@ -19,7 +19,7 @@ from bench.errors import InputError, unknown
 from bench.metrics.feature_rows import Array, StoredRows
 from bench.metrics.frechet import Moments, moments
 from bench.records import cache_folder, settings_hash
-from bench.store.images import SUFFIXES, image_size, read_image
+from bench.store.images import SUFFIXES, File, image_size, read_image
 from bench.store.study_folder import sha256, write_bytes
 
 BUILT_FOLDER = "references"
@@ -63,7 +63,7 @@ PUBLISHED: dict[str, Published] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     name: str
-    files: tuple[tuple[str, Path], ...]
+    files: tuple[tuple[str, File], ...]
     """sha256 of the bytes, and path; empty for published statistics."""
     cache: Path | None
     """Where its features are kept; None: with the study's."""
@@ -120,7 +120,7 @@ def _is_image(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 
-def from_files(name: str, files: Sequence[tuple[str, Path]], cache: Path | None = None) -> Reference:
+def from_files(name: str, files: Sequence[tuple[str, File]], cache: Path | None = None) -> Reference:
     content = settings_hash(sorted(key for key, _ in files))
     return Reference(name=name, files=tuple(files), cache=cache, statistics=None, sha256=content)
 
@@ -152,7 +152,7 @@ def build(
         "recipe": "every image below the folder, sorted by path",
         "n": len(reference.files),
         "sha256": reference.sha256,
-        "files": [[key, str(path), *_stamp(path)] for key, path in reference.files],
+        "files": [[key, str(path), *_stamp(Path(str(path)))] for key, path in reference.files],
     }
     write_bytes(place / "reference.json", (json.dumps(recipe, indent=1) + "\n").encode())
     return reference

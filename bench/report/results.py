@@ -5,8 +5,10 @@ Needs neither the prompt set nor the model table nor torch: a folder copied to a
 
 from __future__ import annotations
 
+import sqlite3
 import tomllib
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +111,8 @@ class Results:
     simulated_votes: bool
     excluded_votes: Mapping[str, int]
     """Votes left out of the ratings, by reason."""
+    newer_votes: int
+    """Entries of the vote log (votes, and votes taken back) that came after the ratings."""
     run: Mapping[str, Any]
     """run.json; empty where the study has not finished."""
 
@@ -216,8 +220,22 @@ def read_results(folder: StudyFolder) -> Results:
         votes_method=ratings.get("method") or {},
         simulated_votes=bool(ratings.get("simulated")),
         excluded_votes=ratings.get("excluded") or {},
+        newer_votes=_newer_votes(folder, ratings),
         run=folder.read_json("run.json") or {},
     )
+
+
+def _newer_votes(folder: StudyFolder, ratings: dict[str, Any]) -> int:
+    """Entries of the folder's vote log that the ratings do not know of; 0 where the log is elsewhere."""
+    if not folder.votes_file.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{folder.votes_file.absolute().as_uri()}?mode=ro", uri=True)) as log:
+            (last,) = log.execute("select max(seq) from votes").fetchone()
+    except sqlite3.Error:  # not this suite's, or in use in a way that a reader cannot join
+        return 0
+    known = ratings.get("last_vote", None if ratings else 0)
+    return 0 if known is None else max(0, (last or 0) - known)
 
 
 def _study(folder: StudyFolder) -> dict[str, Any]:

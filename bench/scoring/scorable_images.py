@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
+from bench.store.images import File
 from bench.store.study_folder import StudyFolder
 from bench.study.study import Study
 
 Key = tuple[str, int]
 """prompt_id, replicate"""
-Found = dict[Key, tuple[str, Path]]
-"""sha256 and path of each sound image of one contender"""
+Found = dict[Key, tuple[str, File]]
+"""sha256 and file of each sound image of one contender"""
 
 
 def census(folder: StudyFolder, study: Study) -> tuple[dict[str, Found], dict[str, Counter[str]]]:
-    """Per contender: the sound images (sha256, path), and how many are `missing`, `black` or `damaged`."""
+    """Per contender: the sound images (sha256, file), and how many are `missing`, `black` or `damaged`."""
     made = folder.generations()
     found: dict[str, Found] = {c.name: {} for c in study.contenders}
     faults: dict[str, Counter[str]] = {c.name: Counter() for c in study.contenders}
@@ -30,8 +30,7 @@ def census(folder: StudyFolder, study: Study) -> tuple[dict[str, Found], dict[st
                 if fault or row is None:
                     faults[contender][fault] += 1
                 else:
-                    path = folder.image(contender, prompt.id, replicate)
-                    found[contender][prompt.id, replicate] = (row.sha256, path)
+                    found[contender][prompt.id, replicate] = (row.sha256, folder.image_file(row))
     return found, faults
 
 

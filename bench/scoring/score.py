@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from bench.records import Score, iterate_rows, settings_hash
 from bench.scoring.scorable_images import Found, Key, census, common_keys, counted
 from bench.scoring.score_file import kept_files, score_file
 from bench.scoring.scored import Scored, write
-from bench.store.images import RESIZE
+from bench.store.images import RESIZE, File
 from bench.store.study_folder import StudyFolder
 from bench.study.study import Study
 
@@ -70,6 +70,7 @@ def score(
     allow_missing: bool = False,
     protocol: str | None = None,
     progress: features.Progress | None = None,
+    compute: Callable[[Sequence[features.Wanted]], bool] | None = None,
 ) -> list[Score]:
     """Every metric of the study for every contender, and their differences paired by prompt.
 
@@ -81,6 +82,8 @@ def score(
     ----------
     allow_missing: score only the images that all contenders have, instead of refusing.
     protocol: adds a protocol's metrics; None: the study's own, if it names one.
+    compute: completes the stores of features by several workers (`bench.scoring.feature_workers`), and says whether
+        all is there; None: features are computed here, as they are needed.
 
     Raises InputError before anything is computed: an unknown metric, weights or a reference not here,
     images that are missing, black or damaged.
@@ -100,6 +103,8 @@ def score(
         device=device,
         progress=progress,
     )
+    if compute is not None and not compute(_wanted(job, located)):
+        raise KeyboardInterrupt
     scored: list[Scored] = []
     for extractor, place in located.items():
         own = {name: m for name, m in plan.items() if needs.extractor_of(m, study) == extractor}
@@ -113,6 +118,46 @@ def score(
     scored += kept_files(folder, study, set(plan))
     write(folder, scored, warnings)
     return [one.row for one in scored]
+
+
+def _wanted(job: Job, located: Mapping[str, Located]) -> list[features.Wanted]:
+    """The features of all images, a store each; those of a user's own functions are computed where they are asked
+    for, since these cannot be sent to another process."""
+    shown: dict[str, Any] = {"size": job.study.file.display_size, "fit": job.study.file.fit}
+    wanted = []
+    for extractor, place in located.items():
+        if place.open is not None:
+            continue
+        own = {n: m for n, m in job.metrics.items() if needs.extractor_of(m, job.study) == extractor}
+        images = [[of[key] for key in job.keys] for of in job.found.values()]
+        begun = _sources(job)[0] if any(m.kind == "source" for m in own.values()) else []
+        files = [file for of in images for file in of]
+        if joint := place.extractor.joint:
+            partners = (_captions(job) if joint == "caption" else begun) * len(images)
+            wanted.append(features.wanted_pairs(files, partners, place, job.folder.features, **shown))
+            continue
+        stores: dict[Path, features.Wanted] = {}
+        places = [(files + begun, job.folder.features, shown)]
+        for name in own:
+            reference = job.references.get(name)
+            if reference is not None and reference.files and reference.name not in job.found:
+                how = {"size": None, "fit": _reference_fit(job.study)}
+                places.append(([*reference.files], reference.cache or job.folder.features, how))
+        for more, cache, how in places:
+            one = features.wanted_images(more, place, cache, **how)
+            if one.store.folder in stores:  # two kinds of images in one store
+                before = stores[one.store.folder].missing
+                joined = {**dict(before.files), **dict(one.missing.files)}
+                one = replace(one, missing=replace(before, files=list(joined.items())))
+            stores[one.store.folder] = one
+        wanted += stores.values()
+    return wanted
+
+
+def _captions(job: Job) -> list[str]:
+    """(n,) the text of each image's prompt."""
+    texts = {prompt.id: prompt.text for prompt in job.study.prompts}
+    return [texts[prompt] for prompt, _ in job.keys]
 
 
 def reference_statistics(
@@ -165,7 +210,7 @@ def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> li
     kinds = {metric.kind for metric in plan.values()}
     texts = source_texts = sources = None
     cut = np.zeros(len(job.keys), dtype=bool)
-    captions = [{p.id: p.text for p in job.study.prompts}[prompt] for prompt, _ in job.keys]
+    captions = _captions(job)
     joint = located.extractor.joint
     if not joint and kinds & {"prompt", "source"} and _reads_text(plan):
         texts, cut = features.text_features(
@@ -223,7 +268,7 @@ def _reads_text(plan: Mapping[str, Metric]) -> bool:
 
 
 def _features(
-    files: Sequence[tuple[str, Path]], located: Located, network: Callable[[], Any], job: Job
+    files: Sequence[tuple[str, File]], located: Located, network: Callable[[], Any], job: Job
 ) -> Rows:
     size = job.study.file.display_size
     return features.image_features(
@@ -238,7 +283,7 @@ def _features(
     )
 
 
-def _sources(job: Job) -> tuple[list[tuple[str, Path]], list[str]]:
+def _sources(job: Job) -> tuple[list[tuple[str, File]], list[str]]:
     """(sha256, path) of the kept image that each image began from, and what that image shows."""
     kept = {row.prompt_id: row for row in iterate_rows(job.folder.references_file, KeptReference)}
     words = {prompt.id: prompt.reference_text for prompt in job.study.prompts}
@@ -248,7 +293,9 @@ def _sources(job: Job) -> tuple[list[tuple[str, Path]], list[str]]:
             f"the reference image of prompt '{missing[0]}' is not in {job.folder.path}: "
             f"`bench generate {job.study.name}` keeps it there"
         )
-    files = [(kept[prompt].sha256, job.folder.reference(prompt)) for prompt, _ in job.keys]
+    files: list[tuple[str, File]] = [
+        (kept[prompt].sha256, job.folder.reference(prompt)) for prompt, _ in job.keys
+    ]
     return files, [words[prompt] or NEUTRAL for prompt, _ in job.keys]
 
 

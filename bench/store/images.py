@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from bench.errors import InputError
 
@@ -32,7 +32,13 @@ Fit = Literal["pad", "crop"]
 """How an image that is not square becomes square: bars at its shorter sides, or the square in its middle."""
 
 
-def read_image(source: Path | bytes, name: str = "", *, smallest: int = 1, cure: str = "") -> Image:
+class File(Protocol):
+    """Where an image's bytes are: a path, or an object of a store."""
+
+    def read_bytes(self) -> bytes: ...
+
+
+def read_image(source: File | bytes, name: str = "", *, smallest: int = 1, cure: str = "") -> Image:
     """An image file → RGB, upright, at its own size and without metadata.
 
     EXIF rotation is applied; transparency goes onto white; 16-bit grey is scaled to 8 bits; CMYK is converted
@@ -52,7 +58,7 @@ def read_image(source: Path | bytes, name: str = "", *, smallest: int = 1, cure:
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    name = name or (str(source) if isinstance(source, Path) else "the image")
+    name = name or ("the image" if isinstance(source, bytes) else str(source))
     cure = cure or "save or copy it again"
     data = source if isinstance(source, bytes) else _file_bytes(source, name)
     try:
@@ -128,7 +134,7 @@ def resize(image: Image, side: int) -> Image:
     return image if image.size == (side, side) else image.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def display_image(path: Path, side: int | None, fit: str | None, *, cure: str = "") -> Image:
+def display_image(path: File, side: int | None, fit: str | None, *, cure: str = "") -> Image:
     """An image as raters and metrics see it: square by `fit`, at side × side pixels (None: its own size)."""
     image = square(read_image(path, cure=cure), fit, str(path))
     return image if side is None else resize(image, side)
@@ -158,7 +164,7 @@ def _margins(width: int, height: int) -> tuple[int, int, int, int]:
     return width // 2, height // 2, width - width // 2, height - height // 2
 
 
-def _file_bytes(path: Path, name: str) -> bytes:
+def _file_bytes(path: File, name: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -6,7 +6,6 @@ images that are created once. `bench copy` brings the folder to a disk for the s
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -22,17 +21,10 @@ from typing import Any
 import bench.store.fencing as fencing
 from bench.errors import InputError
 from bench.records import Failure, Generation, Prompt, from_dict, to_json
-from bench.store.fencing import Create, Delete, List, Operation, Read, Steps, Write
-from bench.store.study_folder import (
-    OUTAGE_SECONDS,
-    Key,
-    StudyFolder,
-    backoff,
-    name_of,
-    open_folder,
-    sha256,
-    standing,
-)
+from bench.store.durable import sha256
+from bench.store.fencing import Create, Delete, List, Read, Steps, Write
+from bench.store.store_access import StoreAccess
+from bench.store.study_folder import Key, StudyFolder, name_of, open_folder, standing
 
 PART_ROWS = 1000
 PART_SECONDS = 5.0
@@ -79,6 +71,7 @@ class ObjectFolder:
 
     def __init__(self, url: str) -> None:
         self.where = url
+        self._access = StoreAccess(url)
         self._rows: dict[str, list[Any]] = {}
         self._generation = 0
         """Of the lease that this process holds; 0: none."""
@@ -93,79 +86,12 @@ class ObjectFolder:
     def path(self) -> str:
         return self.where
 
-    # Operations of the store, each repeated while the store does not answer
-
-    def _store(self) -> tuple[Any, str]:
-        """The file system and the folder's path in it."""
-        import fsspec
-
-        try:
-            return fsspec.core.url_to_fs(self.where, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
-            raise InputError(f"{self.where}: {error} (pip install 'turbo-preference-bench[s3]')") from None
-
-    def _perform(self, operation: Operation) -> Any:
-        """One operation. A store that does not answer is tried again for OUTAGE_SECONDS; then one line."""
-        began, last = time.monotonic(), Exception()
-        for number, pause in enumerate(backoff(OUTAGE_SECONDS)):
-            try:
-                return self._once(operation, again=number > 0)
-            except Exception as error:
-                last = error
-                if not is_outage(error):
-                    raise self._refusal(error) from error
-            if number == 0:
-                log.warning("%s does not answer (%s): trying again", self.where, _line(last))
-            time.sleep(pause)
-        raise InputError(
-            f"{self.where} has not answered for {time.monotonic() - began:.0f} s ({_line(last)}): run the same command "
-            f"again when it does; nothing written so far is lost"
-        ) from last
-
-    def _once(self, operation: Operation, again: bool) -> Any:
-        store, root = self._store()
-        match operation:
-            case Create(name, data):
-                try:
-                    store.pipe_file(f"{root}/{name}", data, mode="create")
-                except (FileExistsError, OSError) as error:
-                    if not _is_there(error):
-                        raise
-                    # An attempt before this one may have succeeded without an answer.
-                    return again and store.cat_file(f"{root}/{name}") == data
-                return True
-            case Read(name):
-                try:
-                    return store.cat_file(f"{root}/{name}")
-                except FileNotFoundError:
-                    return None
-            case List(prefix):
-                found = store.find(f"{root}/{prefix}", detail=True)
-                return {path.removeprefix(f"{root}/"): entry["size"] for path, entry in found.items()}
-            case Delete(name):
-                try:
-                    return store.rm_file(f"{root}/{name}")
-                except FileNotFoundError:
-                    return None
-            case Write(name, data):
-                return store.pipe_file(f"{root}/{name}", data)
-
-    def _refusal(self, error: Exception) -> Exception:
-        """The store's refusals as the user's errors; anything else as it is."""
-        if isinstance(error, InputError):
-            return error
-        if isinstance(error, FileNotFoundError):
-            return InputError(f"{self.where}: no such bucket or object ({_line(error)})")
-        if isinstance(error, PermissionError) or type(error).__name__ == "NoCredentialsError":
-            return InputError(f"cannot use {self.where}: {_line(error)}; nothing written so far is lost")
-        return error
-
     def _follow(self, steps: Steps) -> Any:
         """Run a protocol's steps against the store; its refusals become one line."""
         result = None
         try:
             while True:
-                result = self._perform(steps.send(result))
+                result = self._access.perform(steps.send(result))
         except StopIteration as end:
             return end.value
         except fencing.SupersededError as error:
@@ -184,14 +110,14 @@ class ObjectFolder:
         )
 
     def read(self, name: str) -> bytes | None:
-        return self._perform(Read(name))
+        return self._access.perform(Read(name))
 
     def write(self, name: str, data: bytes) -> None:
-        self._perform(Write(name, data))
+        self._access.perform(Write(name, data))
 
     def sizes(self, place: str) -> dict[str, int]:
         """Name → bytes of the objects under a place."""
-        return self._perform(List(place))
+        return self._access.perform(List(place))
 
     # What a study folder does
 
@@ -205,7 +131,7 @@ class ObjectFolder:
     def create_json(self, name: str, value: Any) -> Any:
         """Write a document that does not exist yet; returns the one that stands under the name from now on."""
         data = (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-        while not self._perform(Create(name, data)):
+        while not self._access.perform(Create(name, data)):
             there = self.read_json(name)
             if there is not None:
                 return there
@@ -238,7 +164,7 @@ class ObjectFolder:
         return self.create_json(f"plan/{model}.json", dict(entry))
 
     def forget_model(self, model: str) -> None:
-        self._perform(Delete(f"plan/{model}.json"))
+        self._access.perform(Delete(f"plan/{model}.json"))
         plan: dict[str, Any] = self.read_json("plan.json") or {}
         if plan.pop(model, None) is not None:
             self.write_json("plan.json", plan)
@@ -262,7 +188,7 @@ class ObjectFolder:
         return self._follow(fencing.keep_image(_image(contender, prompt_id, replicate), data))
 
     def remove_image(self, row: Generation) -> None:
-        self._perform(Delete(_image(row.contender, row.prompt_id, row.replicate)))
+        self._access.perform(Delete(_image(row.contender, row.prompt_id, row.replicate)))
 
     def has(self, study_text: str) -> bool:
         """Whether this process sees the folder of that study."""
@@ -326,7 +252,7 @@ class ObjectFolder:
                 self.remove_image(row)
         self._append(self.generations_file, _lines(row for key, row in rows.items() if key not in gone))
         for name in parts:
-            self._perform(Delete(name))
+            self._access.perform(Delete(name))
         return f"{self.where}/{place}", len(gone)
 
     # Rows: objects `<kind>/<generation>-<number>.jsonl`; `<kind>.jsonl` is what version 0.1 left
@@ -404,7 +330,7 @@ class ObjectFolder:
         """Signs of life, and the news that somebody took over, until `ended`."""
         while not ended.wait(LEASE_SECONDS / 4):
             try:
-                self._perform(Write(fencing.lease(self._generation, "beat"), _holder()))
+                self._access.perform(Write(fencing.lease(self._generation, "beat"), _holder()))
                 self._follow(fencing.check(self._generation))
             except InputError as error:  # the next append fails likewise, and says so
                 log.debug("%s", error)
@@ -417,7 +343,7 @@ class ObjectFolder:
                 f"{self.where} is being written by another process ({_named(holder)}) of an older version"
             )
         if holder:
-            self._perform(Delete(".lock"))
+            self._access.perform(Delete(".lock"))
 
 
 def _image(contender: str, prompt_id: str, replicate: int) -> str:
@@ -426,10 +352,6 @@ def _image(contender: str, prompt_id: str, replicate: int) -> str:
 
 def _lines(rows: Iterable[Any]) -> bytes:
     return "".join(to_json(row) + "\n" for row in rows).encode()
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _named(holder: Mapping[str, Any]) -> str:
@@ -447,11 +369,6 @@ def _is_expired(holder: Mapping[str, Any]) -> bool:
     return time.time() - holder.get("time", 0.0) >= LEASE_SECONDS or _is_dead(holder)
 
 
-def _is_there(error: OSError) -> bool:
-    text = str(error)
-    return isinstance(error, FileExistsError) or "PreconditionFailed" in text or "412" in text
-
-
 def _is_dead(holder: Mapping[str, Any]) -> bool:
     """A process of this machine that is no more."""
     if holder.get("node") != os.uname().nodename:
@@ -463,60 +380,3 @@ def _is_dead(holder: Mapping[str, Any]) -> bool:
     except PermissionError:
         return False
     return False
-
-
-OUTAGES = {"aiohttp", "botocore", "aiobotocore", "urllib3", "httpx", "requests", "gcsfs", "google"}
-"""Packages whose own errors mean that a request got no answer, save those that name a mistake."""
-MISTAKES = {"NoCredentialsError", "ParamValidationError", "PartialCredentialsError", "NoRegionError"}
-BUSY = {
-    errno.EBUSY,
-    errno.EAGAIN,
-    errno.EIO,
-    errno.ESTALE,
-    errno.ETIMEDOUT,
-    errno.EHOSTUNREACH,
-    errno.ENETUNREACH,
-}
-
-
-def is_outage(error: BaseException) -> bool:
-    """Whether a store's error means that it is away or overloaded, so that the same request may succeed later."""
-    kinds = type(error).__mro__
-    if {kind.__name__ for kind in kinds} & MISTAKES or isinstance(
-        error, InputError | FileNotFoundError | PermissionError | FileExistsError | IsADirectoryError
-    ):
-        return False
-    if (
-        isinstance(error, ConnectionError | TimeoutError)
-        or {k.__module__.partition(".")[0] for k in kinds} & OUTAGES
-    ):
-        return True
-    return isinstance(error, OSError) and error.errno in BUSY
-
-
-def copy(url: str, results: Path) -> Path:
-    """A study from an object store onto a disk, as `results/<study>`; images that are there already are kept where
-    they have the right size."""
-    source = ObjectFolder(url_of(url))
-    place = results / source.where.rsplit("/", 1)[-1]
-    sizes = source.sizes("")
-    if "study.toml" not in sizes:
-        raise InputError(f"{source.where} holds no study")
-    target = StudyFolder(place)
-    for name, size in sizes.items():
-        path = place / name
-        if name.split("/")[0] in (".lock", "lease", "plan", "settings", "generations", "failures") or (
-            path.exists() and path.stat().st_size == size and name.startswith("images/")
-        ):
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(source.read(name) or b"")
-    target.write_rows("generations.jsonl", list(source.generations().values()))
-    failures = source.failures()
-    if failures:
-        target.write_rows("failures.jsonl", failures)
-    if plan := source.plan():
-        target.write_json("plan.json", plan)
-    if settings := source.settings():
-        target.write_json("settings.json", settings)
-    return place

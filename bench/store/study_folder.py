@@ -1,4 +1,4 @@
-"""The study folder: its paths, atomic writes, the lock, resume and verification.
+"""The study folder: its paths, rows and documents, resume and verification.
 
 Everything that is written goes through a temporary file, fsync and rename; a row is appended only after
 the file it speaks of is in place. A process killed at any instant leaves a folder that reads cleanly.
@@ -6,22 +6,20 @@ the file it speaks of is in place. A process killed at any instant leaves a fold
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import hashlib
 import json
 import os
-import threading
-import time
 import tomllib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.errors import InputError
 from bench.records import Failure, FeltPicture, Generation, Prompt, Timing, from_dict, iterate_rows, to_json
+from bench.store.durable import append_rows, sha256, write_bytes, write_rows
+from bench.store.folder_lock import check, held, moved
+from bench.store.images import File
 
 Row = TypeVar("Row")
 Key = tuple[str, str, int]
@@ -84,6 +82,10 @@ class StudyFolder:
     def image(self, contender: str, prompt_id: str, replicate: int) -> Path:
         return self.path / "images" / contender / f"{prompt_id}-{replicate}.webp"
 
+    def image_file(self, row: Generation) -> File:
+        """What to read an image from."""
+        return self.image(row.contender, row.prompt_id, row.replicate)
+
     @property
     def references_file(self) -> Path:
         return self.path / "references.jsonl"
@@ -93,7 +95,11 @@ class StudyFolder:
         return self.path / "references" / f"{prompt_id}.webp"
 
     def write_image(self, contender: str, prompt_id: str, replicate: int, data: bytes) -> bytes:
-        """Atomic and durable. Returns the bytes that stand under that name: the data."""
+        """Atomic and durable. Returns the bytes that stand under that name: the data. Raises InputError where the
+        folder was renamed: it is not created anew under its old name."""
+        check(self.path)
+        if not self.path.is_dir():
+            raise moved(self.path)
         write_bytes(self.image(contender, prompt_id, replicate), data)
         return data
 
@@ -102,7 +108,8 @@ class StudyFolder:
 
     def remove_temporaries(self) -> None:
         """What killed processes were writing when they ended; it is never read."""
-        for place in (self.path, *(self.path / "images").glob("*")):
+        images = (place for place in (self.path / "images").glob("*") if place.is_dir())
+        for place in (self.path, *images):
             for entry in os.scandir(place):
                 if entry.name.startswith(".") and entry.name.endswith(".tmp"):
                     Path(entry.path).unlink(missing_ok=True)
@@ -141,23 +148,8 @@ class StudyFolder:
         """Append rows durably: a torn last line left by a killed process is cut off first."""
         if not rows:
             return
-        data = "".join(to_json(row) + "\n" for row in rows).encode()
-
-        def write() -> None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a+b") as file:
-                end = _end_of_last_line(file)
-                file.truncate(end)
-                try:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                except OSError:
-                    with suppress(OSError):
-                        file.truncate(end)
-                    raise
-
-        _durably(path, write)
+        check(self.path)
+        append_rows(path, rows)
 
     def read_json(self, name: str) -> Any | None:
         """A document of the folder (`latency.json`, …), or None where it does not exist yet."""
@@ -205,25 +197,9 @@ class StudyFolder:
         where = str(self.path / "interactive.json")
         return [from_dict(FeltPicture, row, where) for row in document["rows"]]
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Hold the folder for one writing process. Raises InputError where another one has it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EAGAIN):
-                    raise
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise InputError(
-                    f"{self.path} is being written by another process ({holder}): wait for it or stop it"
-                ) from None
-            file.truncate(0)
-            file.write(f"pid {os.getpid()} on {os.uname().nodename}")
-            file.flush()
-            yield
+        return held(self.path)
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file of the folder, or None."""
@@ -311,114 +287,6 @@ def standing(failures: Iterable[Failure], made: Container[Key], set_aside: Conta
         if not (gone and row.stage in ("generate", "import", "load")):
             newest[(row.stage, key)] = row
     return list(newest.values())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Atomic and durable: temporary file in the same folder, fsync, rename."""
-    _replace(path, lambda file: file.write(data))
-
-
-def write_rows(path: Path, rows: Iterable[Any]) -> None:
-    """Replace a file of rows, atomically; they are written as they come, so they need not fit into memory."""
-    if not isinstance(rows, Sequence):  # it comes once, and a write that fails may be tried again
-        _replace(path, lambda file: file.writelines((to_json(r) + "\n").encode() for r in rows), tries=1)
-    else:
-        _replace(path, lambda file: file.writelines((to_json(r) + "\n").encode() for r in rows))
-
-
-def _replace(path: Path, fill: Callable[[Any], Any], tries: int | None = None) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-
-    def write() -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():  # a device or a pipe: a rename would put a file in its place
-            with path.open("wb") as file:
-                fill(file)
-            return
-        try:
-            with temporary.open("wb") as file:
-                fill(file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-
-    _durably(path, write, tries)
-
-
-OUTAGE_SECONDS = 300.0
-"""A file system or store that does not answer is tried again for so long."""
-STALE = {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
-"""What a network file system says while its server is away. A failed fsync (EIO) is not among it: the pages are lost,
-and a second fsync would report success for data that never reached the disk."""
-
-
-def _durably(path: Path, write: Callable[[], None], tries: int | None = None) -> None:
-    """Run a write that starts from nothing, again while the file system's server is away."""
-    last = OSError()
-    for pause in backoff(OUTAGE_SECONDS):
-        tries = None if tries is None else tries - 1
-        try:
-            with _disk_errors(path):
-                return write()
-        except OSError as error:
-            if error.errno not in STALE or tries == 0:
-                raise
-            last = error
-        time.sleep(pause)
-    raise InputError(
-        f"cannot write {path}: {last.strerror}, for {OUTAGE_SECONDS:.0f} s; run the same command again when the file "
-        f"system is back; nothing written so far is lost"
-    ) from last
-
-
-def backoff(total: float, first: float = 0.5, most: float = 20.0) -> Iterator[float]:
-    """Pauses of doubling length, seconds, that end when `total` seconds have passed."""
-    end, pause = time.monotonic() + total, first
-    while time.monotonic() < end:
-        yield min(pause, max(0.0, end - time.monotonic()))
-        pause = min(2 * pause, most)
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        cures = {
-            errno.ENOSPC: "the disk is full: free some space and run the same command again",
-            errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
-            errno.EACCES: "no permission to write there: choose another folder with --results",
-            errno.EROFS: "the disk is read-only: choose another folder with --results",
-            errno.EIO: "the disk reported an error (see `dmesg`): what was just written is not kept; run the same "
-            "command again, on another disk if it comes back",
-            errno.EMFILE: "too many open files: raise the limit (`ulimit -n 4096`) and run the same command again",
-        }
-        if error.errno in cures:
-            raise InputError(
-                f"cannot write {path}: {cures[error.errno]}; nothing written so far is lost"
-            ) from error
-        raise
-
-
-def _end_of_last_line(file: Any) -> int:
-    """Offset after the last newline; a row cannot be longer than what is read back block by block."""
-    end = file.seek(0, os.SEEK_END)
-    while end:
-        start = max(0, end - 65536)
-        file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
 
 
 def name_of(study: str | Path) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import bench.sweep.processes as processes
 from bench.errors import InputError, unknown
-from bench.sweep import workers as engines
 from bench.sweep.settings import Options
 from bench.sweep.work import alone
+from bench.sweep.workers import Engine, Here
 
 ENGINES = ("local", "ray")
 
@@ -47,10 +48,10 @@ def where_of(engine: str, address: str, gpus: str | None, processes: int | None)
 
 def join_ranks(options: Options) -> bool:
     """True if a launcher started this process as one of many and it is not the first: its work is done then."""
-    number, size = engines.rank()
+    number, size = processes.rank()
     if size == 1 or number == 0:
         return False
-    engines.join(None if options.device == "cpu" else _own_gpu())
+    processes.join(None if options.device == "cpu" else _own_gpu())
     return True
 
 
@@ -61,7 +62,7 @@ def _own_gpu() -> str | None:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else None
 
 
-def engine_for(where: Where, device: str) -> tuple[engines.Engine, str, int | None]:
+def engine_for(where: Where, device: str) -> tuple[Engine, str, int | None]:
     """The engine, the device its workers have, and torch's threads in each on a CPU (None: as they are)."""
     import torch
 
@@ -72,16 +73,16 @@ def engine_for(where: Where, device: str) -> tuple[engines.Engine, str, int | No
 
         cluster = Cluster(where.address, where.workers, device, alone)
         return cluster, cluster.device, 1
-    _, size = engines.rank()
+    _, size = processes.rank()
     count = size if size > 1 else where.workers or 1
     threads = None if device != "cpu" or count == 1 else max(1, torch.get_num_threads() // count)
     if size > 1:
         return (
-            engines.Processes([_own_gpu() if device != "cpu" else None], alone, engines.gather()),
+            processes.Processes([_own_gpu() if device != "cpu" else None], alone, processes.gather()),
             device,
             threads,
         )
     if where.workers is None:
-        return engines.Here(), device, threads
+        return Here(), device, threads
     devices = [None] * count if device == "cpu" else [f"cuda:{n}" for n in range(count)]
-    return engines.Processes(devices, alone), device, threads
+    return processes.Processes(devices, alone), device, threads

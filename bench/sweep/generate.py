@@ -1,7 +1,7 @@
 """Contenders × prompts → images: same noise for every contender, a fixed batch shape, resumable at any instant.
 
-`bench.sweep.work` plans the batches, `bench.sweep.worker` computes one process's share of them, an engine of
-`bench.sweep.workers` decides where; the rows are written here, by one process alone.
+`bench.sweep.work` plans the batches, `bench.sweep.worker` computes one process's share of them, an engine
+(`bench.sweep.workers`) decides where; the rows are written here, by one process alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bench.study.identity import SLOTS, Slot, weights_digest
 from bench.study.study import Study
 from bench.sweep.batch import ShapeError
 from bench.sweep.inventory import Census, census
+from bench.sweep.processes import Processes
 from bench.sweep.settings import (
     Entry,
     Frozen,
@@ -35,7 +36,7 @@ from bench.sweep.settings import (
 )
 from bench.sweep.work import Handout, Settle, Task, Unit, units
 from bench.sweep.worker import Loader, Rows, SetAside, Worker
-from bench.sweep.workers import DEATHS, Abandoned, Emit, Engine, Here, Processes
+from bench.sweep.workers import DEATHS, Abandoned, Emit, Engine, Here
 
 SET_ASIDE = "set-aside.json"
 """Model → why it could not be used, and the digest of its files then."""

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from bench.errors import InputError
+from bench.sweep.processes import portable
 from bench.sweep.workers import (
     BEAT,
     BEAT_SECONDS,
@@ -25,7 +26,6 @@ from bench.sweep.workers import (
     Source,
     Start,
     Stop,
-    portable,
     run_pool,
 )
 
@@ -174,7 +174,7 @@ def _encoder() -> Callable[..., Future[Any]]:
 
 
 class _ActorPool:
-    """The cluster's workers as `bench.sweep.workers.lead` sees them."""
+    """The cluster's workers as `bench.sweep.workers.run_pool` sees them."""
 
     def __init__(self, ray: Any, start: Start, device: str, count: int) -> None:
         self.ray = ray

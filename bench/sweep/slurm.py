@@ -25,9 +25,25 @@ class Job:
     """Loaded before anything runs (`module load`)."""
     hf_home: str = ""
     """Where the hub's cache lies, for all machines; empty: as the environment says."""
+    container: str = ""
+    """The words before each command that runs it inside a container (`apptainer exec --nv bench.sif`); the container's
+    own `python` and `ray` are used then."""
+
+    def command(self, name: str) -> str:
+        """`python` or `ray` as a shell word: the one beside this interpreter, or the container's."""
+        if self.container:
+            return f"{self.container} {name}"
+        path = sys.executable if name == "python" else Path(sys.executable).with_name(name)
+        return shlex.quote(str(path))
 
 
 STAGES = ("generate", "latency", "score")
+AFTER = {
+    "generate": "",
+    "latency": " --dependency=afterok:$generate",
+    "score": " --dependency=afterok:$generate,afterany:$latency",
+}
+"""One stage at a time holds the study's folder: scores follow the timings, however these ended."""
 
 
 def chain(study: str, results: Path | str, job: Job, optimize: str = "none") -> str:
@@ -43,7 +59,7 @@ def chain(study: str, results: Path | str, job: Job, optimize: str = "none") -> 
             if stage == "generate"
             else single(stage, study, results, job, optimize)
         )
-        after = "" if stage == "generate" else " --dependency=afterok:$generate"
+        after = AFTER[stage]
         lines += [
             f"{stage}=$(sbatch --parsable{after} <<'END_OF_{stage.upper()}'",
             text.rstrip(),
@@ -58,7 +74,8 @@ def chain(study: str, results: Path | str, job: Job, optimize: str = "none") -> 
 
 
 def single(stage: str, study: str, results: Path | str, job: Job, optimize: str = "none") -> str:
-    """A job for `latency` or `score`: one machine, one GPU, nothing else on it.
+    """A job for `latency` or `score` on one machine: latency on one GPU with nothing else on the machine, score on all
+    GPUs that are asked for, or a process for each two CPUs.
 
     Parameters
     ----------
@@ -71,20 +88,24 @@ def single(stage: str, study: str, results: Path | str, job: Job, optimize: str 
     """
     name = _name(study, stage)
     level = f" --optimize {optimize}" if stage == "latency" else ""
+    if stage == "score":
+        level = " --gpus all" if job.gpus else f" --processes {max(1, job.cpus // 2)}"
+    gpus = min(job.gpus, 1) if stage == "latency" else job.gpus
     options = [
         f"--job-name={name}",
         "--nodes=1",
         *(["--exclusive"] if stage == "latency" else []),
-        *(["--gpus-per-node=1"] if job.gpus else []),
+        *([f"--gpus-per-node={gpus}"] if gpus else []),
         f"--cpus-per-task={job.cpus}",
         f"--time={job.time}",
+        *(["--signal=B:INT@120"] if stage == "score" else []),
         f"--output={name}-%j.log",
         *([f"--partition={job.partition}"] if job.partition else []),
         *([f"--account={job.account}"] if job.account else []),
     ]
     return SINGLE.format(
         options="\n".join(f"#SBATCH {option}" for option in options), here=shlex.quote(str(Path.cwd())),
-        setup=_setup(job), python=shlex.quote(sys.executable), stage=stage, study=shlex.quote(study),
+        setup=_setup(job), python=job.command("python"), stage=stage, study=shlex.quote(study),
         results=shlex.quote(_place(results)), level=level, device="cuda" if job.gpus else "cpu",
     )  # fmt: skip
 
@@ -107,7 +128,7 @@ def _setup(job: Job) -> str:
 
 SINGLE = """\
 #!/bin/bash
-# A job for `sbatch`. Sent again it goes on after what it has: a timed configuration, a scored image.
+# A job for `sbatch`. Sent again it goes on after what it has: a pass of timings, the features of an image.
 {options}
 set -euo pipefail
 cd {here}
@@ -139,7 +160,7 @@ def script(study: str, results: Path | str, job: Job, optimize: str = "none") ->
         options="\n".join(f"#SBATCH {o}".ljust(32) + f"# {why}" if why else f"#SBATCH {o}" for o, why in options),
         here=shlex.quote(str(Path.cwd())), log=name, cpus=job.cpus, setup=_setup(job),
         ask=f" --gpus-per-node={job.gpus}" if job.gpus else "",
-        ray=shlex.quote(str(Path(sys.executable).with_name("ray"))), python=shlex.quote(sys.executable),
+        ray=job.command("ray"), python=job.command("python"),
         start=f"--num-gpus={job.gpus} --num-cpus={job.cpus} --disable-usage-stats --log-color=false --block",
         study=shlex.quote(study), results=shlex.quote(place), optimize=optimize,
         workers=f"--gpus {workers}" if job.gpus else f"--processes {workers} --device cpu",

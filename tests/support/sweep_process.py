@@ -11,9 +11,10 @@ from bench.errors import InputError
 from bench.run import interruptible, on_disk_or_not
 from bench.study.study import read
 from bench.sweep.generate import generate
+from bench.sweep.processes import Processes
 from bench.sweep.settings import Options
 from bench.sweep.work import alone
-from bench.sweep.workers import Here, Processes
+from bench.sweep.workers import Here
 from tests.support.null_pipeline import load
 
 

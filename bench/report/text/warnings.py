@@ -31,7 +31,7 @@ def banners(results: Results) -> list[Banner]:
         _sizes(results),
     ]
     found += [_other_anchor(results), _random_timings(results), _failed(results)]
-    found += [_mixed(results), _unfinished(results)]
+    found += [_newer_votes(results), _mixed(results), _unfinished(results)]
     found += [Banner(title="About the metrics", text=text) for text in results.warnings]
     return [banner for banner in found if banner is not None]
 
@@ -72,6 +72,16 @@ def _simulated(results: Results) -> Banner | None:
         text="The votes were drawn by a program, not given by people. They exercise the path; "
         "they rank nothing.",
         grave=True,
+    )
+
+
+def _newer_votes(results: Results) -> Banner | None:
+    if not results.newer_votes:
+        return None
+    return Banner(
+        title="Newer votes",
+        text=f"{counted(results.newer_votes, 'vote')}, votes taken back among them, came after the ratings: run "
+        "`arena rate`, then the report again.",
     )
 
 

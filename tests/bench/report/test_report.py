@@ -6,7 +6,9 @@ import html
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -135,6 +137,26 @@ def test_what_must_not_be_missed_is_a_banner(soup: BeautifulSoup) -> None:
 
 def test_a_clean_study_has_no_banner(tmp_path: Path) -> None:
     assert banners(read_results(make_study(tmp_path / "s", votes=True, simulated=False))) == []
+
+
+def test_votes_that_came_after_the_ratings_are_said(tmp_path: Path) -> None:
+    """The vote log holds five entries; the ratings know of three of them, of all, of none, or do not say."""
+    folder = make_study(tmp_path / "newer", votes=True, simulated=False)
+    with closing(sqlite3.connect(folder.votes_file)) as log:
+        log.execute("create table votes (seq integer primary key)")
+        log.executemany("insert into votes values (?)", [(n,) for n in range(1, 6)])
+        log.commit()
+    ratings = folder.read_json("ratings.json")
+    found = {}
+    for last in (3, 5, None):
+        folder.write_json("ratings.json", ratings | ({} if last is None else {"last_vote": last}))
+        found[last] = [b.text for b in banners(read_results(folder)) if b.title == "Newer votes"]
+    assert found[5] == found[None] == []
+    assert found[3] == [
+        "2 votes, votes taken back among them, came after the ratings: run `arena rate`, then the report again."
+    ]
+    (folder.path / "ratings.json").unlink()
+    assert read_results(folder).newer_votes == 5
 
 
 def test_missing_files_damage_and_metric_warnings_are_said(tmp_path: Path) -> None:

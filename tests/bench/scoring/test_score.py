@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import ttest_rel
 
 import bench.metrics.references as references
-import bench.study.study as study_module
 from bench.cli.score_rows import difference_rows, score_rows
 from bench.doctor import examine
 from bench.errors import InputError
@@ -25,7 +24,6 @@ from bench.models.availability import Availability
 from bench.records import (
     Battle,
     Difference,
-    Generation,
     ImageScore,
     PromptEffect,
     Reference,
@@ -37,55 +35,18 @@ from bench.run import Told, run
 from bench.scoring.requirements import plan, wanting
 from bench.scoring.score import reference_statistics, score
 from bench.store.documents import Scores, read_scores
-from bench.store.study_folder import StudyFolder, sha256, write_rows
+from bench.store.study_folder import sha256, write_rows
 from bench.study.study import Study
 from bench.sweep.settings import Options
+from tests.support.scoring import NAMES, make, put
 
 HERE = Availability(here=True, message="here")
-NAMES = ("tiny-turbo@1", "tiny-sdxl@50")
 
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TURBO_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "score-cache"))
     monkeypatch.delenv("BENCH_SHARED", raising=False)
-
-
-def make(tmp_path: Path, metrics: str, *, replicates: int = 1, prompts: int = 6) -> tuple[StudyFolder, Study]:
-    """A study with pictures of seeded noise of each contender."""
-    path = tmp_path / "s.toml"
-    path.write_text(
-        f'name = "s"\ncontenders = ["{NAMES[0]}", "{NAMES[1]}"]\nimages_per_prompt = {replicates}\n'
-        f'display_size = 64\n[prompts]\nset = "turbo-264"\nfirst = {prompts}\n'
-        f'[metrics]\nclip = "tiny-clip"\n{metrics}\n'
-    )
-    study = study_module.read(path)
-    folder = StudyFolder(tmp_path / "results")
-    folder.write_study(study.text, study.prompts)
-    for number, contender in enumerate(NAMES):
-        for index, prompt in enumerate(study.prompts):
-            for replicate in range(replicates):
-                random = np.random.default_rng([number, index, replicate])
-                put(
-                    folder,
-                    contender,
-                    prompt.id,
-                    replicate,
-                    random.integers(0, 256, (64, 64, 3), dtype=np.uint8),
-                )
-    return folder, study
-
-
-def put(folder: StudyFolder, contender: str, prompt: str, replicate: int, pixels: np.ndarray) -> None:
-    path = folder.image(contender, prompt, replicate)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, lossless=True)
-    row = Generation(
-        contender=contender, prompt_id=prompt, replicate=replicate, seed=1, sha256=sha256(path.read_bytes()),
-        bytes=path.stat().st_size,
-        width=pixels.shape[1], height=pixels.shape[0], seconds=0.1, settings="x", black=not pixels.any(),
-    )  # fmt: skip
-    folder.append(folder.generations_file, [row])
 
 
 ALL = 'names = ["clip_score", "fd_clip", "diversity", "near_duplicates"]\nreference = "tiny-sdxl@50"'

@@ -17,10 +17,13 @@ from pathlib import Path
 import pytest
 
 import bench.store.object_store as objects
+import bench.store.store_access as store_access
 from bench.errors import InputError
 from bench.records import Generation
 from bench.store.fencing import List, Read, lease
-from bench.store.object_store import ObjectFolder, copy, folder_at, is_url, open_anywhere, url_of
+from bench.store.mirror import copy
+from bench.store.object_store import ObjectFolder, folder_at, is_url, open_anywhere, url_of
+from bench.store.store_access import StoreAccess
 from bench.store.study_folder import StudyFolder
 from bench.study.binding import bind
 from bench.study.study import read
@@ -180,7 +183,7 @@ def little(tmp_path, monkeypatch):
 def stall(monkeypatch):
     """stall(n, meanwhile): the n-th change of the store waits, in the thread that makes it, while `meanwhile` runs as
     another process would. Returns a list that is filled when that happened."""
-    real, here = ObjectFolder._once, threading.local()
+    real, here = StoreAccess._once, threading.local()
 
     def arrange(number: int, meanwhile) -> list[str]:
         changes, happened = itertools.count(1), []
@@ -199,7 +202,7 @@ def stall(monkeypatch):
                 thread.join()
             return real(self, operation, again)
 
-        monkeypatch.setattr(ObjectFolder, "_once", once)
+        monkeypatch.setattr(StoreAccess, "_once", once)
         return happened
 
     return arrange
@@ -240,7 +243,7 @@ def test_an_outage_is_waited_for_and_an_answer_that_got_lost_is_no_second_writer
     import botocore.exceptions
 
     folder = ObjectFolder(f"{bucket}/x")
-    real, calls = ObjectFolder._once, []
+    real, calls = StoreAccess._once, []
     outages = [
         botocore.exceptions.EndpointConnectionError(endpoint_url="s3"),
         botocore.exceptions.ReadTimeoutError(endpoint_url="s3"),
@@ -256,8 +259,8 @@ def test_an_outage_is_waited_for_and_an_answer_that_got_lost_is_no_second_writer
             raise outages[len(calls) % 4]
         return real(self, operation, again)
 
-    monkeypatch.setattr(ObjectFolder, "_once", away)
-    monkeypatch.setattr(objects, "backoff", lambda total: iter([0.0] * 9))
+    monkeypatch.setattr(StoreAccess, "_once", away)
+    monkeypatch.setattr(store_access, "backoff", lambda total: iter([0.0] * 9))
     with folder.lock():
         folder.write_image("c", "p", 0, b"pixels")
         folder.append("generations", [row("p", b"pixels")])
@@ -267,7 +270,7 @@ def test_an_outage_is_waited_for_and_an_answer_that_got_lost_is_no_second_writer
     def gone(self, operation, again):
         raise outages[0]
 
-    monkeypatch.setattr(ObjectFolder, "_once", gone)
+    monkeypatch.setattr(StoreAccess, "_once", gone)
     with pytest.raises(InputError, match=r"has not answered for .* nothing written so far is lost"):
         folder.read("x")
 

@@ -16,9 +16,9 @@ from bench.store.study_folder import StudyFolder
 from bench.study.study import read
 from bench.sweep import settings
 from bench.sweep.generate import generate
+from bench.sweep.processes import Processes
 from bench.sweep.settings import Options
 from bench.sweep.work import alone
-from bench.sweep.workers import Processes
 from tests.support.null_pipeline import NullPipeline, load
 from tests.support.sweeping import IMAGES, assert_whole, hashes, undisturbed, write_study
 

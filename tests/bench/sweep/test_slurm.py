@@ -68,7 +68,7 @@ def test_all_stages_are_submitted_those_after_the_images_when_they_are_there(tmp
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["generate is job 101", "latency is job 102", "score is job 103"]
     assert (tmp_path / "calls").read_text().splitlines() == [
-        "--parsable", "--parsable --dependency=afterok:101", "--parsable --dependency=afterok:101",
+        "--parsable", "--parsable --dependency=afterok:101", "--parsable --dependency=afterok:101,afterany:102",
     ]  # fmt: skip
     jobs = [(tmp_path / f"job{n}").read_text() for n in (1, 2, 3)]
     for text, stage in zip(jobs, ("generate", "latency", "score"), strict=True):
@@ -79,4 +79,19 @@ def test_all_stages_are_submitted_those_after_the_images_when_they_are_there(tmp
     assert "--exclusive" in jobs[1]
     assert "--optimize exact" in jobs[1]
     assert "--optimize" not in jobs[2]
-    assert "#SBATCH --gpus-per-node=1\n" in jobs[2]
+    assert "#SBATCH --gpus-per-node=1\n" in jobs[1]
+    assert "#SBATCH --gpus-per-node=4\n" in jobs[2]
+    assert jobs[2].rstrip().endswith("--device cuda --gpus all")
+    assert "#SBATCH --signal=B:INT@120\n" in jobs[2]
+
+
+def test_a_job_in_a_container_uses_the_container_s_own_commands():
+    job = Job(nodes=2, gpus=0, cpus=8, container="apptainer exec --bind /data bench.sif")
+    text = script("turbo-preference", Path("/shared/results"), job)
+    assert "\napptainer exec --bind /data bench.sif python -m bench generate turbo-preference" in text
+    assert text.count("apptainer exec --bind /data bench.sif ray start") == 2
+    scored = single("score", "turbo-preference", Path("/shared/results"), job)
+    assert "exec apptainer exec --bind /data bench.sif python -m bench score" in scored
+    assert scored.rstrip().endswith("--device cpu --processes 4")
+    for each in (text, scored):
+        assert subprocess.run(["bash", "-n"], input=each, text=True).returncode == 0
