@@ -27,7 +27,7 @@ from bench.records import OUTCOMES, Battle, Prompt
 from bench.store.study_folder import StudyFolder, sha256
 from bench.study.file import Arena
 from bench.study.questions import questions_of
-from bench.study.study import Study
+from bench.study.study import Study, open_study
 
 AHEAD = 2
 """Pairs a rater holds: the one shown, and the next, which is already loaded."""
@@ -70,20 +70,13 @@ class Desk:
     def __init__(
         self, study: Study, folder: StudyFolder, database: VoteDatabase, clock: Callable[[], float]
     ) -> None:
-        self.study = study
         self.folder = folder
         self.database = database
         self.clock = clock
         self.settings = study.file.arena
         self.questions = questions_of(self.settings)
-        self.prompts = {prompt.id: prompt for prompt in study.prompts}
-        names = {c.name for c in study.contenders}
-        self.made = {
-            key: row.sha256
-            for key, row in folder.generations().items()
-            if key[0] in names and key[1] in self.prompts
-        }
-        """Contender, prompt and replicate → sha256 of the image's file."""
+        self._seen = self._looked = signature(folder)
+        self._take(study)
         self.shown = Shown(folder.path / "shown", study.file.display_size, study.file.fit)
         self.exclusion = exclusion_of(self.settings)
         self.serves_pages = False
@@ -94,9 +87,39 @@ class Desk:
         self._gain: tuple[int, dict[int, float]] | None = None
         self._decided_at = 0
         self._progress = (float("-inf"), 0.0)
+
+    def _take(self, study: Study) -> None:
+        """The study's contenders, prompts and images; its arena's settings are those that the server began with."""
+        self.study = study
+        self.prompts = {prompt.id: prompt for prompt in study.prompts}
+        names = {c.name for c in study.contenders}
+        self.made = {
+            key: row.sha256
+            for key, row in self.folder.generations().items()
+            if key[0] in names and key[1] in self.prompts
+        }
+        """Contender, prompt and replicate → sha256 of the image's file."""
         self._stock = Stock(
             settings=self.settings, prompts=self.prompts, made=frozenset(self.made), scenes={}
         )
+
+    def refresh(self) -> bool:
+        """Take over what the study has become while the arena is open: contenders and prompts that came or left, and
+        images that were generated anew. Votes stay; those on images that were replaced count no more (`arena rate`).
+
+        A folder that is still being written is left for the next look. Returns whether anything changed.
+        """
+        now = signature(self.folder)
+        before, self._looked = self._looked, now
+        if now == self._seen or now != before:
+            return False
+        self._take(open_study(self.folder))
+        self._seen = now
+        for name in ("references", "picture_bytes"):
+            self.__dict__.pop(name, None)
+        self.prepare()
+        _ = self.picture_bytes  # rendered now, not while a rater waits
+        return True
 
     def progress(self) -> float:
         """Share of the wanted votes that are in, 0 to 1, as of a few seconds ago."""
@@ -178,7 +201,7 @@ class Desk:
 
     def prepare(self) -> None:
         """Make the pool of pairs from the images there are. Raises InputError where there is no pair."""
-        pool = {}
+        pool, self.left_out = {}, 0
         scenes = sorted({(prompt, replicate) for _, prompt, replicate in self.made})
         for first, second in sorted(tuple(sorted(pair)) for pair in self.study.comparisons):
             common = [s for s in scenes if (first, *s) in self.made and (second, *s) in self.made]
@@ -273,6 +296,7 @@ class Desk:
         if stale:
             self.sweep(now)
         self.decide()
+        self.refresh()
 
     def vote(
         self,
@@ -517,6 +541,15 @@ def owed_code(stage: str, voted: int, limit: int | None, before: str) -> str:
     if stage in ("full", "closed"):
         return "full"
     return before if stage in ("vote", "wait") or not voted else "full"
+
+
+def signature(folder: StudyFolder) -> tuple[tuple[int, int], ...]:
+    """Changes with the study's contenders, prompts and images: times and sizes of the files that name them."""
+    found = []
+    for path in (folder.study_file, folder.prompts_file, folder.generations_file):
+        status = path.stat() if path.exists() else None
+        found.append((status.st_mtime_ns, status.st_size) if status else (0, 0))
+    return tuple(found)
 
 
 def exclusion_of(settings: Arena) -> Exclusion:

@@ -117,7 +117,7 @@ class VoteDatabase:
 
     def prepare(self, wanted: Mapping[tuple[str, str, str], tuple[int, Sequence[tuple[str, int]]]]) -> None:
         """Make the pool: (question, first, second) → votes wanted, prompts with replicates. May be repeated:
-        what is there stays, what is new is added."""
+        what is there stays, what is new is added, and pairs that are no longer among them are asked no more."""
         for _ in range(3):
             try:
                 with self.writing() as tx:
@@ -183,6 +183,16 @@ class Transaction:
                     insert(cells),
                     [{"pair_id": pair_id, "prompt_id": p, "replicate": r, "taken": 0} for p, r in new],
                 )
+        self._ask_no_more([pair.id for key, pair in known.items() if key not in wanted])
+
+    def _ask_no_more(self, left: Sequence[int]) -> None:
+        """Of pairs whose contender left the study: what raters hold of them is taken back, their votes stay."""
+        if not left:
+            return
+        theirs = select(cells.c.id).where(cells.c.pair_id.in_(left))
+        held = select(assignments).where(assignments.c.state == "open", assignments.c.cell_id.in_(theirs))
+        self.give_back(self._assignments(held), "expired")
+        self.db.execute(update(pairs).where(pairs.c.id.in_(left)).values(wanted=pairs.c.voted))
 
     def pairs(self) -> Sequence[Row[Any]]:
         if self.old:

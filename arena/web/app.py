@@ -258,6 +258,8 @@ async def _alive(desk: Desk, app: FastAPI) -> AsyncIterator[None]:
                 await run_in_threadpool(desk.tidy)
             except (OperationalError, InterfaceError, PoolTimeout) as error:
                 log.error("database away while tidying: %s", error)
+            except InputError as error:
+                log.error("the study's folder changed, and cannot be taken over: %s", error)
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled():  # a bug: nothing would be said of it before the server stops

@@ -6,6 +6,7 @@ appends to the stores. Batches have the shape and the thread count of one proces
 
 from __future__ import annotations
 
+import itertools
 import platform
 import time
 from collections import deque
@@ -58,13 +59,14 @@ class Computed:
 class Queue:
     """Tasks in order; those of lost workers first."""
 
-    tasks: deque[ImagesTask]
+    tasks: Iterator[ImagesTask]
+    returned: deque[ImagesTask] = field(default_factory=deque)
 
     def take(self, worker: str) -> ImagesTask | None:
-        return self.tasks.popleft() if self.tasks else None
+        return self.returned.popleft() if self.returned else next(self.tasks, None)
 
     def back(self, task: ImagesTask) -> None:
-        self.tasks.appendleft(task)
+        self.returned.append(task)
 
 
 def compute(
@@ -102,8 +104,7 @@ def compute(
     bool
         Whether all is there; False: stopped.
     """
-    tasks = _tasks(wanted, device, threads)
-    if not tasks:
+    if not any(one.missing.files for one in wanted):
         return True
     totals = [len(one.missing.files) for one in wanted]
     left, stopped = list(totals), False
@@ -115,7 +116,7 @@ def compute(
         return stopped
 
     start = partial(_start, shared, device)
-    for task, value in engine.run(start, Queue(deque(tasks)), halted, say):
+    for task, value in engine.run(start, Queue(_tasks(wanted, device, threads)), halted, say):
         if isinstance(value, Abandoned):
             raise InputError(
                 f"{DEATHS} workers were lost over the same images ({value.reason}, {value.stage}): the machine's "
@@ -134,13 +135,12 @@ def compute(
     return not stopped
 
 
-def _tasks(wanted: Sequence[features.Wanted], device: str, threads: int | None) -> list[ImagesTask]:
-    size, found = BATCHES * features.batch_shape(device), []
+def _tasks(wanted: Sequence[features.Wanted], device: str, threads: int | None) -> Iterator[ImagesTask]:
+    number = itertools.count()
     for store, one in enumerate(wanted):
         held = one.store.threads if one.store.threads is not None else threads
-        for part in one.missing.parts(size):
-            found.append(ImagesTask(number=len(found), store=store, part=part, threads=held))
-    return found
+        for part in one.missing.parts(BATCHES * features.batch_shape(device)):
+            yield ImagesTask(number=next(number), store=store, part=part, threads=held)
 
 
 def _start(

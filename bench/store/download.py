@@ -11,6 +11,8 @@ from bench.errors import InputError
 Progress = Callable[[str, int, int | None], None]
 """Called with the file's name, bytes so far, and bytes in all (None: the server does not say)."""
 
+CONNECT = 8.0
+"""Seconds until a server has answered at all: where there is no network, packets may vanish without a word."""
 TIMEOUT = 60.0
 """Seconds without a byte."""
 
@@ -57,7 +59,7 @@ def download(url: str, target: Path, cure: str, progress: Progress | None = None
     bar = _Bar(target.name, progress)
     transfer = pooch.HTTPDownloader(
         progressbar=bar,  # pyright: ignore[reportArgumentType]
-        chunk_size=1 << 18, timeout=TIMEOUT, headers={"User-Agent": "turbo-preference-bench"}
+        chunk_size=1 << 18, timeout=(CONNECT, TIMEOUT), headers={"User-Agent": "turbo-preference-bench"}
     )  # fmt: skip
     try:
         transfer(url, str(target), None)
@@ -69,6 +71,7 @@ def download(url: str, target: Path, cure: str, progress: Progress | None = None
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
         raise InputError(f"{url}: the transfer broke off; try again") from None
     except requests.RequestException as error:
+        target.unlink(missing_ok=True)  # opened before the first byte
         raise InputError(f"cannot reach {url}: {_reason(error)}; {cure}") from None
 
 

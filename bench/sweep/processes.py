@@ -193,6 +193,7 @@ def serve(line: Any, start: Start, device: str | None) -> None:
 
     def beat(worker: Performer) -> None:
         with contextlib.suppress(OSError):
+            emit(BEAT, worker.pulse(), False)  # at once: from now on the bounds of its stage hold
             while not closed.wait(BEAT_SECONDS):
                 emit(BEAT, worker.pulse(), False)
 

@@ -30,13 +30,19 @@ def main(names: list[str]) -> int:
             root.mkdir()
             outcome = examine(fault, study, root, whole)
             said = [line.replace(str(root), "results").replace(place, "…") for line in outcome.said]
-            rows.append({"fault": fault.what, "happens": fault.happens} | asdict(outcome) | {"said": said})
-            print(fault.what, outcome.rows, outcome.again, outcome.lost, said[-1:], flush=True)
+            told = [line for line in said if fault.says in line] if fault.says else said[-1:]
+            rows.append(
+                {"fault": fault.what, "happens": fault.happens} | asdict(outcome) | {"said": told[:1]}
+            )
+            print(fault.what, outcome.rows, outcome.again, outcome.lost, told[:1] or said, flush=True)
     if not names:
         OUT.mkdir(parents=True, exist_ok=True)
         (OUT / "faults.json").write_text(json.dumps(rows, indent=1) + "\n")
         (OUT / "faults.md").write_text(page(rows))
-    return int(any(row["lost"] for row in rows))
+    silent = {fault.what for fault in FAULTS if fault.says} & {
+        row["fault"] for row in rows if not row["said"]
+    }
+    return int(bool(silent) or any(row["lost"] for row in rows))
 
 
 def page(rows: list[dict]) -> str:
@@ -51,7 +57,7 @@ def page(rows: list[dict]) -> str:
         "|---|---|---|---|---|",
     ]
     for row in rows:
-        said = "<br>".join(f"`{line}`" for line in dict.fromkeys(row["said"][-2:])) or "nothing"
+        said = "<br>".join(f"`{line}`" for line in row["said"]) or "nothing"
         lines.append(
             f"| {row['fault']} | {row['happens']} | {row['rows']}, {row['again']} | {row['lost']} | {said} |"
         )
