@@ -112,7 +112,9 @@ def _model(model: Any) -> dict[str, Any]:
 
 
 def _digest(study: Study) -> str:
-    return sha256(canonical([asdict(p) for p in study.prompts]).encode())
+    """Of what images depend on: translations are for raters."""
+    rows = [asdict(prompt) for prompt in study.prompts]
+    return sha256(canonical([{k: v for k, v in r.items() if k != "translations"} for r in rows]).encode())
 
 
 def _set_facts(study: Study) -> dict[str, str]:

@@ -10,8 +10,8 @@ import json
 import os
 import types
 import typing
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +39,9 @@ class Prompt:
     """Image-to-image only: what the reference shows, as `text` says what the image should show."""
     instruction: str = ""
     """Image-to-image only: the change in words for people, `make the red circle blue`; raters read it."""
+    translations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Language code → what raters who use the page in that language read in place of `instruction` or `text`. No image
+    depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +147,7 @@ class LatencyPass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeltPicture:
-    """One image that was drawn while somebody typed; seconds of each stage, which together are its total.
+    """One image that was generated during typing; seconds of each stage, which together are its total.
 
     `interactive.json` is `{"protocol": {"device", "browser", "dtype", "optimize", "weights", …},
     "fingerprint": settings_hash(protocol), "rows": [FeltPicture…], "keys": [KeyWait…]}`, in order of time.
@@ -154,7 +157,7 @@ class FeltPicture:
     network: float
     """Keystroke to server and server to browser, together."""
     wait: float
-    """At the server, until the card was free for it."""
+    """At the server, until the device was free for it."""
     encode: float
     denoise: float
     decode: float

@@ -1,50 +1,43 @@
-"""The server: the rater's page and its few calls, the images, the administrator's page."""
+"""The server: the calls of the rater's page, the images, and what is mounted beside them."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import logging
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
-from urllib.parse import unquote_plus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from arena import admission, feedback
 from arena.admission import OPEN_GATE, Gate, Refused
 from arena.db import raters as register
-from arena.db.rows import Assignment
 from arena.panels import completion_code, panel_link, return_link
 from arena.voting import Desk, Hand
 from arena.web import rater_page
+from arena.web.admin_login import is_admin, mount_admin
 from arena.web.consent import consent_of
 from arena.web.inputs import Nothing, Report, Skip, Start, Vote, as_stored
 from arena.web.languages import languages
 from arena.web.security import Guard, RateLimits
+from arena.web.state import state_of
 from bench.errors import InputError
 
 log = logging.getLogger("arena")
 
 COOKIE = "arena_rater"
-ADMIN_COOKIE = "arena_admin"
 TIDY = 15
 """Seconds between looks at what expired and what is decided."""
-LOOK_AGAIN = 6
-"""Seconds after which a page without a pair asks again whether there is one."""
-WRONG_LOGIN = 1.0
-"""Seconds before a wrong administrator token is answered."""
 DELAY = 0.1
 """Seconds: an image is answered at the next multiple, so that the time says nothing about its file."""
 
@@ -79,8 +72,8 @@ def create_app(
     """
     desk.serves_pages = True
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_alive, desk))
-    is_admin = partial(_is_admin, key, admin_token)
-    app.add_middleware(Guard, is_admin=is_admin, embed=embed, public_hosts=public_hosts)
+    admitted = partial(is_admin, key, admin_token)
+    app.add_middleware(Guard, is_admin=admitted, embed=embed, public_hosts=public_hosts)
     _errors(app, desk)
     _mount_health(app, desk)
     limits = app.state.limits = limits or RateLimits()
@@ -88,7 +81,7 @@ def create_app(
     _mount_voting(app, desk, key)
     _mount_pictures(app, desk, key)
     if admin_token is not None:
-        _mount_admin(app, desk, key, admin_token, secure, is_admin, limits)
+        mount_admin(app, desk, key, admin_token, secure=secure, admitted=admitted, limits=limits)
     settings = desk.settings
     rater_page.mount(  # last: what no route above answers is the page's
         app,
@@ -116,6 +109,16 @@ def _rater_of(request: Request, desk: Desk, key: bytes) -> str:
     if not admission.is_current(rater, session):
         raise Refused("session_elsewhere", 401)
     return session.rater_id
+
+
+def _language(request: Request, desk: Desk) -> str:
+    """Of the page that asks; the study's, where it names none that there is."""
+    named = request.query_params.get("lang", "")
+    return named if named in languages() else desk.settings.language
+
+
+def _state(request: Request, desk: Desk, hand: Hand) -> dict[str, Any]:
+    return state_of(desk, hand, _language(request, desk))
 
 
 def _mount_health(app: FastAPI, desk: Desk) -> None:
@@ -149,11 +152,10 @@ def _mount_entrance(
         session = admission.admit(
             desk.database, given.parameters, now=desk.clock(), gate=gate, session=cookie
         )
-        seen = request.query_params.get("lang", "")
-        agreed = consent_of(desk.settings, seen if seen in languages() else desk.settings.language)
+        agreed = consent_of(desk.settings, _language(request, desk))
         with desk.database.writing() as tx:
             register.set_consent(tx.db, session.rater_id, agreed.version, agreed.sha256)
-        response = JSONResponse({"state": _state(desk, desk.hand(session.rater_id))})
+        response = JSONResponse({"state": _state(request, desk, desk.hand(session.rater_id))})
         # Inside another site's page a browser keeps a cookie only if it is kept apart for that site.
         scope = "SameSite=None; Secure; Partitioned" if cross_site else f"SameSite=Lax{'; Secure' * secure}"
         sealed = f"{COOKIE}={admission.seal(key, session)}; HttpOnly; Max-Age={90 * 86400}; Path=/; {scope}"
@@ -174,13 +176,13 @@ def _mount_entrance(
     @app.post("/api/state")
     def state(given: Nothing, request: Request) -> Any:
         try:
-            return {"state": _state(desk, desk.hand(_rater_of(request, desk, key)))}
+            return {"state": _state(request, desk, desk.hand(_rater_of(request, desk, key)))}
         except Refused:
             return {"state": {"stage": "consent", "ballots": [], "progress": {"done": 0}}}
 
 
 def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
-    """What a rater says to a pair; each answer brings what comes next."""
+    """What a rater answers to a pair; each reply brings what comes next."""
 
     @app.post("/api/vote")
     def vote(given: Vote, request: Request) -> Any:
@@ -191,10 +193,12 @@ def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
             if error.status not in (404, 409, 410):
                 raise
             log.warning("refused vote: %s", error.code)
-            return JSONResponse({"error": error.code, "state": _state(desk, desk.hand(rater))}, error.status)
+            return JSONResponse(
+                {"error": error.code, "state": _state(request, desk, desk.hand(rater))}, error.status
+            )
         # From here on the vote is saved, and the answer must say so even if the next pair cannot be had.
         try:
-            return {"saved": True, "state": _state(desk, desk.hand(rater))}
+            return {"saved": True, "state": _state(request, desk, desk.hand(rater))}
         except (OperationalError, InterfaceError, PoolTimeout):
             log.exception("saved, but no next pair")
             return {"saved": True}
@@ -203,13 +207,13 @@ def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
     def undo(given: Nothing, request: Request) -> Any:
         rater = _rater_of(request, desk, key)
         desk.undo(rater)
-        return {"state": _state(desk, desk.hand(rater))}
+        return {"state": _state(request, desk, desk.hand(rater))}
 
     @app.post("/api/skip")
     def skip(given: Skip, request: Request) -> Any:
         rater = _rater_of(request, desk, key)
         desk.skip(rater, given.token)
-        return {"state": _state(desk, desk.hand(rater))}
+        return {"state": _state(request, desk, desk.hand(rater))}
 
     @app.post("/api/report")
     def report(given: Report, request: Request) -> Any:
@@ -219,12 +223,14 @@ def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
         except Refused as error:
             if error.status not in (404, 409):
                 raise
-            return JSONResponse({"error": error.code, "state": _state(desk, desk.hand(rater))}, error.status)
-        return {"state": _state(desk, desk.hand(rater))}
+            return JSONResponse(
+                {"error": error.code, "state": _state(request, desk, desk.hand(rater))}, error.status
+            )
+        return {"state": _state(request, desk, desk.hand(rater))}
 
     @app.post("/api/finish")
     def finish(given: Nothing, request: Request) -> Any:
-        return {"state": _state(desk, feedback.leave(desk, _rater_of(request, desk, key)))}
+        return {"state": _state(request, desk, feedback.leave(desk, _rater_of(request, desk, key)))}
 
     @app.post("/api/choices")
     def choices(given: Nothing, request: Request) -> Any:
@@ -249,7 +255,7 @@ def _mount_pictures(app: FastAPI, desk: Desk, key: bytes) -> None:
 
 @asynccontextmanager
 async def _alive(desk: Desk, app: FastAPI) -> AsyncIterator[None]:
-    """While the server lives, pairs expire and are decided also when nobody asks for one."""
+    """While the server lives, pairs expire and are decided even without requests."""
 
     async def tidy() -> None:
         while True:
@@ -294,43 +300,6 @@ def _image(desk: Desk, rater_id: str, token: str) -> bytes | None:
         return None
 
 
-def _state(desk: Desk, hand: Hand) -> dict[str, Any]:
-    """What the browser may know."""
-    settings = desk.study.file.arena
-    state: dict[str, Any] = {
-        "stage": hand.stage,
-        "ballots": [_ballot(desk, one) for one in hand.open],
-        "progress": {"done": hand.voted, "limit": hand.limit, "study": desk.progress()},
-        "can_undo": hand.can_undo,
-        "break_after": settings.break_after,
-    }
-    if hand.stage not in ("vote", "wait") and hand.code:
-        code = completion_code(settings, hand.code, took_part=bool(hand.voted))
-        state["completion_code"] = code
-        state["return_link"] = return_link(settings, code)
-    if hand.stage in ("wait", "paused"):
-        state["look_again"] = LOOK_AGAIN
-    if hand.stage == "closed" and hand.voted and settings.reveal == "after-study":
-        state["revealed"] = sorted(c.name for c in desk.study.contenders)
-    return state
-
-
-def _ballot(desk: Desk, one: Assignment) -> dict[str, Any]:
-    ballot: dict[str, Any] = {
-        "token": one.token,
-        "question": one.question,
-        "left": f"i/{one.left_token}",
-        "right": f"i/{one.right_token}",
-    }
-    asked = desk.questions.get(one.question)
-    if asked is None or asked.shows_prompt:
-        prompt = desk.prompts[one.prompt_id]
-        ballot["prompt"] = prompt.instruction or prompt.text
-    if one.reference_token:
-        ballot["reference"] = f"i/{one.reference_token}"
-    return ballot
-
-
 def _errors(app: FastAPI, desk: Desk) -> None:
     @app.exception_handler(Refused)
     def refused(request: Request, error: Refused) -> JSONResponse:
@@ -355,76 +324,6 @@ def _errors(app: FastAPI, desk: Desk) -> None:
     for kind in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(kind, away)
     app.add_exception_handler(DataError, unstorable)
-
-
-def admin_seal(key: bytes, admin_token: str) -> str:
-    return hmac.new(key, b"admin " + admin_token.encode(), hashlib.sha256).hexdigest()
-
-
-def _is_admin(key: bytes, admin_token: str | None, request: Request) -> bool:
-    given = request.cookies.get(ADMIN_COOKIE, "")
-    return admin_token is not None and hmac.compare_digest(
-        given.encode(), admin_seal(key, admin_token).encode()
-    )
-
-
-def _mount_admin(
-    app: FastAPI,
-    desk: Desk,
-    key: bytes,
-    admin_token: str,
-    secure: bool,
-    is_admin: Callable[[Request], bool],
-    limits: RateLimits,
-) -> None:
-    from arena.web import admin_page
-
-    @app.get("/admin-login")
-    def login_page() -> HTMLResponse:
-        return HTMLResponse(admin_page.LOGIN)
-
-    @app.post("/admin-login")
-    async def login(request: Request) -> Response:
-        fields = (await request.body()).decode("utf-8", "replace")
-        given = unquote_plus(fields.removeprefix("token=").strip())
-        address = request.client.host if request.client else ""
-        if limits.logins.full(address):
-            log.warning("refused admin login: too many attempts")
-            return PlainTextResponse("too many attempts: wait a minute", 429)
-        if not hmac.compare_digest(given.encode(), admin_token.encode()):
-            log.warning("refused admin login")
-            limits.logins.add(address)
-            await asyncio.sleep(WRONG_LOGIN)
-            return PlainTextResponse("wrong token", 403)
-        response = Response(status_code=303, headers={"Location": "admin/"})
-        response.set_cookie(
-            ADMIN_COOKIE, admin_seal(key, admin_token), httponly=True, samesite="strict", secure=secure
-        )
-        return response
-
-    @app.post("/admin-logout")
-    def logout() -> Response:
-        response = Response(status_code=303, headers={"Location": "admin-login"})
-        response.delete_cookie(ADMIN_COOKIE, httponly=True, samesite="strict", secure=secure)
-        return response
-
-    @app.get("/admin-export/{kind}")
-    def export(kind: str, request: Request) -> Response:
-        from arena.db import export
-
-        if not is_admin(request):
-            raise Refused("unknown_rater", 401)
-        if kind not in export.FORMATS:
-            return PlainTextResponse("not found", 404)
-        data = export.exported(desk.database, desk.prompts, kind, desk.exclusion, desk.made)
-        name = f"{desk.study.name}-votes.{export.FORMATS[kind]}"
-        return Response(
-            data,
-            media_type="application/octet-stream",
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
-        )
-
-    admin_page.mount(app, desk, lambda request: "admin" if is_admin(request) else None)
 
 
 def new_token() -> str:

@@ -7,7 +7,7 @@ it into a page of your own, mount that page on the server of `create_app` and pa
         ballot(list(questions_of(settings).values()), base="../", native=512)
     gr.mount_gradio_app(app, page, path="/mine")
 
-It votes for whoever holds the rater's cookie, and fires the event `stage` (`welcome`, `vote`, `rest`, `end`).
+It votes for the rater whose cookie the browser holds, and fires the event `stage` (`welcome`, `vote`, `rest`, `end`).
 """
 
 from __future__ import annotations

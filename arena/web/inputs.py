@@ -43,7 +43,7 @@ class _Input(BaseModel):
 
 def _given(consent: bool) -> bool:
     if not consent:
-        raise ValueError("nobody takes part without consent")
+        raise ValueError("no one takes part without consent")
     return consent
 
 

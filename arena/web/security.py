@@ -122,7 +122,7 @@ class Guard:
     Parameters
     ----------
     is_admin
-        Whether a request bears the administrator's cookie. Gradio asks that too, but not on all its routes.
+        Whether a request carries the administrator's cookie. Gradio asks that too, but not on all its routes.
     embed
         Sites (`https://huggingface.co`) that may show the rater's page inside their own.
     public_hosts
@@ -211,7 +211,7 @@ class _TooLarge(Exception):
 
 
 def _cross_site(request: Request, public_hosts: Collection[str]) -> tuple[str, int] | None:
-    """A browser says where a post comes from; one of our calls also bears a header no form can send."""
+    """A browser names the origin of a POST; our own calls also carry a header that no form can send."""
     origin = request.headers.get("origin")
     host = request.headers.get("host", "")
     if origin is not None and origin.split("://")[-1] not in {host, *public_hosts}:

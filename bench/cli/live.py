@@ -67,7 +67,7 @@ def live(
     texts = _texts(study, contenders, models, measure)
     document = timing.measure(
         contenders, models, texts, device=where, dtype=dtype, optimize=optimize, weights=weights,
-        told=lambda line: print(line, file=sys.stderr),
+        report=lambda line: print(line, file=sys.stderr),
     )  # fmt: skip
     rows = timing.summary(document)
     print_rows(rows if as_json else [_narrow(row) for row in rows], as_json, below=("stages",))

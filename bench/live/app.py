@@ -82,6 +82,23 @@ def pictures(studio: Studio, *, people: int = PEOPLE, host: str = "127.0.0.1") -
     app.state.close = turns.close
     ours = APIRouter(prefix="/live", dependencies=[Depends(_same_site)])
 
+    _mount_drawing(ours, studio, turns, references)
+    _mount_references(ours, turns, references)
+    _errors(app)
+
+    @app.get("/live/{name}")
+    def asset(name: str) -> Response:
+        if name not in page.ASSETS:
+            return JSONResponse({"error": "not found"}, 404)
+        return FileResponse(page.STATIC / name, media_type=page.ASSETS[name])
+
+    app.include_router(ours)
+    return app
+
+
+def _errors(app: FastAPI) -> None:
+    """Every refusal is one line of JSON."""
+
     @app.exception_handler(Foreign)
     def foreign(request: Request, error: Foreign) -> JSONResponse:
         return JSONResponse({"error": "this request came from another site"}, 403)
@@ -98,6 +115,10 @@ def pictures(studio: Studio, *, people: int = PEOPLE, host: str = "127.0.0.1") -
     def unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
         return JSONResponse({"error": _what_is_wrong(error)}, 422)
 
+
+def _mount_drawing(
+    ours: APIRouter, studio: Studio, turns: Turns[Asked, Drawn], references: dict[str, Any]
+) -> None:
     @ours.post("/draw")
     async def draw(ask: Ask) -> Response:
         received = time.perf_counter()
@@ -114,6 +135,10 @@ def pictures(studio: Studio, *, people: int = PEOPLE, host: str = "127.0.0.1") -
         if drawn is None:
             return Response(status_code=204)  # newer text has taken its place
         return _picture(drawn, received, turns.people())
+
+
+def _mount_references(ours: APIRouter, turns: Turns[Asked, Drawn], references: dict[str, Any]) -> None:
+    """The picture that a person starts from; it is forgotten when the person leaves."""
 
     @ours.post("/reference/{person}")
     async def take(person: str, request: Request) -> Response:
@@ -138,15 +163,6 @@ def pictures(studio: Studio, *, people: int = PEOPLE, host: str = "127.0.0.1") -
         references.pop(person, None)
         turns.leave(person)
         return Response(status_code=204)
-
-    @app.get("/live/{name}")
-    def asset(name: str) -> Response:
-        if name not in page.ASSETS:
-            return JSONResponse({"error": "not found"}, 404)
-        return FileResponse(page.STATIC / name, media_type=page.ASSETS[name])
-
-    app.include_router(ours)
-    return app
 
 
 def _what_is_wrong(error: RequestValidationError) -> str:
@@ -185,7 +201,7 @@ def _picture(drawn: Drawn, received: float, people: int) -> Response:
     about = {
         "contender": drawn.contender,
         **{stage: round(1000 * value, 3) for stage, value in stages.items()},
-        # What is left of the time here: until the card was free, and a thread's hand-over back.
+        # What is left of the time here: until the device was free, and a thread's hand-over back.
         "wait": round(1000 * (server - sum(stages.values())), 3),
         "server": round(1000 * server, 3),
         "truncated": drawn.truncated,

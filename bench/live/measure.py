@@ -24,8 +24,8 @@ from bench.records import FELT_STAGES, FeltPicture, KeyWait, settings_hash
 PACE = 0.15
 """Seconds from key to key: 6.7 keys a second, a fast typist's 80 words a minute."""
 VIEWPORT = {"width": 1280, "height": 800}
-PATIENCE = 120.0
-"""Seconds the last picture of a prompt may take."""
+TIMEOUT = 120.0
+"""Seconds that the last picture of a prompt may take."""
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -35,9 +35,9 @@ FLAGS = (
 )
 WINDOW = (
     "keystroke: the browser's input event. network: to the server and back, the page's own handling included; wait: at "
-    "the server until the card was free, hand-overs included; encode, denoise: as in latency.json; decode: latents to "
-    "the bytes that are sent; paint: bytes in the browser to the first frame that shows them. keys: every keystroke to "
-    "the first frame whose picture reflects it, those that newer text replaced included. One person, text alone."
+    "the server until the device was free, hand-overs included; encode, denoise: as in latency.json; decode: latents "
+    "to the bytes that are sent; paint: bytes in the browser to the first frame that shows them. keys: every keystroke "
+    "to the first frame whose picture reflects it, those that newer text replaced included. One person, text alone."
 )
 
 
@@ -51,7 +51,7 @@ def measure(
     optimize: str = "none",
     weights: str = "pretrained",
     pace: float = PACE,
-    told: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Type the texts for each contender alone, on a page of its own; the document of interactive.json.
 
@@ -66,8 +66,8 @@ def measure(
                 [name], models, device=device, dtype=dtype, optimize=optimize, weights=weights
             )
             try:
-                studio.warm_up(told)
-                told(f"typing for {name}")
+                studio.warm_up(report)
+                report(f"typing for {name}")
                 with serving(studio) as address:
                     pictures, keys, typed[name] = type_texts(opened, address, texts, pace)
             finally:
@@ -105,15 +105,16 @@ def type_texts(
     page = opened.new_page(viewport=VIEWPORT)
     try:
         page.goto(address)
-        page.wait_for_function("window.live && live.ready()", timeout=1000 * PATIENCE)
+        page.wait_for_function("window.live && live.ready()", timeout=1000 * TIMEOUT)
         seconds = 0.0
         for text in texts:
             page.click("#prompt textarea")
             page.keyboard.press("Control+A")
             began = time.perf_counter()
             page.keyboard.type(text, delay=1000 * pace)
+            # Every contender's frame reflects every key: the first to show the newest text is not the last.
             page.wait_for_function(
-                "live.rows.length && live.rows.at(-1).key === live.keys()", timeout=1000 * PATIENCE
+                "live.keys() > 0 && live.pending().every((keys) => keys === 0)", timeout=1000 * TIMEOUT
             )
             seconds += time.perf_counter() - began
         raw, waited, keys = page.evaluate("[live.rows, live.waits, live.keys()]")
@@ -138,7 +139,7 @@ def summary(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     `key`: every keystroke to the first frame that reflects it. `picture`: pictures that were painted, from their own
     key; it leaves out the keys that newer text replaced.
     """
-    found = []
+    table = []
     for name, typed in document["typed"].items():
         rows = [FeltPicture(**row) for row in document["rows"] if row["contender"] == name]
         waits = [KeyWait(**wait) for wait in document["keys"] if wait["contender"] == name]
@@ -147,7 +148,7 @@ def summary(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         stages = {
             f"{stage} ms": _quantiles([getattr(row, stage) for row in rows])[0] for stage in FELT_STAGES
         }
-        found.append(
+        table.append(
             {
                 "contender": name,
                 "key p50 ms": keyed[0],
@@ -163,7 +164,7 @@ def summary(document: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "pictures": len(rows),
             }
         )
-    return found
+    return table
 
 
 def _quantiles(seconds: Sequence[float]) -> tuple[int | None, int | None]:

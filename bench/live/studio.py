@@ -51,7 +51,7 @@ class Drawn:
 
 
 class Studio:
-    """One or two contenders, loaded and warm. Whoever asks, one thread draws: CUDA graphs belong to a thread."""
+    """One or two contenders, loaded and warm. One thread draws for all requests: CUDA graphs belong to a thread."""
 
     def __init__(self, contenders: Sequence[Contender], pipelines: Mapping[str, Pipeline]) -> None:
         self.contenders = tuple(contenders)
@@ -96,11 +96,11 @@ class Studio:
             truncated=embeddings[0].truncated,
         )  # fmt: skip
 
-    def warm_up(self, told: Callable[[str], None] = lambda line: None) -> None:
+    def warm_up(self, report: Callable[[str], None] = lambda line: None) -> None:
         """Every step count the switch can ask for, twice: compiled code and caches are there before the first key."""
         for number in range(len(self.contenders)):
             for who in dict.fromkeys(self.choose(number, steps) for steps in (None, *STEPS)):
-                told(f"warming up {who.name}")
+                report(f"warming up {who.name}")
                 for seed in (0, 1):
                     self.draw(Asked(contender=who, text="a red circle", seed=seed))
 
@@ -126,14 +126,14 @@ def open_studio(
 
     if not 1 <= len(names) <= 2:
         raise InputError(f"{len(names)} contenders: a page shows one, or two side by side")
-    found = [contender(name, models) for name in names]
+    contenders = [contender(name, models) for name in names]
     if device == "cpu":  # one core is left to the server and, on the same machine, the browser
         torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
     pipelines = {
         name: load(models[name], device=device, dtype=dtype, optimize=optimize, weights=weights)
-        for name in dict.fromkeys(who.model for who in found)
+        for name in dict.fromkeys(who.model for who in contenders)
     }
-    return Studio(found, pipelines)
+    return Studio(contenders, pipelines)
 
 
 def _now(pipeline: Pipeline) -> float:

@@ -1,9 +1,9 @@
-"""Whose turn it is: one card, several people, the latest text wins.
+"""The queue of the live page: one device, several people, the latest text wins.
 
-A person has a seat for each contender on the page. A seat holds one piece of work; newer work takes its place, and
-what it replaces never reaches the card. The next turn is that of the person who had one longest ago, and inside a
-person of such a seat, so that nobody waits longer than one turn of everybody else. Memory is bounded: people ×
-seats pieces of work.
+A person has a seat for each contender on the page. A seat holds one request; a newer one replaces it, and a replaced
+request never reaches the device. The next turn goes to the person whose last turn is longest ago, and among that
+person's seats to the one whose last turn is longest ago, so that a request waits at most one turn of every other
+person. Memory is bounded: people × seats requests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 Work = TypeVar("Work")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 PEOPLE = 8
 SEATS = 4
@@ -34,9 +34,9 @@ class Busy(Exception):
 
 
 @dataclass(slots=True)
-class _Person(Generic[Work, Made]):
+class _Person(Generic[Work, Result]):
     seen: float
-    waiting: dict[Hashable, tuple[Work, Future[Made | None]]] = field(default_factory=dict)
+    waiting: dict[Hashable, tuple[Work, Future[Result | None]]] = field(default_factory=dict)
     """Seat → its newest work."""
     newest: dict[Hashable, int] = field(default_factory=dict)
     """Seat → the highest number asked with."""
@@ -49,47 +49,47 @@ class _Person(Generic[Work, Made]):
         return max(self.last.values(), default=-1)
 
 
-class Turns(Generic[Work, Made]):
-    """One thread that draws, and what waits for it. Close it at the end."""
+class Turns(Generic[Work, Result]):
+    """One thread that works, and the requests that wait for it. Close it at the end."""
 
     def __init__(
         self,
-        draw: Callable[[Work], Made],
+        draw: Callable[[Work], Result],
         *,
         people: int = PEOPLE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._draw, self._places, self._clock = draw, people, clock
-        self._people: dict[str, _Person[Work, Made]] = {}
+        self._people: dict[str, _Person[Work, Result]] = {}
         self._turn = 0
         self._change = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="turns", daemon=True)
         self._thread.start()
 
-    def ask(self, person: str, seat: Hashable, work: Work, number: int = 0) -> Future[Made | None]:
-        """What will be made of the work; None once newer work of that seat has taken its place.
+    def ask(self, person: str, seat: Hashable, work: Work, number: int = 0) -> Future[Result | None]:
+        """The future result; None once newer work of that seat has replaced it.
 
         number: counts up with the person's work, for requests may overtake one another on their way.
         Raises Busy where the person has no place and none is free.
         """
         with self._change:
-            someone = self._place(person)
-            if seat not in someone.waiting and len(someone.waiting) >= SEATS:
+            entry = self._place(person)
+            if seat not in entry.waiting and len(entry.waiting) >= SEATS:
                 raise ValueError(f"a person has {SEATS} seats")
-            made: Future[Made | None] = Future()
-            if number < someone.newest.get(seat, number):
-                stale = made
+            result: Future[Result | None] = Future()
+            if number < entry.newest.get(seat, number):
+                stale = result
             else:
-                _, stale = someone.waiting.pop(seat, (None, None))
-                someone.newest[seat] = number
-                someone.waiting[seat] = (work, made)
+                _, stale = entry.waiting.pop(seat, (None, None))
+                entry.newest[seat] = number
+                entry.waiting[seat] = (work, result)
                 self._change.notify()
         if stale is not None:
             _drop(stale)
-        return made
+        return result
 
-    def _place(self, person: str) -> _Person[Work, Made]:
+    def _place(self, person: str) -> _Person[Work, Result]:
         now = self._clock()
         if person not in self._people:
             for name in [n for n, p in self._people.items() if not p.waiting and now - p.seen > IDLE]:
@@ -117,12 +117,12 @@ class Turns(Generic[Work, Made]):
     def leave(self, person: str) -> None:
         """Gives the place up; what waits is dropped."""
         with self._change:
-            someone = self._people.pop(person, None)
-        for _, made in someone.waiting.values() if someone else ():
-            _drop(made)
+            entry = self._people.pop(person, None)
+        for _, result in entry.waiting.values() if entry else ():
+            _drop(result)
 
     def close(self) -> None:
-        """Stops after the piece in hand; what waits is dropped."""
+        """Stops after the request in hand; what waits is dropped."""
         with self._change:
             self._closed = True
             self._change.notify()
@@ -132,15 +132,15 @@ class Turns(Generic[Work, Made]):
 
     def _work(self) -> None:
         while (turn := self._next()) is not None:
-            work, made = turn
-            if not made.set_running_or_notify_cancel():
+            work, result = turn
+            if not result.set_running_or_notify_cancel():
                 continue
             try:
-                made.set_result(self._draw(work))
-            except Exception as error:  # it belongs to whoever asked, who raises it again
-                made.set_exception(error)
+                result.set_result(self._draw(work))
+            except Exception as error:  # raised again where the result is awaited
+                result.set_exception(error)
 
-    def _next(self) -> tuple[Work, Future[Made | None]] | None:
+    def _next(self) -> tuple[Work, Future[Result | None]] | None:
         """The next piece of work, once there is one; None when closed."""
         with self._change:
             while not self._closed:
@@ -155,6 +155,6 @@ class Turns(Generic[Work, Made]):
         return None
 
 
-def _drop(made: Future[Any]) -> None:
-    if made.set_running_or_notify_cancel():  # whoever asked may have gone
-        made.set_result(None)
+def _drop(result: Future[Any]) -> None:
+    if result.set_running_or_notify_cancel():  # the request may have been cancelled
+        result.set_result(None)

@@ -25,6 +25,8 @@ EDIT_COLUMNS = ("reference", "strength", "reference_text", "instruction")
 """What a prompt of an image-to-image study has beside its text."""
 USER_COLUMNS = ("id", "text", "category", "challenge", *EDIT_COLUMNS, "note")
 """`note` is for people and is not read; `prompt` may stand for `text`."""
+TRANSLATED = re.compile(r"(text|instruction):([a-z]{2,3}(?:-[a-z0-9]{2,8})*)")
+"""Columns such as `text:de`: what raters read who use the page in that language."""
 
 LONGEST_TEXT = 10_240
 """Bytes of UTF-8."""
@@ -109,10 +111,10 @@ def _renamed(where: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """A user's row by field of a Prompt."""
     row: dict[str, Any] = {}
     for column, value in fields.items():
-        name = column.strip().casefold()
-        name = "text" if name == "prompt" else name
-        if name not in USER_COLUMNS:
-            raise InputError(f"{where}: {unknown('column', column, USER_COLUMNS)}")
+        name = re.sub(r"^prompt(?=$|:)", "text", column.strip().casefold())
+        if name not in USER_COLUMNS and not TRANSLATED.fullmatch(name):
+            example = "text:de"
+            raise InputError(f"{where}: {unknown('column', column, (*USER_COLUMNS, example))}")
         if name in row:
             raise InputError(f"{where}: two columns for {name}, the second is '{column}'; keep one")
         row[name] = value
@@ -152,6 +154,7 @@ def _prompt(where: str, got: Mapping[str, Any]) -> Prompt:
             raise InputError(
                 f"{where}: {field} {_shown(got[field])} without a reference image; give one or leave it empty"
             )
+    translations = {name: value for name, value in values.items() if TRANSLATED.fullmatch(name)}
     return Prompt(
         id=values["id"],
         text=values["text"],
@@ -161,7 +164,32 @@ def _prompt(where: str, got: Mapping[str, Any]) -> Prompt:
         strength=strength,
         reference_text=values.get("reference_text", ""),
         instruction=values.get("instruction", ""),
+        translations=_translations(
+            where, translations, "instruction" if values.get("instruction") else "text"
+        ),
     )
+
+
+def _translations(where: str, columns: Mapping[str, str], read: str) -> dict[str, str]:
+    """Language → text, of columns such as `text:de`; empty cells are no translations.
+
+    read: what raters read of this prompt, `text` or `instruction`. Raises InputError: a translation of the other.
+    """
+    found = {}
+    for name, value in columns.items():
+        column, _, language = name.partition(":")
+        if not value.strip():
+            continue
+        if column != read:
+            raise InputError(
+                f"{where}: '{name}' has text, but raters read the {read} of this prompt; "
+                f"write it under '{read}:{language}'"
+            )
+        size = len(value.encode())
+        if size > LONGEST_TEXT:
+            raise InputError(f"{where}: {name} of {size:,} bytes; at most {LONGEST_TEXT:,}; shorten it")
+        found[language] = value
+    return found
 
 
 def _string(where: str, field: str, value: Any) -> str:

@@ -16,6 +16,8 @@
     equivalence: [{a, b, difference, low, high, margin, p_a_not_worse, p_b_not_worse, p_equivalent}]
     stopping:    [{a, b, n, rate, low, high, p, p_adjusted, decided}]    may be looked at after every vote
     position_effect: {logits, low, high, left_rate, left_low, left_high, n}
+    position_by_arrangement: {beside, stacked: as position_effect}     of the votes shown so, fitted on their own
+    seven_points:  see bench.ratings.ordinal.SevenPoints, or null
     tie_parameter: log of Davidson's ν, or null
     bradley_terry: [{contender, rating, low, high}]          ties as half wins, no position effect
     elo_add:       [{contender, rating, order_spread, order_error}]   order noise, not an interval
@@ -39,6 +41,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bench.errors import InputError
+from bench.ratings.ordinal import SevenPoints
 from bench.ratings.rater_agreement import Agreement
 from bench.ratings.robustness import Cycles, FewVotes
 from bench.ratings.stopping import PairDecision
@@ -265,6 +268,10 @@ class QuestionRatings:
     equivalence: tuple[EquivalenceRow, ...] = ()
     stopping: tuple[PairDecision, ...] = ()
     position_effect: PositionEffect | None = None
+    position_by_arrangement: dict[str, PositionEffect] = field(default_factory=dict)
+    """Fitted on the votes of each arrangement alone; `stacked`: left is above. Empty: arrangements are unknown."""
+    seven_points: SevenPoints | None = None
+    """The ordered analysis of seven-point answers, which everything else here collapses to left, tie and right."""
     tie_parameter: float | None = None
     bradley_terry: tuple[PlainRating, ...] = ()
     elo_add: tuple[EloRow, ...] = ()

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.ratings.covariance import Covariance
+from bench.errors import InputError
+from bench.ratings.covariance import Covariance, covariance
 from bench.ratings.document import (
     AverageRow,
     CodingBlock,
@@ -21,9 +22,9 @@ from bench.ratings.document import (
     WinRateRow,
 )
 from bench.ratings.elo import EloAdd
-from bench.ratings.fits import SCALE, Fit, to_ratings
+from bench.ratings.fits import SCALE, Fit, count_votes, davidson, to_ratings
 from bench.ratings.uncertainty import Differences, marginal_errors, rank_sets, t_quantile
-from bench.ratings.vote_table import BOTH_BAD, VoteTable
+from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
 from bench.ratings.winrates import (
     CODINGS,
     PairRates,
@@ -201,6 +202,28 @@ def position_effect(votes: VoteTable, fit: Fit | None, cover: Covariance | None)
         left_high=_number(share.high[0]),
         n=int(share.n[0]),
     )
+
+
+def position_by_arrangement(votes: VoteTable, *, penalty: float = 0.0) -> dict[str, PositionEffect]:
+    """The position effect among the votes of each arrangement, on their own; {} where arrangements are unknown.
+
+    A fit that these votes alone do not allow leaves the share of left.
+    """
+    if votes.arrangement is None:
+        return {}
+    effects = {}
+    for code, name in enumerate(votes.arrangements):
+        part = select(votes, votes.arrangement == code)
+        if not name or not len(part):
+            continue
+        fit = cover = None
+        try:
+            fit = davidson(part.contenders, count_votes(part), penalty=penalty)
+            cover = covariance(fit, part)
+        except InputError:
+            fit = None
+        effects[name] = position_effect(part, fit, cover)
+    return effects
 
 
 def elo_rows(contenders: tuple[str, ...], elo: EloAdd | None) -> tuple[EloRow, ...]:

@@ -30,12 +30,14 @@ from bench.ratings.document_rows import (
     elo_rows,
     equivalence_rows,
     plain_rows,
+    position_by_arrangement,
     position_effect,
     rating_rows,
     win_rate_rows,
 )
 from bench.ratings.elo import EloAdd, elo_add
 from bench.ratings.fits import CENTRE, SCALE, Fit, bradley_terry, count_votes, davidson, to_ratings
+from bench.ratings.ordinal import seven_points
 from bench.ratings.rater_agreement import agreement
 from bench.ratings.robustness import (
     condorcet_cycles,
@@ -272,6 +274,8 @@ def _question(
         equivalence=equivalence_rows(votes.contenders, pairs, options.margin),
         stopping=tuple(stopping(plain)) if (plain.outcome != BOTH_BAD).any() else (),
         position_effect=position_effect(votes, fit, cover),
+        position_by_arrangement=position_by_arrangement(votes, penalty=options.penalty),
+        seven_points=seven_points(votes, anchor),
         tie_parameter=None if fit is None else fit.tie,
         bradley_terry=_bradley_terry_rows(votes, anchor, options),
         elo_add=elo_rows(votes.contenders, elo),

@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 LEFT, RIGHT, TIE, BOTH_BAD = range(len(OUTCOMES))
 
 KINDS = ("vote", "check", "repeat")
+MISSING = -128
+"""Code in `scale` of a vote without a point."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,11 @@ class VoteTable:
     """Quality rules that were applied to the raters."""
     ruled_out: tuple[Battle, ...] = ()
     """Battles that only these rules exclude (`Battle.rules`): what each rule changes is shown with them."""
+    arrangements: tuple[str, ...] = ("",)
+    arrangement: Ints | None = None
+    """(n,) `beside` or `stacked`, where left is above right; '' or None: unknown."""
+    scale: NDArray[np.int8] | None = None
+    """(n,) point of a seven-point answer, 3 (left much better) to -3, or MISSING; None: no vote has one."""
 
     def __len__(self) -> int:
         return len(self.left)
@@ -157,7 +164,7 @@ def _coded_battles(kept: Sequence[Battle], excluded: dict[str, int], simulated: 
             raise unknown("outcome", battle.outcome, OUTCOMES)
         outcome[index] = codes[battle.outcome]
     probabilities = [battle.probability for battle in kept]
-    return coded_table(
+    table = coded_table(
         left=[b.left for b in kept],
         right=[b.right for b in kept],
         outcome=outcome,
@@ -176,6 +183,18 @@ def _coded_battles(kept: Sequence[Battle], excluded: dict[str, int], simulated: 
         excluded=excluded,
         simulated=simulated,
     )
+    arrangement, arrangements = _column([b.arrangement for b in kept], len(kept), "arrangement")
+    scale = _points(kept)
+    return replace(
+        table,
+        arrangement=arrangement,
+        arrangements=arrangements or ("",),
+        scale=None if (scale == MISSING).all() else scale,
+    )
+
+
+def _points(battles: Sequence[Battle]) -> NDArray[np.int8]:
+    return np.array([MISSING if one.scale is None else one.scale for one in battles], np.int8)
 
 
 def with_battles(table: VoteTable, battles: Sequence[Battle]) -> VoteTable:
@@ -194,6 +213,8 @@ def with_battles(table: VoteTable, battles: Sequence[Battle]) -> VoteTable:
         if old is not None:
             more, columns[labels] = coded(getattr(table, labels), [getattr(one, name) for one in battles])
             columns[code] = np.concatenate([old, more])
+    if table.scale is not None:
+        columns["scale"] = np.concatenate([table.scale, _points(battles)])
     place = {name: code for code, name in enumerate(table.contenders)}
     outcomes = np.array([OUTCOMES.index(one.outcome) for one in battles], np.int8)
     probabilities = [one.probability for one in battles]
@@ -220,6 +241,7 @@ _LABELLED = (
     ("category", "categories", "category"),
     ("challenge", "challenges", "challenge"),
     ("group", "groups", "group"),
+    ("arrangement", "arrangements", "arrangement"),
 )
 """Columns of codes, their labels, and the field of a battle each is made of."""
 

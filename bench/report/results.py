@@ -21,6 +21,7 @@ from bench.records import (
     FeltPicture,
     Generation,
     ImageScore,
+    KeyWait,
     PeopleAgreement,
     PoweredRow,
     Prompt,
@@ -91,6 +92,8 @@ class Results:
     matrix_rate: float | None
     """TFLOP/s of a large matrix product on the device that was timed; None: not measured."""
     felt: tuple[FeltPicture, ...]
+    key_waits: tuple[KeyWait, ...]
+    """Every keystroke to the first frame that reflects it; empty where only pictures were timed."""
     felt_protocol: Mapping[str, Any]
     scores: tuple[Score, ...]
     differences: tuple[Difference, ...]
@@ -207,6 +210,7 @@ def read_results(folder: StudyFolder) -> Results:
         work=latency.get("tflop") or {},
         matrix_rate=(latency.get("protocol") or {}).get("matrix_tflops"),
         felt=tuple(folder.felt_pictures()),
+        key_waits=tuple(folder.key_waits()),
         felt_protocol=felt.get("protocol") or {},
         scores=scores.rows,
         differences=scores.differences,

@@ -48,7 +48,7 @@ PLAN: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 """Title, figures and tables of each section of results, in order."""
 APPENDIX = (
     ("samples-clearest", "samples-closest", "samples-disagreed", "by-category", "by-challenge"),
-    ("stopping", "robustness", "rules", "images", "failures", "models"),
+    ("stopping", "robustness", "rules", "position", "images", "failures", "models"),
 )
 """Figures and tables of the appendix; leaderboards and win rates of single questions are in `tables/` only."""
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.latency.estimate import percentile, time_of
-from bench.records import FELT_STAGES, Timing
+from bench.records import FELT_STAGES, KeyWait, Timing
 from bench.report.results import Results, model_of
 from bench.report.tables.form import Estimate
+
+RESAMPLES = 500
+FEWEST_FRAMES = 6
+"""Below that many, a median of keystrokes has no interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,11 @@ class Felt:
     p95: float
     late: float
     """Per cent of pictures that were more than one keystroke behind when painted."""
+    key: Estimate | None = None
+    """Median from a keystroke to the first frame that reflects it, replaced keystrokes included; None: not timed."""
+    key_p95: float | None = None
+    replaced: float | None = None
+    """Per cent of keystrokes whose own picture was replaced by newer text's."""
 
 
 def dtype_of(results: Results, contender: str) -> str:
@@ -110,8 +120,41 @@ def felt_of(results: Results) -> dict[str, Felt]:
                 total=median_of(totals),
                 p95=1000 * quantile(totals, 0.95),
                 late=100 * sum(row.behind > 1 for row in rows) / len(rows),
+                **_keys([wait for wait in results.key_waits if wait.contender == name]),
             )
     return found
+
+
+def _keys(waits: Sequence[KeyWait]) -> dict[str, Any]:
+    """The fields of `Felt` about keystrokes."""
+    if not waits:
+        return {}
+    seconds = [wait.seconds for wait in waits]
+    low, high = _frames_interval(waits)
+    return {
+        "key": Estimate(value=1000 * median(seconds), low=low, high=high, n=len(waits)),
+        "key_p95": 1000 * quantile(seconds, 0.95),
+        "replaced": 100 * sum(wait.replaced for wait in waits) / len(waits),
+    }
+
+
+def _frames_interval(waits: Sequence[KeyWait], level: float = 0.95) -> tuple[float | None, float | None]:
+    """Percentile bootstrap of the median in milliseconds, frames drawn anew: keystrokes that share one are one event.
+
+    Rows are in order of time, and a keystroke that was not replaced ends a frame. (None, None) below six frames.
+    """
+    import numpy as np
+
+    frame = np.concatenate([[0], np.cumsum([not wait.replaced for wait in waits])[:-1]])
+    frames = [np.flatnonzero(frame == f) for f in np.unique(frame)]
+    if len(frames) < FEWEST_FRAMES:
+        return None, None
+    seconds = np.array([wait.seconds for wait in waits])
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, len(frames), (RESAMPLES, len(frames)))
+    medians = [np.median(seconds[np.concatenate([frames[f] for f in row])]) for row in drawn]
+    low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    return 1000 * float(low), 1000 * float(high)
 
 
 def seconds_an_image(results: Results, contender: str) -> Estimate | None:

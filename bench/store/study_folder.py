@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.errors import InputError
-from bench.records import Failure, FeltPicture, Generation, Prompt, Timing, from_dict, iterate_rows, to_json
+from bench.records import (
+    Failure,
+    FeltPicture,
+    Generation,
+    KeyWait,
+    Prompt,
+    Timing,
+    from_dict,
+    iterate_rows,
+    to_json,
+)
 from bench.store.durable import append_rows, sha256, write_bytes, write_rows
 from bench.store.folder_lock import check, held, moved
 from bench.store.images import File
@@ -196,6 +206,12 @@ class StudyFolder:
         document = self.read_json("interactive.json") or {"rows": []}
         where = str(self.path / "interactive.json")
         return [from_dict(FeltPicture, row, where) for row in document["rows"]]
+
+    def key_waits(self) -> list[KeyWait]:
+        """Keystrokes of interactive.json; files of earlier versions have none."""
+        document = self.read_json("interactive.json") or {}
+        where = str(self.path / "interactive.json")
+        return [from_dict(KeyWait, row, where) for row in document.get("keys", [])]
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the folder for one writing process. Raises InputError where another one has it."""

@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,6 +20,7 @@ from arena.db.vote_log import standing
 from arena.web.ballot import build
 from tests.support.arena_server import BROWSER_FLAGS, CHROMIUM, Server, free_port
 from tests.support.arena_study import make_study
+from tests.support.nginx import NGINX, nginx
 
 pytestmark = pytest.mark.browser
 
@@ -283,6 +286,70 @@ def test_on_a_phone_only_buttons_and_a_long_sideways_swipe_answer(phone, arena):
     assert votes_of(arena, phone) == ["right", "tie"]
 
 
+def pinch(page, middle, start, end, steps=8):
+    """Two fingers along a horizontal line, `start` and `end` CSS pixels apart, as the browser itself would see them."""
+    touch = page.context.new_cdp_session(page)
+    x, y = middle
+    for i in range(steps + 1):
+        half = (start + (end - start) * i / steps) / 2
+        fingers = [{"x": x - half, "y": y, "id": 0}, {"x": x + half, "y": y, "id": 1}]
+        kind = "touchMove" if i else "touchStart"
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+        page.wait_for_timeout(16)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_two_fingers_zoom_both_pictures_and_never_answer(phone, arena):
+    begin(phone)
+    pinch(phone, centre(phone, "left"), 40, 160)
+    phone.wait_for_selector(".pair.zoomed")
+    one, other = transforms(phone)
+    assert one == other
+    scale = float(one.removeprefix("matrix(").split(",")[0])
+    assert scale == pytest.approx(4, rel=0.15)  # the fingers end four times as far apart
+    x, y = centre(phone, "right")
+    drag(phone, (x, y), (x + 150, y + 40))
+    moved = transforms(phone)
+    assert moved[0] == moved[1] != one
+    pinch(phone, centre(phone, "right"), 160, 30)
+    phone.wait_for_selector(".pair:not(.zoomed)")
+    assert transforms(phone) == ["none", "none"]
+    phone.wait_for_timeout(400)
+    assert votes_of(arena, phone) == []
+
+
+WORDS = " ".join(f"word{number}" for number in range(400))
+
+
+def with_prompt(page, prompt):
+    """Every state that the server sends names this prompt."""
+
+    def changed(route):
+        reply = route.fetch()
+        body = reply.json()
+        for ballot in body.get("state", {}).get("ballots", []):
+            ballot["prompt"] = prompt
+        route.fulfill(response=reply, json=body)
+
+    page.route("**/api/*", changed)
+
+
+def test_four_hundred_words_are_read_whole_and_the_pictures_keep_their_least_size(phone, arena):
+    with_prompt(phone, WORDS)
+    begin(phone)
+    prompt = phone.locator("[data-part=prompt]")
+    assert prompt.inner_text() == WORDS
+    assert prompt.evaluate("e => e.scrollHeight <= e.clientHeight + 1 && e.scrollWidth <= e.clientWidth + 1")
+    assert phone.locator("[data-part=left]").bounding_box()["width"] == 256
+    assert phone.evaluate("document.documentElement.scrollHeight > innerHeight")
+    assert phone.is_visible("[data-part=cue]")
+    assert phone.evaluate("(() => { const b = document.querySelector('[data-part=cue]').getBoundingClientRect();"
+                          " return b.top >= 0 && b.bottom <= innerHeight; })()")  # fmt: skip
+    phone.tap("[data-part=cue]")
+    phone.wait_for_function("scrollY > 100")
+    assert votes_of(arena, phone) == []
+
+
 def test_a_double_click_is_one_vote(page, arena):
     begin(page)
     page.dblclick("[data-part=answers] [data-answer=left]")
@@ -501,6 +568,28 @@ def test_on_a_slow_network_the_words_come_first_and_no_picture_before_the_other(
     assert votes_of(arena, page) == ["left"]
 
 
+@pytest.mark.parametrize("path", ["/study/one/", "/study/one/de"])
+def test_the_page_works_below_a_path_of_a_proxy(browser, arena, path):
+    if NGINX is None:
+        pytest.skip("nginx is not installed")
+    port = free_port()
+    servers = (
+        f"server {{ listen 127.0.0.1:{port}; location /study/one/ {{ proxy_pass {arena.url}/; "
+        "proxy_set_header Host $http_host; } }"
+    )
+    proxy = SimpleNamespace(url=f"http://127.0.0.1:{port}", folder=arena.folder)
+    with nginx(servers, f"{proxy.url}/study/one/healthz"):
+        for page in opened(browser, proxy, path):
+            asked = []
+            page.on("request", lambda request, asked=asked: asked.append(urlsplit(request.url)))
+            begin(page)
+            page.keyboard.press("ArrowLeft")
+            settled(page, 2)
+            assert votes_of(arena, page) == ["left"]
+            assert page.evaluate("getComputedStyle(document.querySelector('#rest')).display") == "none"
+            assert all(url.path.startswith("/study/one/") for url in asked if url.scheme == "http")
+
+
 HANDS = {
     "text": {"en": "Whose hands are better?", "de": "Wessen Hände sind besser?"},
     "answers": "seven_points",
@@ -509,9 +598,13 @@ HANDS = {
 
 
 @pytest.mark.parametrize(
-    ("path", "words", "label"), [("", "Whose hands", "Left"), ("/de", "Wessen Hände", "Links")]
+    ("path", "words", "label", "prompt"),
+    [
+        ("", "Whose hands", "Left", "a <b>bold</b> & "),
+        ("/de", "Wessen Hände", "Links", "ein <b>fetter</b> Fuchs"),
+    ],
 )
-def test_seven_points_and_a_comment_in_the_operators_words(browser, tmp_path, path, words, label):
+def test_seven_points_and_a_comment_in_the_operators_words(browser, tmp_path, path, words, label, prompt):
     _, folder = make_study(
         tmp_path / "s", size=64, votes_per_pair=50, questions=("hands",), own_questions={"hands": HANDS},
         attention_rate=0.0, repeat_rate=0.0,
@@ -520,6 +613,8 @@ def test_seven_points_and_a_comment_in_the_operators_words(browser, tmp_path, pa
         for page in opened(browser, server, path):
             begin(page)
             assert page.inner_text("[data-part=question]").startswith(words)
+            assert page.inner_text("[data-part=prompt]").startswith(prompt)
+            assert page.get_attribute("[data-part=prompt]", "lang") == path.strip("/")
             buttons = page.locator("[data-part=answers] button")
             assert buttons.count() == 7
             assert label in buttons.nth(0).inner_text()
@@ -536,6 +631,7 @@ def test_seven_points_and_a_comment_in_the_operators_words(browser, tmp_path, pa
                 "six fingers 0 7",
             )
             assert (second.answer, second.display["scale"]) == ("right", -3)
+            assert {row.display["prompt_language"] for row in (first, second)} == {path.strip("/")}
 
 
 def test_a_reported_picture_takes_the_pair_away(page, arena):

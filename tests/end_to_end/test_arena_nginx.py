@@ -1,11 +1,6 @@
 """The shipped nginx configuration, tried: two servers on one PostgreSQL behind a real nginx, one of them killed."""
 
-import os
 import re
-import shutil
-import signal
-import subprocess
-import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -20,46 +15,23 @@ from arena.db.assignments import VoteDatabase
 from arena.db.vote_log import standing, verify_chain
 from tests.support.arena_server import POST, Rater, Server, free_port, postgres, postgres_programs
 from tests.support.arena_study import make_study
+from tests.support.nginx import NGINX, nginx
 
 pytestmark = pytest.mark.postgres
 TOKEN = "0123456789abcdef0123"
 SHIPPED = Path(arena.__file__).parent / "nginx.conf"
-NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 @contextmanager
-def nginx(ports):
+def shipped(ports):
     """The shipped file with other ports (shipped → ours); yields the address it listens on."""
-    # Not below pytest's folder, which is closed to the user that nginx's workers run as.
-    folder = Path(tempfile.mkdtemp(prefix="arena-nginx-"))
-    folder.chmod(0o755)
     conf = SHIPPED.read_text(encoding="utf-8")
-    for shipped, ours in ports.items():
-        assert f":{shipped};" in conf
-        conf = conf.replace(f":{shipped};", f":{ours};")
-    (folder / "arena.conf").write_text(conf)
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    places = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{ }}\n"
-        f"http {{ {places} include {folder}/arena.conf; }}\n"
-    )
-    process = subprocess.Popen([NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf")])
+    for there, ours in ports.items():
+        assert f":{there};" in conf
+        conf = conf.replace(f":{there};", f":{ours};")
     url = f"http://127.0.0.1:{ports[8080]}"
-    try:
-        for _ in range(300):
-            try:
-                if httpx.get(url + "/healthz").status_code == 200:
-                    break
-            except httpx.HTTPError:
-                pass
-            assert process.poll() is None, "nginx refuses the shipped configuration"
-            time.sleep(0.1)
+    with nginx(conf, url + "/healthz"):
         yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +48,7 @@ def behind(tmp_path_factory):
         postgres() as database,
         Server(folder.path, database.url, TOKEN) as one,
         Server(folder.path, database.url) as other,
-        nginx({7860: one.port, 7861: other.port, 8080: free_port()}) as url,
+        shipped({7860: one.port, 7861: other.port, 8080: free_port()}) as url,
     ):
         yield url, one, other, database
 

@@ -7,6 +7,7 @@ import threading
 import time
 from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +18,7 @@ from bench.live.studio import Asked, Drawn, Studio, _encoded
 from bench.models.registry import MODELS, contender
 from bench.records import FELT_STAGES, FeltPicture, from_dict
 from tests.support.arena_server import CHROMIUM, Path
+from tests.support.rater_states import violations
 
 pytestmark = pytest.mark.browser
 
@@ -55,8 +57,8 @@ class Painter(Studio):
 
 def colour(asked):
     start = b"" if asked.reference is None else asked.reference.tobytes() + str(asked.strength).encode()
-    told = f"{asked.contender.name} {asked.text} {asked.seed}".encode() + start
-    return np.full((64, 64, 3), list(hashlib.sha256(told).digest()[:3]), np.uint8)
+    key = f"{asked.contender.name} {asked.text} {asked.seed}".encode() + start
+    return np.full((64, 64, 3), list(hashlib.sha256(key).digest()[:3]), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +142,7 @@ def test_sixty_characters_typed_at_once_end_in_the_last_texts_pictures(browser, 
     page.context.close()
 
 
-def test_on_a_phone_a_reference_starts_the_picture_and_a_bad_one_is_told(browser, address, tmp_path):
+def test_on_a_phone_a_reference_starts_the_picture_and_a_bad_one_is_refused(browser, address, tmp_path):
     page = visit(
         browser, address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True,
         color_scheme="dark",
@@ -226,6 +228,49 @@ def test_clearing_the_text_clears_the_pictures_and_save_keeps_what_is_shown(brow
     page.wait_for_function("!document.querySelector('#pictures img')", timeout=WAIT)
     assert page.is_disabled("figure[data-seat='0'] .save")
     assert page.problems == []
+    page.context.close()
+
+
+def test_gradios_upload_and_page_are_closed_to_other_sites(address):
+    host = address.removeprefix("http://").strip("/")
+    with httpx.Client(base_url=address, verify=False, timeout=60) as client:
+        for headers, status in (
+            ({"Origin": f"http://{host}"}, 200),
+            ({"Origin": "http://evil.example"}, 403),
+            ({"Host": "evil.example"}, 403),
+        ):
+            upload = client.post("gradio_api/upload", files={"files": ("a.png", b"x")}, headers=headers)
+            assert upload.status_code == status, headers
+            assert client.get("/", headers=headers).status_code == status, headers
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"viewport": {"width": 1280, "height": 800}},
+        {
+            "viewport": {"width": 390, "height": 844},
+            "has_touch": True,
+            "is_mobile": True,
+            "color_scheme": "dark",
+        },
+        {"viewport": {"width": 320, "height": 400}, "device_scale_factor": 4},
+    ],
+    ids=["desktop", "phone, dark", "400%"],
+)
+def test_axe_finds_nothing_on_the_live_page(browser, address, settings):
+    pytest.importorskip("axe_playwright_python")
+    page = visit(browser, address, bypass_csp=True, **settings)
+    broken = {"empty": violations(page)}
+    page.keyboard.type("a fox")
+    settled(page)
+    page.wait_for_function("document.querySelectorAll('#history img').length >= 2", timeout=WAIT)
+    broken["pictures"] = violations(page)
+    page.click("#start button")
+    page.wait_for_selector("#reference input[type=file]", state="attached", timeout=WAIT)
+    page.evaluate("document.querySelector('#figures').classList.add('alarm')")
+    broken["a message, and the reference open"] = violations(page)
+    assert {state: found for state, found in broken.items() if found} == {}
     page.context.close()
 
 

@@ -34,6 +34,7 @@ def make_study(
             id=f"secret{i}",
             text=f"a <b>bold</b> & 'quoted' fox; DROP TABLE votes;-- number {i}",
             category="Animals",
+            translations={"de": f"ein <b>fetter</b> Fuchs, Nummer {i}"},
         )
         for i in range(prompts)
     ]

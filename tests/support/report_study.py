@@ -19,6 +19,7 @@ from bench.records import (
     FeltPicture,
     Generation,
     ImageScore,
+    KeyWait,
     PeopleAgreement,
     Prompt,
     to_json,
@@ -130,9 +131,13 @@ def enrich(folder: StudyFolder, contenders: tuple[str, ...], prompts: list[Promp
         for k in range(40)
     ]  # fmt: skip
     about = {"device": "NVIDIA H200", "browser": "Chromium 140"}
-    folder.write_json(
-        "interactive.json", {"protocol": about, "fingerprint": "x", "rows": [asdict(r) for r in felt]}
-    )
+    keys = [
+        KeyWait(contender=name, seconds=0.1 * (1 + j) + 0.001 * k, replaced=k % 4 != 3)
+        for j, name in enumerate(contenders[:3])
+        for k in range(160)
+    ]
+    rows = {"rows": [asdict(row) for row in felt], "keys": [asdict(wait) for wait in keys]}
+    folder.write_json("interactive.json", {"protocol": about, "fingerprint": "x", **rows})
 
 
 def _images(

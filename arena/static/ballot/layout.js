@@ -49,6 +49,7 @@ function layout() {
   pair.style.setProperty("--gap", `${GAP}px`);
   pair.hidden = !geometry.fits;
   part("too-small").hidden = geometry.fits;
+  part("answers").hidden = !geometry.fits;
   if (!geometry.fits) part("too-small").textContent = say("too_small");
   ballot.dataset.arrangement = geometry.arrangement;
   const names = geometry.arrangement === "stacked" ? ["picture_top", "picture_bottom"] : ["picture_left", "picture_right"];
@@ -61,7 +62,8 @@ function layout() {
 
 // Notes what the window has passed over, and shows where there is more to see.
 function look() {
-  if (!shown || !geometry.fits) return;
+  if (!shown) return;
+  if (!geometry.fits) { part("cue").hidden = true; return; }
   const [top, bottom] = [scrollY, scrollY + innerHeight];
   // A jump further than the window is high (the End key) passes over nothing.
   const near = looked && top <= looked[1] + innerHeight && bottom >= looked[0] - innerHeight;
@@ -69,7 +71,9 @@ function look() {
   const last = part("comment-row").hidden ? part("answers") : part("comment-row");
   const below = last.getBoundingClientRect().bottom > innerHeight + FINE;
   part("cue").hidden = !below;
-  part("cue-text").textContent = say(seenWhole() ? "more_below" : "see_both");
+  const seen = seenWhole();
+  part("cue-text").textContent = say(seen ? "more_below" : "see_both");
+  part("cue").classList.toggle("corner", seen); // both pictures were seen: it may not lie over them
   ballot.dataset.scrolls = document.documentElement.scrollHeight > innerHeight + 1 ? "yes" : "no";
   for (const button of part("answers").querySelectorAll("button")) {
     button.setAttribute("aria-disabled", String(!mayAnswer()));

@@ -140,10 +140,10 @@
   }));
 
   async function refuse(response, key) {
-    let told = {};
-    try { told = await response.json(); } catch { /* a proxy's page: the status says enough */ }
-    if (told.busy) return again(told.error, key);
-    say(told.error ?? (told.detail ? "The page sent something that cannot be read." : `Error ${response.status}`), true);
+    let reply = {};
+    try { reply = await response.json(); } catch { /* a proxy's page: the status says enough */ }
+    if (reply.busy) return again(reply.error, key);
+    say(reply.error ?? (reply.detail ? "The page sent something that cannot be read." : `Error ${response.status}`), true);
   }
 
   function again(text, key) {
@@ -267,5 +267,5 @@
   addEventListener("pagehide", () => {
     fetch(`live/leave/${person}`, { method: "POST", headers, keepalive: true });
   });
-  window.live = { set, rows, waits, person, ready: () => Boolean(box() && seats().length), keys: () => keys, settings: () => ({ ...settings }), flying: () => [...flying] };
+  window.live = { set, rows, waits, person, ready: () => Boolean(box() && seats().length), keys: () => keys, pending: () => pending.map((keys) => keys.length), settings: () => ({ ...settings }), flying: () => [...flying] };
 })();

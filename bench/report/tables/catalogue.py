@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from bench.report.results import Results
-from bench.report.tables import claims, metrics, speed, votes
+from bench.report.tables import claims, metrics, presentation, speed, votes
 from bench.report.tables.form import Cell, Column, Table
 from bench.report.tables.main import main_table
 
@@ -15,6 +15,7 @@ def all_tables(results: Results) -> list[Table]:
     tables: list[Table | None] = [
         main_table(results),
         *votes.all_of(results),
+        *presentation.all_of(results),
         *claims.all_of(results),
         *metrics.all_of(results),
         *speed.all_of(results),

@@ -362,6 +362,13 @@ BAD = [
     ("p.tsv", "text\tcatgory\na\tred\n", r"p.tsv:2: unknown column 'catgory': did you mean 'category'\?"),
     ("p.tsv", "id\tnote\na\tred\n", r"p.tsv:2: no column 'text'; the columns are: id, note"),
     ("p.tsv", "text\tprompt\na\tb\n", r"p.tsv:2: two columns for text"),
+    ("p.tsv", "text\ttext_de\na\tb\n", r"p.tsv:2: unknown column 'text_de': did you mean 'text:de'\?"),
+    ("p.tsv", "text\ttext:Deutsch!\na\tb\n", r"p.tsv:2: unknown column 'text:Deutsch!'"),
+    (
+        "p.tsv",
+        "text\tinstruction:de\na\tb\n",
+        r"p.tsv:2: .*raters read the text of this prompt; write it under 'text:de'",
+    ),
     ("p.tsv", "id\tid\ttext\na\tb\tc\n", r"p.tsv:1: two columns named 'id'"),
     ("p.tsv", "id\ttext\na\tred\nb\tblue\nA\tteal\n", r"p.tsv: prompts 1 and 3 have the same id 'A'"),
     ("p.tsv", b"text\nred\ncaf\xe9\n", r"p.tsv:3: not UTF-8 \(byte 0xe9\); save the file as UTF-8"),
@@ -456,6 +463,29 @@ def test_image_to_image_columns_and_notes_are_read(tmp_path) -> None:
         Prompt(id="p-0001", text="a cat", reference="cat.png", strength=0.5),
         Prompt(id="p-0002", text="a dog"),
     )
+
+
+def test_columns_of_a_language_are_what_raters_read_there(tmp_path) -> None:
+    write(tmp_path, "cat.png", b"not looked into here")
+    table = (
+        "id,prompt,prompt:de,Text:zh-hant,reference,instruction,instruction:de\n"
+        "a,a cat,eine Katze,,,,\nb,a dog,,一隻狗,cat.png,,\nc,red,,,cat.png,make it red,mach es rot\n"
+    )
+    prompts = read_file(write(tmp_path, "p.csv", table))
+    assert [p.translations for p in prompts] == [
+        {"de": "eine Katze"},
+        {"zh-hant": "一隻狗"},
+        {"de": "mach es rot"},
+    ]
+    as_json = write(tmp_path, "p.jsonl", '{"text": "a cat", "text:de": "eine Katze"}\n')
+    assert read_file(as_json)[0].translations == {"de": "eine Katze"}
+
+
+def test_no_image_depends_on_a_translation() -> None:
+    from bench.study.identity import prompt_meaning
+
+    plain = Prompt(id="a", text="a cat")
+    assert prompt_meaning(plain) == prompt_meaning(replace(plain, translations={"de": "eine Katze"}))
 
 
 words = st.text(
