@@ -25,10 +25,10 @@ mutants: $(VENV)/.ready
 	PATH="$$PATH:$(CURDIR)/$(BIN)" uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[mutants]'
 	$(BIN)/python tests/mutants.py
 
-# uv where it is, else fetched with pip into the new environment; Python 3.11 or 3.12.
+# uv where it is, else fetched with pip into the new environment; Python 3.11 to 3.13.
 $(VENV)/.ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 12); \
-	  sys.exit(0 if ok else "needs Python 3.11 or 3.12, this is %d.%d: make PYTHON=python3.12" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
+	  sys.exit(0 if ok else "needs Python 3.11 to 3.13, this is %d.%d: make PYTHON=python3.12" % sys.version_info[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	PATH="$$PATH:$(CURDIR)/$(BIN)" uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '$(EXTRAS)'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import shlex
@@ -87,6 +88,31 @@ def test_every_page_is_linked_and_every_link_has_its_page() -> None:
             if DOCS not in path.parents:
                 continue
             assert path.exists() or path.name in WRITTEN, f"{page.name}: {target}"
+
+
+def program_strings() -> list[str]:
+    """Every string of bench/ and arena/, what is filled in as `…`; adjacent parts are one string."""
+    texts: list[str] = []
+    for path in sorted((*(ROOT / "bench").rglob("*.py"), *(ROOT / "arena").rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
+                texts.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return texts
+
+
+def test_the_messages_of_the_troubleshooting_page_are_the_programs() -> None:
+    text = (DOCS / "guides" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\| `([^`]+)`(?:, `([^`]+)`)? \|", text, re.MULTILINE)
+    messages = [message for row in quoted for message in row if message]
+    assert len(messages) > 30
+    known = [*program_strings(), (ROOT / "arena" / "languages" / "en.toml").read_text(encoding="utf-8")]
+    for message in messages:
+        parts = [re.escape(part.strip()) for part in message.split("…") if part.strip()]
+        pattern = re.compile(".*?".join(parts), re.DOTALL)
+        assert any(pattern.search(text) for text in known), message
 
 
 def test_the_citation_names_the_version() -> None:

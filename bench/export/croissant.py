@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.report.results import Results
 from bench.report.tables.votes import vote_count
-from bench.report.text.bibliography import bibtex
+from bench.report.text.bibliography import citation
 from bench.report.text.method import counted
 
 _CONTEXT: dict[str, Any] = {
@@ -80,11 +80,17 @@ def croissant(results: Results, package: Path, files: Mapping[str, str]) -> dict
         "url": f"./{results.name}",
         "version": "1.0.0",
         **_dated(results),
-        "citeAs": bibtex(results) or results.title,
+        "citeAs": citation(results),
+        **_creators(results),
         "isLiveDataset": False,
         "distribution": [_file(path, digest) for path, digest in sorted(files.items())] + [_images()],
         "recordSet": [_records(package, path) for path in sorted(files) if path.endswith(".parquet")],
     }
+
+
+def _creators(results: Results) -> dict[str, Any]:
+    people = [{"@type": "sc:Person", "name": name} for name in results.authors]
+    return {"creator": people[0] if len(people) == 1 else people} if people else {}
 
 
 def _dated(results: Results) -> dict[str, str]:

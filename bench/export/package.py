@@ -21,8 +21,9 @@ from bench.export.croissant import croissant
 from bench.export.images_table import IMAGES, write_images_table
 from bench.records import Battle, Failure, Generation, ImageScore, Prompt, Reference, iterate_rows, to_json
 from bench.report.results import Results, read_results
-from bench.report.text.bibliography import bibliography, bibtex, with_names
+from bench.report.text.bibliography import bibliography, bibtex, citation, with_names
 from bench.report.text.method import command_without_folders, data_statement, method
+from bench.report.text.phrases import listed
 from bench.report.text.warnings import banners
 from bench.store.study_folder import StudyFolder, write_bytes
 
@@ -278,11 +279,12 @@ def dataset_header(results: Results, package: Path, below: str = "") -> str:
 
 def _card(results: Results, package: Path) -> str:
     """README.md of the package."""
+    by = f" by {listed(list(results.authors))}" if results.authors else ""
     lines = [
         dataset_header(results, package),
         f"# {results.title}",
         "",
-        f"Data of the study `{results.name}`.",
+        f"Data of the study `{results.name}`{by}.",
         "",
     ]
     for banner in banners(results):
@@ -302,6 +304,7 @@ def _card(results: Results, package: Path) -> str:
         for name, entry in sorted(results.models.items())
     ]
     lines += ["- Votes, scores, timings: whoever publishes this package says so here", ""]
+    lines += ["## To cite it", "", "```bibtex", citation(results), "```", ""]
     lines += [
         "## Use",
         "",

@@ -83,7 +83,7 @@ class Ratings:
 
     def plot(self, question: str | None = None) -> Figure:
         """Ratings with their intervals, best on top. question: None: the first."""
-        from bench.library.figures import Figure
+        from bench.report.figures.figure import Figure
 
         table = self.ratings.dropna(subset=["rating"])
         question = question or str(table["question"].iloc[0])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from bench.report.figures.catalogue import Drawing
     from bench.store.object_store import ObjectFolder
     from bench.store.study_folder import StudyFolder
 
@@ -163,7 +164,7 @@ class StudyResults:
         prompt : a prompt's id, or its text.
         replicate : which image of the prompt, counted from 0.
         """
-        from bench.library.figures import Figure
+        from bench.report.figures.figure import Figure
 
         prompts = self.prompts
         chosen = prompts[(prompts["id"] == prompt) | (prompts["text"] == prompt)]
@@ -184,6 +185,41 @@ class StudyResults:
             axes.set_axis_off()
         figure.suptitle(text, fontsize=10, wrap=True, parse_math=False)
         return figure
+
+    @property
+    def figures(self) -> list[str]:
+        """Names of the report's figures that there are data for, as `figure` takes them."""
+        return list(self._drawings)
+
+    def figure(self, name: str, *, width: str = "two") -> Figure:
+        """A figure of the report, as matplotlib: to be shown, changed, or saved with `savefig`.
+
+        Parameters
+        ----------
+        name : one of `figures`.
+        width : `one` or `two` columns of a paper.
+
+        Raises
+        ------
+        InputError : no such figure, or the study lies in an object store.
+        """
+        from bench.report.figures.style import LIGHT, WIDTHS
+
+        if name not in self._drawings:
+            raise unknown("figure", name, list(self._drawings))
+        if width not in WIDTHS:
+            raise InputError(f"width is '{width}': allowed are {', '.join(WIDTHS)}")
+        return self._drawings[name].make(width, LIGHT)
+
+    @cached_property
+    def _drawings(self) -> dict[str, Drawing]:
+        from bench.report.figures.catalogue import all_drawings
+        from bench.report.results import read_results
+        from bench.store.study_folder import StudyFolder
+
+        if not isinstance(self.folder, StudyFolder):
+            raise InputError(f"{self.folder.where}: figures need the study on a disk: `bench copy` brings it")
+        return {drawing.name: drawing for drawing in all_drawings(read_results(self.folder))}
 
     def _image(self, row: Any) -> Any:
         from bench.store.images import read_image

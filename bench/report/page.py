@@ -9,15 +9,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.report.figures.bars import few
+from bench.report.figures import bars
 from bench.report.figures.catalogue import CELLS
-from bench.report.figures.style import styles
+from bench.report.figures.style import shortened, styles
 from bench.report.images import duels, grids
 from bench.report.images.selection import SEED, licences, random_prompts
 from bench.report.images.thumbnails import Thumbnails, side_for
+from bench.report.markup import breakable, code, naming_column
 from bench.report.results import Results
 from bench.report.tables.form import Estimate, Table, all_notes, folded, interval, number, shared_n
-from bench.report.tables.votes import slice_cells, slice_rows, vote_count, win_matrix
+from bench.report.tables.votes import (
+    excludes_half,
+    slice_cells,
+    slice_rows,
+    vote_count,
+    win_interval,
+    win_matrix,
+)
 from bench.report.text.answer import answer, question, remarks
 from bench.report.text.bibliography import bibliography, with_names
 from bench.report.text.method import data_statement, method, protocols, provenance
@@ -62,8 +70,14 @@ def page(results: Results, tables: Sequence[Table], drawn: Sequence[Shown]) -> t
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"digits": number, "interval": interval}
-    environment.globals |= {"shared_n": shared_n, "folded": folded, "page_notes": _notes, "few": few}
+    environment.filters |= {
+        "digits": number, "interval": interval, "win_interval": win_interval,
+        "breakable": breakable, "code": code, "shortened": shortened,
+    }  # fmt: skip
+    environment.globals |= {
+        "shared_n": shared_n, "folded": folded, "page_notes": _notes, "few": bars.few,
+        "naming_column": naming_column, "excludes_half": excludes_half,
+    }  # fmt: skip
     environment.tests |= {
         "estimate": lambda value: isinstance(value, Estimate),
         "numeric": lambda table, index: not all(isinstance(cell, str) for cell in table.column(index)),

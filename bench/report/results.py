@@ -80,6 +80,10 @@ class Results:
     """What the study file asks for; None: nothing."""
     chosen: str
     pictures: int
+    authors: tuple[str, ...]
+    """Of the study; empty where the study file names none."""
+    cite: str
+    """How the study wants to be cited; empty: `citation` says it."""
     prompts: tuple[Prompt, ...]
     generations: Mapping[Key, Generation]
     failures: tuple[Failure, ...]
@@ -201,6 +205,8 @@ def read_results(folder: StudyFolder) -> Results:
         anchor_asked=report.get("anchor"),
         chosen=report.get("chosen") or contenders[0],
         pictures=report.get("pictures", 12),
+        authors=tuple(report.get("authors") or ()),
+        cite=str(report.get("cite") or ""),
         prompts=tuple(folder.prompts()),
         generations=made,
         failures=tuple(folder.failures()),

@@ -75,6 +75,7 @@ def to_tex(results: Results, tables: Sequence[Table], drawings: Sequence[Drawing
     cited = [(part.head, with_cite_commands(part.text, latex)) for part in method(results)]
     return environment.get_template("report.tex.j2").render(
         title=latex(results.title),
+        authors=", ".join(results.authors),
         date=latex(str(results.run.get("finished") or "")[:10]),
         banners=banners(results),
         sections=_sections(results, tables, drawings),

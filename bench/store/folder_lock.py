@@ -8,8 +8,8 @@ whose hold was taken over, or whose folder was renamed, stops before its next ro
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
+import platform
 import threading
 import uuid
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
+from bench.store.file_lock import lock
 
 BEAT_SECONDS = 15.0
 FRESH_SECONDS = 60.0
@@ -45,19 +46,15 @@ def held(folder: Path) -> Iterator[None]:
     _create(folder)
     path, hold = folder / ".lock", None
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                raise
+        if not lock(file):
             raise InputError(
                 f"{folder} is being written by another process ({_holder(file)}): wait for it or stop it"
-            ) from None
+            )
         _refuse_other_machine(folder, file)
         status = os.fstat(file.fileno())
         hold = Hold(token=uuid.uuid4().hex, inode=(status.st_dev, status.st_ino))
         file.truncate(0)
-        file.write(f"pid {os.getpid()} on {os.uname().nodename} {hold.token}")
+        file.write(f"pid {os.getpid()} on {platform.node()} {hold.token}")
         file.flush()
         _held[folder] = hold
         ended = threading.Event()
@@ -144,7 +141,7 @@ def _name(user: int) -> str:
 def _refuse_other_machine(folder: Path, file: Any) -> None:
     """Raises InputError where a process of another machine holds the folder and `flock` did not say so."""
     holder = _holder(file)
-    if " on " not in holder or holder.endswith(f" on {os.uname().nodename}"):
+    if " on " not in holder or holder.endswith(f" on {platform.node()}"):
         return
     age = _clock_of(folder) - os.fstat(file.fileno()).st_mtime
     if age < FRESH_SECONDS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import re
 import threading
 import time
@@ -359,7 +360,7 @@ def _named(holder: Mapping[str, Any]) -> str:
 
 
 def _holder() -> bytes:
-    holder = {"hold": uuid.uuid4().hex, "pid": os.getpid(), "node": os.uname().nodename, "time": time.time()}
+    holder = {"hold": uuid.uuid4().hex, "pid": os.getpid(), "node": platform.node(), "time": time.time()}
     return json.dumps(holder).encode()
 
 
@@ -371,7 +372,7 @@ def _is_expired(holder: Mapping[str, Any]) -> bool:
 
 def _is_dead(holder: Mapping[str, Any]) -> bool:
     """A process of this machine that is no more."""
-    if holder.get("node") != os.uname().nodename:
+    if holder.get("node") != platform.node():
         return False
     try:
         os.kill(int(holder["pid"]), 0)

@@ -233,6 +233,10 @@ class Report(_Section):
     """Contender the win-rate bars are drawn against; the first if absent."""
     pictures: Annotated[int, Field(ge=1)] = 12
     """Prompts in the picture grid."""
+    authors: tuple[str, ...] = ()
+    """Names, as they stand on the report, in the citation of the study, and as creators of its data package."""
+    cite: str = ""
+    """How the study is to be cited, in words or BibTeX; absent: made of title, authors and date."""
 
 
 class StudyFile(_Section):

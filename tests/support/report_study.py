@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import math
 import random
 from dataclasses import asdict, replace
@@ -48,6 +49,7 @@ def make_study(
     pictures: int = 12,
     rich: bool = False,
     task: str = "text-to-image",
+    authors: tuple[str, ...] = (),
 ) -> StudyFolder:
     """A whole study folder; `missing` names (contender, prompt index) that failed instead; `rich` adds votes
     on single pictures, image scores, agreement with people, time to picture and counted work."""
@@ -56,7 +58,7 @@ def make_study(
     listed = ", ".join(f'"{name}"' for name in contenders)
     folder.study_file.write_text(
         f'name = "{path.name}"\ntitle = "{title}"\ntask = "{task}"\ncontenders = [{listed}]\ndisplay_size = {side}\n'
-        f'[prompts]\nset = "hand"\n[report]\npictures = {pictures}\n',
+        f'[prompts]\nset = "hand"\n[report]\npictures = {pictures}\nauthors = {json.dumps(list(authors))}\n',
         encoding="utf-8",
     )
     rows = [

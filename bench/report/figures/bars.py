@@ -18,7 +18,8 @@ from bench.report.figures.style import (
     row_height,
     shortened,
 )
-from bench.report.tables.form import NONE, Estimate, interval, number
+from bench.report.tables.form import NONE, Estimate, number
+from bench.report.tables.votes import excludes_half, win_interval
 from bench.report.timings import Felt, Stages
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _forest_row(axes: Axes, place: int, win: Estimate | None, theme: Theme) -> N
     if win is None or win.value is None:
         axes.text(51, place, "no votes", va="center", fontsize=6.5, color=theme.soft)
         return
-    clear = clear_of(win, 50)
+    clear = excludes_half(win)
     axes.errorbar(
         [win.value], [place], xerr=error_bars(win), fmt="s", color=theme.ink, markersize=4,
         markerfacecolor=theme.ink if clear else theme.paper, markeredgewidth=0.9, elinewidth=1.1, capsize=2,
@@ -155,13 +156,6 @@ def _forest_row(axes: Axes, place: int, win: Estimate | None, theme: Theme) -> N
         1.02, place, f"{win.value:.0f}%{n}", transform=axes.get_yaxis_transform(), va="center", fontsize=6,
         color=theme.ink, weight="bold" if clear else "normal",
     )  # fmt: skip
-
-
-def clear_of(estimate: Estimate, value: float) -> bool:
-    """Whether the interval excludes the value."""
-    if estimate.low is None or estimate.high is None:
-        return False
-    return estimate.low > value or estimate.high < value
 
 
 FEW_VOTES = 30
@@ -183,7 +177,9 @@ def win_cells(
     across: str = "",
 ) -> Figure:
     """Win rates in per cent as cells: bold and coloured where the interval excludes 50, blue above it, orange below."""
-    inches = WIDTHS[width] * 0.74 / max(len(columns), 1)
+    rows, columns = [shortened(name) for name in rows], [shortened(name) for name in columns]
+    beside = max(0.26 * WIDTHS[width], 0.1 + 0.055 * max((len(name) for name in rows), default=0))
+    inches = max(0.1, WIDTHS[width] - beside) / max(len(columns), 1)
     long = max((len(name) for name in columns), default=0)
     above = 0.5 + 0.055 * min(long, 28)
     side = row_height(max(0.16, min(inches, 0.42)), len(rows), above)
@@ -195,12 +191,12 @@ def win_cells(
             if cell is None or cell.value is None:
                 axes.text(j, i, NONE, ha="center", va="center", fontsize=size, color=theme.soft)
                 continue
-            clear, ink = clear_of(cell, 50), theme.soft if few(cell) else theme.ink
+            clear, ink = excludes_half(cell), theme.soft if few(cell) else theme.ink
             if clear and not few(cell):
                 colour = (COLOURS[0] if cell.value >= 50 else COLOURS[1], min(0.8, abs(cell.value - 50) / 60))
                 axes.fill_between([j - 0.5, j + 0.5], i - 0.5, i + 0.5, color=colour, linewidth=0)
             weight = "bold" if clear else "normal"
-            shown = interval(cell, 0) if roomy else ""
+            shown = win_interval(cell) if roomy else ""
             axes.text(j, i - (0.16 if shown else 0), number(cell.value, 0), ha="center", va="center", fontsize=size,
                       color=ink, weight=weight)  # fmt: skip
             axes.text(j, i + 0.24, shown, ha="center", va="center", fontsize=5, color=ink)
@@ -208,8 +204,8 @@ def win_cells(
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(visible=False)
     slanted = long * 0.055 > inches
-    axes.set_xticks(range(len(columns)), list(columns), rotation=90 if slanted else 0, fontsize=size)
-    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if slanted else 0, fontsize=size)
+    axes.set_yticks(range(len(rows)), rows)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     for spine in axes.spines.values():

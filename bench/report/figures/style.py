@@ -109,10 +109,11 @@ def new_figure(
 ) -> tuple[Figure, list[Axes]]:
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+
+    from bench.report.figures.figure import Figure
 
     with mpl.rc_context(_settings(theme)):
-        figure = Figure(figsize=(WIDTHS[width], height), layout="constrained", facecolor=theme.paper)
+        figure = Figure(WIDTHS[width], height, facecolor=theme.paper)
         FigureCanvasAgg(figure)
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat:

@@ -194,7 +194,7 @@ def counts(table: Table) -> list[str]:
         if ns:
             same = shared_n(table, index)
             count = str(same) if same is not None else f"{min(ns)} to {max(ns)}"
-            by_count.setdefault(count, []).append(column.head)
+            by_count.setdefault(count, []).append(column.head.replace(",", ""))
     if len(by_count) > 6:
         by_count = {f"{min(everything)} to {max(everything)}": []}
     if len(by_count) < 2:

@@ -32,6 +32,14 @@ COLUMN_POINTS, PAGE_POINTS = 240.0, 495.0
 """TeX points of one column, and of the page, of a two-column A4 paper."""
 SHRUNK = 0.8
 """Of \\small, the least a table is shrunk to before it is cut into panels: about 7 points."""
+LEAST = 0.7
+"""Of \\small, below which several panels are floats of their own: about 6 points."""
+PAGE_HEIGHT = 590.0
+"""TeX points of a page that the rows of a float may take."""
+ONE_LINE, TWO_LINES, HEAD_HEIGHT = 11.5, 20.0, 30.0
+"""Points of a row, of a row with an interval below its numbers, and of a head with its rules."""
+LONG_NAME = 28
+"""Characters after which a name is broken into two lines, where the table would not fit otherwise."""
 CHARACTER, GAP = 4.7, 12.0
 """Points of a mean character in \\small, and between two columns."""
 HEAD = 13
@@ -54,29 +62,38 @@ class _Block:
 
 
 def to_latex(table: Table) -> str:
-    """One float. Raises nothing: every character is one that LaTeX can set."""
+    """One float, or one a panel where a page cannot hold all in readable type; every character can be set."""
     wide = is_wide(table)
     table = folded(table)
     most = (PAGE_POINTS if wide else COLUMN_POINTS) / SHRUNK
-    blocks = _blocks(table)
-    if _points(blocks) > most >= _points(lower := _blocks(table, stacked=True)):
-        blocks = lower
+    layouts = [(False, False), (True, False), (True, True)]
+    choices = [_blocks(table, stacked=stacked, broken=broken) for stacked, broken in layouts]
+    blocks = next((blocks for blocks in choices if _points(blocks) <= most), choices[-1])
     panels = _panels(blocks, most)
-    notes = "\n".join(
-        f"{latex(note)}\\par" for note in (*all_notes(table), *([] if table.counts_below else counts(table)))
-    )
-    environment = "table*" if wide else "table"
-    boxed = "\\\\[6pt]\n".join(_boxed(panel, len(panels)) for panel in panels)
+    lines = [*all_notes(table), *([] if table.counts_below else counts(table))]
+    notes = "\n".join(f"{latex(line)}\\par" for line in lines)
     below = (
         f"\\par\\smallskip\\begin{{minipage}}{{\\linewidth}}\\footnotesize\n{notes}\n\\end{{minipage}}\n"
         if notes
         else ""
     )
-    return (
-        f"\\begin{{{environment}}}\n\\centering\\small\n"
-        f"\\caption{{{latex(table.title)}}}\n\\label{{tab:{table.name}}}\n{boxed}{below}"
-        f"\\end{{{environment}}}\n"
+    caption = f"\\caption{{{latex(table.title)}}}\n\\label{{tab:{table.name}}}\n"
+    if sum(_height(panel) for panel in panels) * LEAST <= PAGE_HEIGHT:
+        boxed = "\\\\[6pt]\n".join(_boxed(panel, len(panels)) for panel in panels)
+        return _float(f"{caption}{boxed}{below}", wide=wide)
+    again = f"\\addtocounter{{table}}{{-1}}\n\\caption{{{latex(table.title)}, continued}}\n"
+    return "".join(
+        _float(
+            f"{again if index else caption}{_boxed(panel, 1)}{below if panel is panels[-1] else ''}",
+            wide=wide,
+        )
+        for index, panel in enumerate(panels)
     )
+
+
+def _float(content: str, *, wide: bool) -> str:
+    environment = "table*" if wide else "table"
+    return f"\\begin{{{environment}}}\n\\centering\\small\n{content}\\end{{{environment}}}\n"
 
 
 def is_wide(table: Table) -> bool:
@@ -86,6 +103,13 @@ def is_wide(table: Table) -> bool:
 
 def _points(blocks: Sequence[_Block]) -> float:
     return sum(block.points for block in blocks)
+
+
+def _height(blocks: Sequence[_Block]) -> float:
+    """Points of a panel in \\small, its head and rules included."""
+    stacked = any("shortstack" in cell for block in blocks for column in block.cells for cell in column)
+    rows = max((len(column) for block in blocks for column in block.cells), default=0)
+    return HEAD_HEIGHT + rows * (TWO_LINES if stacked else ONE_LINE)
 
 
 def _boxed(blocks: Sequence[_Block], panels: int) -> str:
@@ -122,14 +146,17 @@ def _cut(blocks: Sequence[_Block], most: float) -> list[list[_Block]]:
     return panels
 
 
-def _blocks(table: Table, *, stacked: bool = False) -> list[_Block]:
-    """stacked: numbers above their intervals, as with MOST_INTERVALS and more."""
+def _blocks(table: Table, *, stacked: bool = False, broken: bool = False) -> list[_Block]:
+    """stacked: numbers above their intervals, as with MOST_INTERVALS and more; broken: long names in two lines."""
     shown = [_has_interval(table, index) for index in range(len(table.columns))]
     stacked = stacked or sum(shown) > MOST_INTERVALS
     blocks: list[_Block] = []
     for index in range(len(table.columns)):
         named = len(blocks) == sum(block.named for block in blocks) and _names(table, index)
-        blocks.append(_column(table, index, stacked=stacked and shown[index], named=named))
+        if broken and is_text(table, index):
+            blocks.append(_broken(table, index, named=named))
+        else:
+            blocks.append(_column(table, index, stacked=stacked and shown[index], named=named))
     return blocks
 
 
@@ -155,6 +182,27 @@ def _column(table: Table, index: int, *, stacked: bool, named: bool) -> _Block:
         texts.append(ends)
         layout += "l"
     return _block(column, layout, columns, texts, named=named)
+
+
+def _broken(table: Table, index: int, *, named: bool) -> _Block:
+    """A column of words, the long ones in two lines."""
+    texts = [_halves(plain(cell, None)) for cell in table.column(index)]
+    cells = [
+        latex(parts[0])
+        if len(parts) == 1
+        else f"$\\vcenter{{\\hbox{{\\shortstack[l]{{\\rule{{0pt}}{{2.4ex}}{latex(parts[0])}\\\\{latex(parts[1])}}}}}}}$"
+        for parts in texts
+    ]
+    return _block(table.columns[index], "l", [cells], [[max(parts, key=len) for parts in texts]], named=named)
+
+
+def _halves(text: str) -> list[str]:
+    """In two lines at the hyphen, slash or space nearest to the middle; short texts in one."""
+    places = [match.end() for match in re.finditer(r"[-/ ]", text[:-1])]
+    if len(text) <= LONG_NAME or not places:
+        return [text]
+    middle = min(places, key=lambda place: abs(place - len(text) / 2))
+    return [text[:middle].rstrip(), text[middle:]]
 
 
 def _block(

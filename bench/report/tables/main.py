@@ -7,7 +7,14 @@ from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, de
 from bench.report.tables.marks import marked
 from bench.report.tables.metrics import label, metric_columns, metric_estimates
 from bench.report.tables.speed import throughput
-from bench.report.tables.votes import average_wins_of, rate_digits, rating_digits, ratings_of, scale
+from bench.report.tables.votes import (
+    average_wins_of,
+    both_bad_note,
+    rate_digits,
+    rating_digits,
+    ratings_of,
+    scale,
+)
 from bench.report.timings import seconds_an_image
 
 
@@ -109,4 +116,5 @@ def _notes(results: Results) -> list[str]:
             f"{whose}{' of all questions' if several else ''}. Win rate: mean over the rivals met, ties half. "
             f"Ratings: {scale(results.anchor)[0].lower()}{scale(results.anchor)[1:]}"
         )
+        notes += both_bad_note(headline)
     return notes

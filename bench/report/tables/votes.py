@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.ratings.document import MEAN, OVERALL, QuestionRatings, Slice
 from bench.records import Score
 from bench.report.results import Results
-from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, decimals, number
+from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, decimals, interval, number
 from bench.report.tables.marks import marked, rating_differences
 from bench.report.tables.metrics import label
 from bench.report.text.phrases import counted
@@ -86,7 +86,7 @@ def leaderboards(results: Results) -> Table | None:
         notes=(
             f"Rank: the places that the joint 95% intervals leave open{together}. "
             f"{scale(results.anchor)} Win rate: mean over the rivals met, ties half.",
-            *([BOTH_BAD] if any(cell.value for cell in bad.values()) else []),
+            *both_bad_note(headline),
             *([f"Votes of {effective(headline)}."] if headline.n_raters else []),
             *dict.fromkeys(note for part in parts for note in part.notes),
         ),
@@ -94,7 +94,7 @@ def leaderboards(results: Results) -> Table | None:
     )
 
 
-BOTH_BAD = "N of ratings counts every vote; N of win rates leaves out the answers `both bad`."
+BOTH_BAD = "N of ratings counts every vote; N of win rates leaves out the answers “both bad”."
 
 
 def asked_parts(results: Results) -> list[QuestionRatings]:
@@ -172,7 +172,7 @@ def leaderboard(results: Results, preference: QuestionRatings) -> Table | None:
         notes=(
             f"Rank: the places that the joint 95% intervals leave open. {scale(results.anchor)} "
             "Brackets: 95% intervals.",
-            *([BOTH_BAD] if any(cell.value for cell in bad) else []),
+            *both_bad_note(preference),
             *preference.notes,
         ),
     )
@@ -244,6 +244,26 @@ def _hundredfold(share: float | None) -> float | None:
 
 def _rest(share: float | None) -> float | None:
     return None if share is None else 1 - share
+
+
+def excludes_half(win: Estimate) -> bool:
+    """Whether the interval of a win rate, in per cent, excludes 50."""
+    if win.low is None or win.high is None:
+        return False
+    return win.low > 50 or win.high < 50
+
+
+def win_interval(win: Estimate) -> str:
+    """`[51, 64]`; with a decimal where the rounded ends would hold the 50 that the interval excludes."""
+    if win.low is None or win.high is None:
+        return ""
+    touching = excludes_half(win) and round(win.low) <= 50 <= round(win.high)
+    return interval(win, 1 if touching else 0)
+
+
+def both_bad_note(preference: QuestionRatings) -> list[str]:
+    """Why ratings and win rates differ in N, where they do."""
+    return [BOTH_BAD] if any(row.both_bad_rate for row in preference.ratings) else []
 
 
 def wins_of(preference: QuestionRatings, contender: str) -> dict[str, Estimate]:

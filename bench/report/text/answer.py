@@ -9,7 +9,7 @@ from bench.report.results import Results
 from bench.report.tables.claims import Claim, claims
 from bench.report.tables.form import UP, Estimate, interval, number
 from bench.report.tables.metrics import label, metric_columns, metric_estimates
-from bench.report.tables.votes import wins_of
+from bench.report.tables.votes import excludes_half, win_interval, wins_of
 from bench.report.text.phrases import counted, listed
 from bench.report.timings import seconds_an_image
 
@@ -52,7 +52,7 @@ def _pairs(results: Results, headline: QuestionRatings) -> list[str]:
             sentences.append(f"There are no votes on {a} against {b}.")
             continue
         claim = next((claim for claim in claims(headline, a) if claim.rival == b), None)
-        share = f"{number(win.value, 0)}% {interval(win, 0)}".strip()
+        share = f"{number(win.value, 0)}% {win_interval(win)}".strip()
         sentences.append(f"{a} wins {share} of {win.n} votes against {b}: {_conclusion(win, claim)}.")
     if len(sentences) <= 3:
         return sentences
@@ -77,7 +77,7 @@ def _by_votes(results: Results) -> list[str]:
 
 def _against(results: Results, rival: str, win: Estimate, claim: Claim | None) -> str:
     """The strongest rival: the win rate, and what it says."""
-    share = f"{number(win.value, 0)}% {interval(win, 0)}".strip()
+    share = f"{number(win.value, 0)}% {win_interval(win)}".strip()
     strongest = ", the rival with the highest rating" if len(results.rivals) > 1 else ""
     votes = f" of {win.n} votes" if win.n else ""
     return f"{results.chosen} wins {share}{votes} against {rival}{strongest}: {_conclusion(win, claim)}."
@@ -88,7 +88,7 @@ def _conclusion(win: Estimate, claim: Claim | None) -> str:
         return "there are too few votes for an interval"
     within = "" if claim is None else f"{claim.margin:g} points"
     equivalent = claim is not None and claim.equivalent
-    if win.low > 50 or win.high < 50:
+    if excludes_half(win):
         word = "better" if win.value > 50 else "worse"
         return f"it is {word}" + (f", though by less than {within}" if equivalent else "")
     if claim is None:
@@ -111,7 +111,7 @@ def _others(
     parts = []
     for group, rivals in groups.items():
         if len(rivals) <= 2:
-            named = [f"{name} ({number(wins[name].value, 0)}% {interval(wins[name], 0)})" for name in rivals]
+            named = [f"{name} ({number(wins[name].value, 0)}% {win_interval(wins[name])})" for name in rivals]
             parts.append(f"{group} {listed(named)}")
         else:
             parts.append(f"{group} {len(rivals)} rivals ({_range([wins[name] for name in rivals])})")

@@ -81,6 +81,21 @@ def bibliography(results: Results) -> Bibliography:
     )  # fmt: skip
 
 
+def citation(results: Results) -> str:
+    """The study itself, as it wants to be cited; else as BibTeX."""
+    if results.cite:
+        return results.cite
+    year = str(results.run.get("finished") or "")[:4]
+    key = re.sub(r"[^A-Za-z0-9-]+", "-", results.name)
+    fields = [
+        f"  title = {{{results.title}}},",
+        *([f"  author = {{{' and '.join(results.authors)}}},"] if results.authors else []),
+        *([f"  year = {{{year}}},"] if year else []),
+        f"  note = {{Study {results.name}, protocol {results.run.get('fingerprint') or 'not recorded'}}},",
+    ]
+    return "\n".join([f"@misc{{{key},", *fields, "}"])
+
+
 def bibtex(results: Results) -> str:
     """The entries as a .bib file."""
     return "\n".join(bibliography(results).entries.values())

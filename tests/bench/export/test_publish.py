@@ -24,7 +24,7 @@ PROMPTS = ("a fox", "</script><b>x", "قطة", "猫")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     return make_study(
         tmp_path_factory.mktemp("study") / "site", side=24, votes=True, rich=True, prompts=PROMPTS,
-        missing=(("sdxl@50", 1),), sizes={"sdxl@50": 300},
+        missing=(("sdxl@50", 1),), sizes={"sdxl@50": 300}, authors=("First Author", "Second Author"),
     )  # fmt: skip
 
 
@@ -108,6 +108,11 @@ def test_mlcroissant_validates_the_description_without_a_word(
     assert [record.message for record in caplog.records] == []
     assert data.metadata.ctx.issues.errors == set()
     assert data.metadata.ctx.issues.warnings == set()
+    assert [person.name for person in data.metadata.creators] == ["First Author", "Second Author"]
+    assert "author = {First Author and Second Author}" in data.metadata.cite_as
+    card = (site / "package" / "README.md").read_text(encoding="utf-8")
+    assert "by First Author and Second Author." in card
+    assert data.metadata.cite_as in card
     prompts = [row["prompts/text"].decode() for row in data.records("prompts")]
     assert prompts == list(PROMPTS)
     image = next(iter(data.records("images")))["images/image"]

@@ -68,6 +68,21 @@ def test_a_study_that_has_only_begun_has_empty_frames(study_folder, tmp_path):
     assert "metric" in study.scores.columns
 
 
+def test_the_figures_of_the_report_are_matplotlibs(study_folder):
+    from matplotlib.figure import Figure
+
+    study = bench.load(study_folder)
+    report = {path.stem for path in (study_folder / "report" / "figures").glob("*.pdf")}
+    assert {"headline", "win-rates", "latency"} <= set(study.figures)
+    assert not report or report == set(study.figures)
+    figure = study.figure("headline", width="one")
+    assert isinstance(figure, Figure)
+    assert figure.axes[0].get_xlabel() == "Seconds an image (log)"
+    assert figure._repr_png_().startswith(b"\x89PNG")  # a notebook shows it without pyplot
+    with pytest.raises(bench.InputError, match="unknown figure 'headlines': did you mean 'headline'"):
+        study.figure("headlines")
+
+
 def test_show_draws_each_contender_and_names_a_slip(study_folder):
     study = bench.load(study_folder)
     prompt = study.prompts["id"].iloc[0]
