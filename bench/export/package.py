@@ -146,14 +146,14 @@ def check(package: Path) -> int:
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    found = {}
+    sums = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             raise InputError(f"{path} is a link: a data package holds files only")
         if path.is_file():
             with path.open("rb") as file:
-                found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+                sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return sums
 
 
 def _image_files(folder: StudyFolder) -> Iterator[tuple[Path, str]]:
@@ -240,13 +240,13 @@ def _views(results: Results, data: Path) -> None:
         for question, preference in results.preferences.items()
         for row in preference.ratings
     ]
-    found = {
+    views = {
         "scores": scores,
         "timings": timings,
         "ratings": ratings,
         "felt_pictures": [asdict(r) for r in results.felt],
     }
-    for name, rows in found.items():
+    for name, rows in views.items():
         if rows:
             import io
 
@@ -303,7 +303,7 @@ def _card(results: Results, package: Path) -> str:
         f"- Images by {name}: the licence of the model, {entry.get('licence') or 'not recorded'}"
         for name, entry in sorted(results.models.items())
     ]
-    lines += ["- Votes, scores, timings: whoever publishes this package says so here", ""]
+    lines += ["- Votes, scores, timings: not stated; the publisher of this package fills this in", ""]
     lines += ["## To cite it", "", "```bibtex", citation(results), "```", ""]
     lines += [
         "## Use",

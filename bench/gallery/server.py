@@ -107,10 +107,10 @@ def data_app(live: LiveIndex) -> FastAPI:
     @app.get("/gallery/thumbs/{contender}/{name}")
     def thumb(contender: str, name: str, v: str = "") -> Response:
         path = image_path(live.index, contender, name)
-        found = None if path is None else thumbnails.get(path, v)
-        if found is None:
+        thumbnail = None if path is None else thumbnails.get(path, v)
+        if thumbnail is None:
             return JSONResponse({"error": "there is no such image"}, 404)
-        return Response(found, media_type="image/webp", headers={"Cache-Control": FOREVER})
+        return Response(thumbnail, media_type="image/webp", headers={"Cache-Control": FOREVER})
 
     @app.get("/gallery/images/{contender}/{name}")
     def image(contender: str, name: str) -> Response:

@@ -38,9 +38,9 @@ def build(folder: StudyFolder, *, columns: str = "one") -> Path:
     shown = []
     for drawing in drawings:
         widths = WIDTHS if drawing.on_page else (columns,)
-        mine = "two" if drawing.broad else columns
-        drawn = {width: drawing.make(width, LIGHT) for width in {*widths, mine}}
-        written += save(drawn[mine], folder.report / "figures" / drawing.name)
+        file_width = "two" if drawing.broad else columns
+        drawn = {width: drawing.make(width, LIGHT) for width in {*widths, file_width}}
+        written += save(drawn[file_width], folder.report / "figures" / drawing.name)
         sources = _sources(drawn) if drawing.on_page else {}
         shown.append(Shown(name=drawing.name, caption=drawing.caption, sources=sources))
     text, linked = page(results, tables, shown)
@@ -64,8 +64,8 @@ def _write_tables(report: Path, tables: Sequence[Table]) -> list[Path]:
 
 def _remove_stale(report: Path, written: set[Path]) -> None:
     """Remove what only an earlier report had: an old table must not be taken for a new one."""
-    ours = {"tables": (".csv", ".md", ".tex"), "figures": (".pdf", ".png"), "pictures": (".webp",)}
-    for name, suffixes in ours.items():
+    kinds = {"tables": (".csv", ".md", ".tex"), "figures": (".pdf", ".png"), "pictures": (".webp",)}
+    for name, suffixes in kinds.items():
         for path in sorted((report / name).glob("*")):
             if path.suffix in suffixes and path not in written:
                 path.unlink()

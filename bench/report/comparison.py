@@ -85,17 +85,17 @@ def _weights(results: Results, contender: str) -> Mapping[str, str]:
 def _metrics(results: Results) -> list[Measure]:
     values: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     for row in results.image_scores:
-        mine = values.setdefault((row.metric, row.fingerprint, row.contender), {})
-        mine.setdefault(row.prompt_id, []).append(row.value)
+        by_prompt = values.setdefault((row.metric, row.fingerprint, row.contender), {})
+        by_prompt.setdefault(row.prompt_id, []).append(row.value)
     effects: dict[tuple[str, str, str], dict[str, float]] = {}
     for row in results.prompt_effects:
         effects.setdefault((row.metric, row.fingerprint, row.contender), {})[row.prompt_id] = row.effect
-    found = []
+    measured = []
     for s in results.scores:
         own = effects.get((s.metric, s.fingerprint, s.contender)) or _effects_of(
             values.get((s.metric, s.fingerprint, s.contender), {}), s.value
         )
-        found.append(
+        measured.append(
             Measure(
                 what=label(s.metric),
                 contender=s.contender,
@@ -105,14 +105,14 @@ def _metrics(results: Results) -> list[Measure]:
                 effects=own,
             )
         )
-    return found
+    return measured
 
 
 def _effects_of(values: Mapping[str, Sequence[float]], value: float | None) -> dict[str, float]:
     """What each prompt adds to a mean over images, for folders of versions that kept no effects; empty where
     the number is no such mean.
     """
-    means = {prompt: fmean(found) for prompt, found in values.items()}
+    means = {prompt: fmean(numbers) for prompt, numbers in values.items()}
     if len(means) < 2 or not math.isclose(fmean(means.values()), value or 0.0, rel_tol=1e-4, abs_tol=1e-9):
         return {}
     return {prompt: mean - (value or 0.0) for prompt, mean in means.items()}
@@ -121,12 +121,12 @@ def _effects_of(values: Mapping[str, Sequence[float]], value: float | None) -> d
 def _latency(results: Results) -> list[Measure]:
     about = results.timing_protocol
     kernels = {(t.contender, t.batch): t for t in results.timings if t.stage == "calibration"}
-    found = []
+    measured = []
     for timing in results.timings:
         total = total_of(timing) if timing.stage == "total" else None
         if total is None:
             continue
-        found.append(
+        measured.append(
             Measure(
                 what=f"Latency at batch {timing.batch} (ms a call)",
                 contender=timing.contender,
@@ -143,7 +143,7 @@ def _latency(results: Results) -> list[Measure]:
                 else (),
             )
         )
-    return found
+    return measured
 
 
 def _felt(results: Results) -> list[Measure]:
@@ -181,7 +181,7 @@ def _ratings(results: Results) -> list[Measure]:
 def _counts(results: Results) -> list[Measure]:
     protocol = {"prompts": _prompts(results), "images_per_prompt": results.images_per_prompt}
     asked = len(results.prompts) * results.images_per_prompt
-    found = []
+    measured = []
     for name in results.contenders:
         made = results.present(name)
         for what, count in (
@@ -189,13 +189,13 @@ def _counts(results: Results) -> list[Measure]:
             ("Images black", sum(row.black for row in made)),
             ("Failures", sum(failure.contender == name for failure in results.failures)),
         ):
-            found.append(
+            measured.append(
                 Measure(
                     what=what, contender=name, estimate=Estimate(value=count, n=asked), up=False,
                     protocol=protocol, exact=True,
                 )
             )  # fmt: skip
-    return found
+    return measured
 
 
 def _prompts(results: Results) -> str:
@@ -286,11 +286,11 @@ def _difference(old: Measure, new: Measure, level: float) -> tuple[Estimate, str
     differences of the prompts' effects, as contenders of one study are; all else by the two intervals.
     """
     if old.passes and new.passes:
-        found = ratio(old.passes, new.passes, level)
-        if found.low is not None and found.high is not None and old.estimate.value is not None:
-            gaps = [old.estimate.value * (part - 1) for part in (found.value, found.low, found.high)]
+        change = ratio(old.passes, new.passes, level)
+        if change.low is not None and change.high is not None and old.estimate.value is not None:
+            gaps = [old.estimate.value * (part - 1) for part in (change.value, change.low, change.high)]
             how = "ratio of passes over the calibration kernel"
-            return Estimate(value=gaps[0], low=gaps[1], high=gaps[2], n=found.passes), how
+            return Estimate(value=gaps[0], low=gaps[1], high=gaps[2], n=change.passes), how
     if old.effects and set(old.effects) == set(new.effects):
         gaps = np.array([new.effects[prompt] - effect for prompt, effect in old.effects.items()])
         assert old.estimate.value is not None
@@ -322,13 +322,13 @@ def side_by_side(studies: Mapping[str, Results]) -> tuple[list[Table], list[str]
 
     studies: by the name to show. The first study that has a number sets the protocol of its row.
     """
-    found = {name: {m.key: m for m in measures(results)} for name, results in studies.items()}
-    keys = list(dict.fromkeys(key for mine in found.values() for key in mine))
+    by_study = {name: {m.key: m for m in measures(results)} for name, results in studies.items()}
+    keys = list(dict.fromkeys(key for by_key in by_study.values() for key in by_key))
     cells: dict[tuple[str, str], dict[str, Estimate]] = {}
     refused: list[str] = []
     leaders: dict[str, Measure] = {}
     for key in keys:
-        holders = [(name, mine[key]) for name, mine in found.items() if key in mine]
+        holders = [(name, by_key[key]) for name, by_key in by_study.items() if key in by_key]
         first_name, first = holders[0]
         leaders[key[0]] = first
         cells[key] = {first_name: first.estimate}

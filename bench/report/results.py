@@ -92,7 +92,7 @@ class Results:
     memory: Mapping[str, int]
     """Peak bytes on the GPU by `<contender> batch <n>`."""
     work: Mapping[str, float]
-    """TFLOP an image, by contender; empty where nobody counted."""
+    """TFLOP an image, by contender; empty where it was not counted."""
     matrix_rate: float | None
     """TFLOP/s of a large matrix product on the device that was timed; None: not measured."""
     felt: tuple[FeltPicture, ...]
@@ -266,9 +266,9 @@ def _duels(folder: StudyFolder) -> dict[Duel, Tally]:
         if row.kind != "vote" or row.excluded:
             continue
         a, b = sorted((row.left, row.right))
-        found = counts.setdefault((row.prompt_id, row.replicate, a, b), [0, 0, 0, 0])
+        tally = counts.setdefault((row.prompt_id, row.replicate, a, b), [0, 0, 0, 0])
         ahead = {"left": row.left, "right": row.right}.get(row.outcome)
-        found[(0 if ahead == a else 1) if ahead else 2 if row.outcome == "tie" else 3] += 1
+        tally[(0 if ahead == a else 1) if ahead else 2 if row.outcome == "tie" else 3] += 1
     return {
         key: Tally(first=first, second=second, ties=ties, both_bad=bad)
         for key, (first, second, ties, bad) in counts.items()

@@ -61,21 +61,23 @@ def total_of(timing: Timing | None) -> Estimate | None:
         return None
     if not timing.passes:
         return median_of(timing.seconds)
-    found = time_of(timing)
+    estimate = time_of(timing)
     return Estimate(
-        value=1000 * found.value,
-        low=None if found.low is None else 1000 * found.low,
-        high=None if found.high is None else 1000 * found.high,
-        n=found.passes,
+        value=1000 * estimate.value,
+        low=None if estimate.low is None else 1000 * estimate.low,
+        high=None if estimate.high is None else 1000 * estimate.high,
+        n=estimate.passes,
     )
 
 
 def p95_of(samples: Sequence[float]) -> Estimate | None:
     """Milliseconds; None: too few samples for an interval of it."""
-    found = percentile(samples, 0.95)
-    if found is None or found.low is None or found.high is None:
+    estimate = percentile(samples, 0.95)
+    if estimate is None or estimate.low is None or estimate.high is None:
         return None
-    return Estimate(value=1000 * found.value, low=1000 * found.low, high=1000 * found.high, n=len(samples))
+    return Estimate(
+        value=1000 * estimate.value, low=1000 * estimate.low, high=1000 * estimate.high, n=len(samples)
+    )
 
 
 def median_of(samples: Sequence[float]) -> Estimate:
@@ -109,12 +111,12 @@ def stages_of(results: Results, contender: str) -> Stages | None:
 def felt_of(results: Results) -> dict[str, Felt]:
     """By contender, in the study's order; others that were typed with follow."""
     names = dict.fromkeys((*results.contenders, *(row.contender for row in results.felt)))
-    found = {}
+    summaries = {}
     for name in names:
         rows = [row for row in results.felt if row.contender == name]
         if rows:
             totals = [row.total for row in rows]
-            found[name] = Felt(
+            summaries[name] = Felt(
                 contender=name,
                 stages={s: 1000 * median([getattr(row, s) for row in rows]) for s in FELT_STAGES},
                 total=median_of(totals),
@@ -122,7 +124,7 @@ def felt_of(results: Results) -> dict[str, Felt]:
                 late=100 * sum(row.behind > 1 for row in rows) / len(rows),
                 **_keys([wait for wait in results.key_waits if wait.contender == name]),
             )
-    return found
+    return summaries
 
 
 def _keys(waits: Sequence[KeyWait]) -> dict[str, Any]:

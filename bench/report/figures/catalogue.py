@@ -240,8 +240,8 @@ def _slices(results: Results, by: str) -> Drawing | None:
 
 
 def _throughput(results: Results, look: dict[str, Style]) -> Drawing | None:
-    rates = {name: found for name, found in throughput(results).items() if found}
-    if len({batch for found in rates.values() for batch in found}) < 2:
+    rates = {name: by_batch for name, by_batch in throughput(results).items() if by_batch}
+    if len({batch for by_batch in rates.values() for batch in by_batch}) < 2:
         return None
     rates = dict(list(rates.items())[:LATENCY_ROWS])
     return Drawing(
@@ -329,13 +329,13 @@ def _latency(results: Results, look: dict[str, Style]) -> Drawing | None:
     if not rows:
         return None
     milliseconds = TURBO_A100.total_ms or 0.0
-    ours = any(model_of(name)[0] == TURBO_A100.model for name in results.contenders)
-    ours = ours and bars.within_reach(rows, milliseconds)
-    reference = (milliseconds, f"published, A100: {milliseconds:.0f} ms") if ours else None
+    shows_published = any(model_of(name)[0] == TURBO_A100.model for name in results.contenders)
+    shows_published = shows_published and bars.within_reach(rows, milliseconds)
+    reference = (milliseconds, f"published, A100: {milliseconds:.0f} ms") if shows_published else None
     device = results.device
     return Drawing(
         name="latency",
         caption=f"Where the time of an image goes, in shades of each contender's colour; {device}."
-        + (" Dashed: the published figure for SDXL Turbo on another GPU." if ours else ""),
+        + (" Dashed: the published figure for SDXL Turbo on another GPU." if shows_published else ""),
         draw=lambda width, theme: bars.stage_bars(rows, look, width, theme, reference=reference),
     )

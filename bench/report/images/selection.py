@@ -46,7 +46,7 @@ def _draw(prompt: Prompt) -> str:
 def selections(results: Results, count: int) -> list[Selection]:
     """Every rule that has prompts to show: the random choice first, then those of the votes."""
     whose = "simulated votes" if results.simulated_votes else "votes"
-    found = [
+    choices = [
         Selection(
             name="random",
             rule=f"Prompts drawn at random (seed {SEED}) from those of which every contender has an image.",
@@ -65,8 +65,8 @@ def selections(results: Results, count: int) -> list[Selection]:
     by_id = {prompt.id: prompt for prompt in results.prompts}
     for name, rule, choose in rules:
         ids = dict.fromkeys(duel.prompt_id for duel in choose(results, count))
-        found.append(Selection(name=name, rule=rule, prompts=_known(by_id, list(ids))))
-    return [selection for selection in found if selection.prompts]
+        choices.append(Selection(name=name, rule=rule, prompts=_known(by_id, list(ids))))
+    return [selection for selection in choices if selection.prompts]
 
 
 def _known(by_id: dict[str, Prompt], ids: Sequence[str]) -> tuple[Prompt, ...]:

@@ -26,7 +26,7 @@ def all_tables(results: Results) -> list[Table]:
 
 def image_counts(results: Results) -> Table:
     """Asked for, there, missing, black, cut prompts and sizes, by contender."""
-    asked = len(results.prompts) * results.images_per_prompt
+    wanted = len(results.prompts) * results.images_per_prompt
     rows: list[tuple[Cell, ...]] = []
     for name in results.contenders:
         made = results.present(name)
@@ -36,9 +36,9 @@ def image_counts(results: Results) -> Table:
         rows.append(
             (
                 name,
-                asked,
+                wanted,
                 len(made),
-                asked - len(made),
+                wanted - len(made),
                 black,
                 sum(row.truncated for row in made),
                 shown or "–",

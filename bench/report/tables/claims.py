@@ -240,7 +240,7 @@ def _dependence(part: QuestionRatings) -> Iterator[tuple[str, str]]:
         if quarter.ratings:
             first = max(quarter.ratings, key=lambda name: quarter.ratings[name])
             yield QUARTERS[quarter.quartile], f"{first} ({quarter.consistency:.0%})"
-    yield "Beats every other in votes", held.condorcet.winner or "nobody"
+    yield "Beats every other in votes", held.condorcet.winner or "none"
     yield (
         "Cycles of three",
         f"{held.condorcet.count}, {held.condorcet.clear} clear" if held.condorcet.count else "none",
@@ -256,7 +256,7 @@ def rules_table(results: Results) -> Table | None:
     by_rule = [{row.contender: row for row in estimates.ratings} for estimates in shown.values()]
     rows: list[tuple[Cell, ...]] = []
     for row in part.ratings:
-        without = [mine.get(row.contender) for mine in by_rule]
+        without = [ratings.get(row.contender) for ratings in by_rule]
         cells = [
             NONE if one is None else Estimate(value=one.rating, low=one.low, high=one.high, n=estimates.n)
             for one, estimates in zip(without, shown.values(), strict=True)

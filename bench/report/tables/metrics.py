@@ -297,10 +297,10 @@ def published_metrics(results: Results) -> Table | None:
         columns.append(Column(head=f"CLIP score, {protocol.label}", direction=UP, digits=digits))
     rows: list[tuple[Cell, ...]] = []
     for name in dict.fromkeys(line.contender for line in lines):
-        mine = {line.protocol: line for line in lines if line.contender == name}
+        by_protocol = {line.protocol: line for line in lines if line.contender == name}
         cells: list[Cell] = [name]
         for protocol in protocols:
-            line = mine.get(protocol)
+            line = by_protocol.get(protocol)
             cells += [line.fid, line.clip] if line else [None, None]
         rows.append(tuple(cells))
     return Table(

@@ -217,8 +217,10 @@ def published_latency(results: Results) -> Table | None:
                 columns.append(Column(head=f"{head}, {protocol.label}", unit=unit, digits=1))
     rows: list[tuple[Cell, ...]] = []
     for name in dict.fromkeys(line.contender for line in lines):
-        mine = {line.protocol: line for line in lines if line.contender == name}
-        rows.append((name, *(getattr(mine[p], field) if p in mine else None for p, field in fields)))
+        by_protocol = {line.protocol: line for line in lines if line.contender == name}
+        rows.append(
+            (name, *(getattr(by_protocol[p], field) if p in by_protocol else None for p, field in fields))
+        )
     return Table(
         name="published-latency",
         title="Published by others: other hardware, other windows, not for ranking against ours",

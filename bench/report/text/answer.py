@@ -69,10 +69,10 @@ def _by_votes(results: Results) -> list[str]:
         return []
     order = [row.contender for row in headline.ratings if row.contender in wins]
     strongest = order[0] if order else next(iter(wins))
-    found = {claim.rival: claim for claim in claims(headline, results.chosen)}
-    sentences = [_against(results, strongest, wins[strongest], found.get(strongest))]
+    by_rival = {claim.rival: claim for claim in claims(headline, results.chosen)}
+    sentences = [_against(results, strongest, wins[strongest], by_rival.get(strongest))]
     others = [rival for rival in (order or list(wins)) if rival != strongest]
-    return sentences + _others(results, others, wins, found)
+    return sentences + _others(results, others, wins, by_rival)
 
 
 def _against(results: Results, rival: str, win: Estimate, claim: Claim | None) -> str:
@@ -102,12 +102,12 @@ def _conclusion(win: Estimate, claim: Claim | None) -> str:
 
 
 def _others(
-    results: Results, others: Sequence[str], wins: dict[str, Estimate], found: dict[str, Claim]
+    results: Results, others: Sequence[str], wins: dict[str, Estimate], by_rival: dict[str, Claim]
 ) -> list[str]:
     """The remaining rivals in one sentence, grouped by what the votes say."""
     groups: dict[str, list[str]] = {}
     for rival in others:
-        groups.setdefault(_group(wins[rival], found.get(rival)), []).append(rival)
+        groups.setdefault(_group(wins[rival], by_rival.get(rival)), []).append(rival)
     parts = []
     for group, rivals in groups.items():
         if len(rivals) <= 2:
@@ -156,12 +156,12 @@ def _by_metric(results: Results) -> list[str]:
     metric, fingerprint = keys[0]
     values = metric_estimates(results, metric, fingerprint)
     digits = values.digits
-    mine = values.by_contender.get(results.chosen)
-    if mine is None or mine.value is None:
+    chosen = values.by_contender.get(results.chosen)
+    if chosen is None or chosen.value is None:
         return []
     name = f"{label(metric)} ({'higher' if values.direction == UP else 'lower'} is better)"
-    sentence = f"There are no votes yet. On {name}, {results.chosen} has {number(mine.value, digits)} "
-    sentence += interval(mine, digits)
+    sentence = f"There are no votes yet. On {name}, {results.chosen} has {number(chosen.value, digits)} "
+    sentence += interval(chosen, digits)
     best = next((who for who, value in values.by_contender.items() if value.best), None)
     if best is not None and best != results.chosen:
         other = values.by_contender[best]
@@ -172,15 +172,15 @@ def _by_metric(results: Results) -> list[str]:
 
 def _speed(results: Results) -> list[str]:
     """The chosen contender's latency, and its ratio to the strongest rival's."""
-    mine = seconds_an_image(results, results.chosen)
-    if mine is None or mine.value is None:
+    chosen = seconds_an_image(results, results.chosen)
+    if chosen is None or chosen.value is None:
         return []
-    own = f"{results.chosen} takes {milliseconds(mine)} an image at the smallest batch on {results.device}"
+    own = f"{results.chosen} takes {milliseconds(chosen)} an image at the smallest batch on {results.device}"
     rival = _rival_for_speed(results)
     other = seconds_an_image(results, rival) if rival else None
     if rival is None or other is None or other.value is None:
         return [f"{own}."]
-    return [f"{own}, {rival} {milliseconds(other)}: {ratio_in_words(mine, other)}."]
+    return [f"{own}, {rival} {milliseconds(other)}: {ratio_in_words(chosen, other)}."]
 
 
 def _rival_for_speed(results: Results) -> str | None:
@@ -202,16 +202,16 @@ def milliseconds(seconds: Estimate) -> str:
     return f"{text} [{digits(seconds.low)}, {digits(seconds.high)}]"
 
 
-def ratio_in_words(mine: Estimate, other: Estimate) -> str:
+def ratio_in_words(chosen: Estimate, other: Estimate) -> str:
     """`24.7 times as fast [23.6, 27.3]`; where the interval includes 1, that no difference is shown.
 
     The interval takes the ends of both medians' intervals, which is wider than 95%.
     """
-    assert mine.value
+    assert chosen.value
     assert other.value
-    times = other.value / mine.value
-    known = mine.low and mine.high and other.low and other.high
-    low, high = (other.low / mine.high, other.high / mine.low) if known else (times, times)  # type: ignore[operator]
+    times = other.value / chosen.value
+    known = chosen.low and chosen.high and other.low and other.high
+    low, high = (other.low / chosen.high, other.high / chosen.low) if known else (times, times)  # type: ignore[operator]
     word = "fast"
     if times < 1:
         times, low, high, word = 1 / times, 1 / high, 1 / low, "slow"

@@ -248,7 +248,7 @@ def _reproduction(results: Results, works: Bibliography) -> list[str]:
 
 
 def selfcheck(checks: Sequence[Mapping[str, Any]]) -> str:
-    """What `bench selfcheck` found: this suite's images beside those of diffusers' own call."""
+    """The result of `bench selfcheck`: this suite's images beside those of diffusers' own call."""
     compared = [check for check in checks if check.get("largest") is not None]
     if not compared:
         return "Self-check: no contender has a call in diffusers to be compared with."
@@ -344,11 +344,11 @@ def provenance(results: Results) -> list[tuple[str, str]]:
 
 def protocols(results: Results) -> list[tuple[str, str, str]]:
     """Metric, fingerprint, protocol in full: what a fingerprint stands for."""
-    found = {
+    texts = {
         (s.metric, s.fingerprint): json.dumps(s.protocol, sort_keys=True, ensure_ascii=False)
         for s in results.scores
     }
-    return [(metric, fingerprint, text) for (metric, fingerprint), text in found.items()]
+    return [(metric, fingerprint, text) for (metric, fingerprint), text in texts.items()]
 
 
 def _text(value: Any) -> str:

@@ -23,17 +23,17 @@ class Banner:
 
 
 def banners(results: Results) -> list[Banner]:
-    found = [
+    shown = [
         _random_weights(results),
         _simulated(results),
         _missing(results),
         _black(results),
         _sizes(results),
     ]
-    found += [_other_anchor(results), _random_timings(results), _failed(results)]
-    found += [_newer_votes(results), _mixed(results), _unfinished(results)]
-    found += [Banner(title="About the metrics", text=text) for text in results.warnings]
-    return [banner for banner in found if banner is not None]
+    shown += [_other_anchor(results), _random_timings(results), _failed(results)]
+    shown += [_newer_votes(results), _mixed(results), _unfinished(results)]
+    shown += [Banner(title="About the metrics", text=text) for text in results.warnings]
+    return [banner for banner in shown if banner is not None]
 
 
 def _random_weights(results: Results) -> Banner | None:
