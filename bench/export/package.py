@@ -210,6 +210,8 @@ def _parquet(kind: type, rows: Sequence[Any]) -> bytes:
     import pyarrow.parquet as pq
 
     columns = {f.name: [getattr(row, f.name) for row in rows] for f in fields(kind)}
+    for name in _mappings(kind):  # Parquet has no struct without fields
+        columns[name] = [json.dumps(dict(cell), sort_keys=True, ensure_ascii=False) for cell in columns[name]]
     if kind is Generation:
         columns["file"] = [f"images/{row.contender}/{row.prompt_id}-{row.replicate}.webp" for row in rows]
     sink = io.BytesIO()
@@ -220,11 +222,16 @@ def _parquet(kind: type, rows: Sequence[Any]) -> bytes:
 def _rows(kind: type, path: Path) -> list[Any]:
     import pyarrow.parquet as pq
 
-    names = {f.name for f in fields(kind)}
+    names, mappings = {f.name for f in fields(kind)}, _mappings(kind)
     return [
-        kind(**{key: value for key, value in row.items() if key in names})
+        kind(**{k: json.loads(v) if k in mappings else v for k, v in row.items() if k in names})
         for row in pq.read_table(path).to_pylist()
     ]
+
+
+def _mappings(kind: type) -> set[str]:
+    """Fields of a row type that hold a mapping, which is JSON in Parquet."""
+    return {f.name for f in fields(kind) if f.default_factory is dict}
 
 
 def _views(results: Results, data: Path) -> None:

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.errors import InputError
-from bench.export.package import check, pack, unpack
+from bench.export.package import _parquet, _rows, check, pack, unpack
+from bench.records import Prompt
 from bench.report.build import build
 from bench.store.study_folder import StudyFolder
 from tests.support.report_study import make_study
@@ -139,3 +140,11 @@ def test_damaged_images_are_not_exported(folder: StudyFolder, tmp_path: Path) ->
     next((copy / "images").rglob("*.webp")).write_bytes(b"x")
     with pytest.raises(InputError, match="1 images are not what their rows say"):
         pack(StudyFolder(copy), tmp_path / "to")
+
+
+def test_a_prompts_translations_come_back(tmp_path: Path) -> None:
+    rows = [
+        Prompt(id="a", text="a fox", translations={"de": "ein Fuchs", "ar": "ثعلب"}), Prompt(id="b", text="tea")
+    ]  # fmt: skip
+    (tmp_path / "prompts.parquet").write_bytes(_parquet(Prompt, rows))
+    assert _rows(Prompt, tmp_path / "prompts.parquet") == rows
