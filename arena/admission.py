@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
 from arena.db import raters
-from arena.db.assignments import VoteDatabase
+from arena.db.database import VoteDatabase
 from arena.panels import MTURK_PREVIEW, PanelLink, SigningKeys, panel_link
 from bench.errors import InputError
 from bench.study.file import Panel
@@ -106,6 +106,23 @@ def unseal(key: bytes, cookie: str) -> Session | None:
 
 def _serializer(key: bytes) -> URLSafeSerializer:
     return URLSafeSerializer(key, salt="arena rater", signer_kwargs={"digest_method": hashlib.sha256})
+
+
+def withdrawal_token(key: bytes, rater_id: str) -> str:
+    """Part of the address by which a rater withdraws; it opens nothing else."""
+    return _withdrawal(key).dumps(rater_id)
+
+
+def rater_to_withdraw(key: bytes, token: str) -> str | None:
+    """The rater of such an address; None where this server did not make it."""
+    try:
+        return str(_withdrawal(key).loads(token))
+    except BadData:
+        return None
+
+
+def _withdrawal(key: bytes) -> URLSafeSerializer:
+    return URLSafeSerializer(key, salt="arena withdrawal", signer_kwargs={"digest_method": hashlib.sha256})
 
 
 def _unseal_old(key: bytes, cookie: str) -> Session | None:

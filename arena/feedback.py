@@ -10,7 +10,8 @@ from arena.admission import Refused
 from arena.db import raters
 from arena.db.reports import add_report
 from arena.db.vote_log import standing
-from arena.voting import Desk, Hand
+from arena.entry.stages import Hand
+from arena.voting import Desk
 
 BOARD_VOTES = 30
 """Answers below which a board of one's own would show nothing but chance."""

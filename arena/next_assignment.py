@@ -54,17 +54,77 @@ def draft(
     gain: pair id → expected information, `active` only.
     """
     rng = pairing.generator(stock.settings.seed, rater_id, number)
+    if practice_due(stock.settings, mine):
+        return draft_practice(stock, rng, number, mine)
     luck = rng.random()
     vote = draft_vote(tx, stock, rng, rater_id, number, mine, gain)
     if vote is None:
         return None
     if stock.settings.attention_rate and check_due(
-        stock.settings, rater_id, number, tx.check_results(rater_id), any(_open_check(a) for a in mine)
+        stock.settings, rater_id, number, tx.results_of(rater_id), any(_open_check(a) for a in mine)
     ):
-        return draft_check(stock, rng, vote)
+        return draft_gold(stock, rng, vote.question, mine, "check") or draft_check(stock, rng, vote)
     if luck < stock.settings.repeat_rate:
         return draft_repeat(stock, rng, mine) or vote
     return vote
+
+
+def practice_due(settings: Arena, mine: Sequence[Row[Any]]) -> bool:
+    """Whether the rater has practice pairs to come; raters who began before the study had any get none."""
+    if any(a.kind != "practice" and a.state in ("voted", "released") for a in mine):
+        return False
+    return sum(a.kind == "practice" and a.state in ("open", "voted") for a in mine) < settings.practice.pairs
+
+
+def draft_practice(
+    stock: Stock, rng: np.random.Generator, number: int, mine: Sequence[Row[Any]]
+) -> Draft | None:
+    """A gold pair this rater has not seen, else any image beside its degraded copy."""
+    questions = stock.settings.questions
+    question = questions[number % len(questions)]
+    gold = draft_gold(stock, rng, question, mine, "practice")
+    if gold is not None:
+        return gold
+    made = sorted(stock.made)
+    contender, prompt, replicate = made[int(rng.integers(len(made)))]
+    like = Draft(
+        kind="practice", question=question, prompt_id=prompt, replicate=replicate,
+        left=contender, right=contender, probability=1.0, prompt_probability=1 / len(made),
+    )  # fmt: skip
+    return draft_check(stock, rng, like, kind="practice")
+
+
+def draft_gold(
+    stock: Stock, rng: np.random.Generator, question: str, mine: Sequence[Row[Any]], kind: str
+) -> Draft | None:
+    """A gold pair of the question that this rater has not seen as check or practice pair; None where none is left."""
+    seen = {
+        (a.prompt_id, a.replicate, *in_order(a.left, a.right))
+        for a in mine
+        if a.kind in ("check", "practice")
+    }
+    left_over = [
+        gold
+        for gold in stock.settings.gold
+        if gold.question in ("", question)
+        and (gold.prompt, gold.replicate, *in_order(gold.better, gold.worse)) not in seen
+    ]
+    if not left_over:
+        return None
+    gold = left_over[int(rng.integers(len(left_over)))]
+    right_is_good = pairing.swap_sides(rng)
+    sides = (gold.worse, gold.better) if right_is_good else (gold.better, gold.worse)
+    return Draft(
+        kind=kind,
+        question=question,
+        prompt_id=gold.prompt,
+        replicate=gold.replicate,
+        left=sides[0],
+        right=sides[1],
+        expected="right" if right_is_good else "left",
+        probability=1.0,
+        prompt_probability=1 / len(left_over),
+    )
 
 
 def _open_check(assignment: Row[Any]) -> bool:
@@ -162,7 +222,7 @@ def _wanted(pair: Row[Any], seen: Mapping[tuple[str, str], set[Any]], scenes: Ma
     return len(seen.get((pair.first, pair.second), ())) < scenes.get(pair.id, 0)
 
 
-def draft_check(stock: Stock, rng: np.random.Generator, like: Draft) -> Draft:
+def draft_check(stock: Stock, rng: np.random.Generator, like: Draft, kind: str = "check") -> Draft:
     """An obvious pair: an image against itself degraded, or against another prompt's image."""
     shown = like.left
     others = sorted(
@@ -178,7 +238,7 @@ def draft_check(stock: Stock, rng: np.random.Generator, like: Draft) -> Draft:
         change = f"prompt:{others[int(rng.integers(len(others)))]}"
     right_is_good = pairing.swap_sides(rng)
     return Draft(
-        kind="check",
+        kind=kind,
         question=like.question,
         prompt_id=like.prompt_id,
         replicate=like.replicate,

@@ -14,12 +14,13 @@ a careful rater does all three.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from arena.db.rows import Logged
 from arena.db.vote_log import standing
+from bench.study.file import Arena
 
 FAST_SECONDS = 0.6
 """Two images and a question cannot be compared in less; by the server's clock."""
@@ -84,6 +85,7 @@ STANDINGS = {
     "returned": "submission returned to the panel",
     "excluded": "excluded by the operator",
     "screened": "screened out",
+    "full": "the quota was full",
 }
 """What was decided about a rater → why the rater's votes do not count.
 
@@ -99,6 +101,10 @@ class Exclusion:
     rules: tuple[str, ...] = tuple(RULES)
     false_exclusion: float = 0.01
     """Share of careful raters, 0 to 1, that all rules together may exclude."""
+
+
+def exclusion_of(settings: Arena) -> Exclusion:
+    return Exclusion(rules=settings.exclude, false_exclusion=settings.false_exclusion)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +150,7 @@ def rater_quality(
     unverified: Mapping[str, int],
     standings: Mapping[str, str],
     exclusion: Exclusion,
+    set_aside: Container[int] = (),
 ) -> list[RaterQuality]:
     """One entry a rater, by rater id.
 
@@ -153,9 +160,10 @@ def rater_quality(
     unverified: rater → checks that could not run.
     standings: rater → key of STANDINGS, of those a person decided about.
     exclusion: the study's rules.
+    set_aside: assignments of attention checks that a person does not hold against the rater.
     """
-    rows = list(rows)
-    answers = standing(rows)
+    rows = [row for row in rows if row.assignment_id not in set_aside or row.kind != "check"]
+    answers = [row for row in standing(rows) if row.kind != "practice"]
     seconds = server_seconds(rows)
     by_assignment = {row.assignment_id: row for row in answers}
     by_rater: dict[str, list[Logged]] = {}

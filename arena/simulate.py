@@ -99,7 +99,7 @@ class _Pace:
 
 
 def _answer(rng: np.random.Generator, desk: Desk, world: World, one: Assignment, difference: float) -> str:
-    if one.kind == "check":
+    if one.expected:
         other = "left" if one.expected == "right" else "right"
         return one.expected if rng.random() < world.care else other
     if "both_bad" in desk.answers and rng.random() < world.both_bad:

@@ -6,9 +6,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row
@@ -17,15 +15,18 @@ from sqlalchemy.exc import IntegrityError
 from arena import pairing
 from arena.admission import Refused
 from arena.db import queries, raters
-from arena.db.assignments import Transaction, VoteDatabase
-from arena.db.rows import Assignment, Draft
+from arena.db.assignments import Transaction
+from arena.db.database import VoteDatabase
+from arena.db.rows import Assignment
+from arena.entry.practice import judge_practice
+from arena.entry.stages import TAKES_PART, Hand, owed_code
 from arena.next_assignment import Stock, draft, fitted_gains, in_order
-from arena.quality import Exclusion, rater_quality
-from arena.web.images import Shown, filled
+from arena.quality import exclusion_of, rater_quality
+from arena.results.decided import decided_pairs
+from arena.shown.study_images import StudyImages, signature
 from bench.errors import InputError
-from bench.records import OUTCOMES, Battle, Prompt
-from bench.store.study_folder import StudyFolder, sha256
-from bench.study.file import Arena
+from bench.records import OUTCOMES
+from bench.store.study_folder import StudyFolder
 from bench.study.questions import questions_of
 from bench.study.study import Study, open_study
 
@@ -33,35 +34,7 @@ AHEAD = 2
 """Pairs a rater holds: the one shown, and the next, which is already loaded."""
 JUDGE_EVERY = 5
 """Answers between two looks at whether a rule excludes the rater; every attention check is looked at."""
-TAKES_PART = ("", "kept")
-"""Standings of raters who are handed pairs."""
 TRIES = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hand:
-    """What a rater has now."""
-
-    stage: str
-    """One of STAGES."""
-    open: tuple[Assignment, ...]
-    """The one to show, then the one to preload."""
-    voted: int
-    limit: int | None
-    can_undo: bool
-    code: str
-    """Which completion code the rater is owed by now: `completed`, `full`, `screened_out` or ''."""
-
-
-STAGES = {
-    "vote": "a pair is there to be judged",
-    "wait": "every pair is with another rater just now, and may come back: look again",
-    "paused": "the operator paused the study: look again",
-    "done": "the rater has answered all that one rater may",
-    "full": "the study has every vote it wants",
-    "closed": "the operator closed the study, or the rater left it",
-    "screened": "the rater's votes do not count, and no more are asked for",
-}
 
 
 class Desk:
@@ -76,12 +49,9 @@ class Desk:
         self.settings = study.file.arena
         self.questions = questions_of(self.settings)
         self._seen = self._looked = signature(folder)
+        self.images = StudyImages(study, folder)
         self._take(study)
-        self.shown = Shown(folder.path / "shown", study.file.display_size, study.file.fit)
         self.exclusion = exclusion_of(self.settings)
-        self.serves_pages = False
-        """Set by the server: the bytes sent are then hashed with each assignment."""
-        self._sent: dict[tuple[str, str], str] = {}
         self.left_out = 0
         self._lock = threading.Lock()
         self._gain: tuple[int, dict[int, float]] | None = None
@@ -92,15 +62,8 @@ class Desk:
         """The study's contenders, prompts and images; its arena's settings are those that the server began with."""
         self.study = study
         self.prompts = {prompt.id: prompt for prompt in study.prompts}
-        names = {c.name for c in study.contenders}
-        self.made = {
-            key: row.sha256
-            for key, row in self.folder.generations().items()
-            if key[0] in names and key[1] in self.prompts
-        }
-        """Contender, prompt and replicate → sha256 of the image's file."""
         self._stock = Stock(
-            settings=self.settings, prompts=self.prompts, made=frozenset(self.made), scenes={}
+            settings=self.settings, prompts=self.prompts, made=frozenset(self.images.made), scenes={}
         )
 
     def refresh(self) -> bool:
@@ -113,12 +76,13 @@ class Desk:
         before, self._looked = self._looked, now
         if now == self._seen or now != before:
             return False
-        self._take(open_study(self.folder))
+        study = open_study(self.folder)
+        images = StudyImages(study, self.folder, are_sent=self.images.are_sent)
+        _ = images.sent_bytes  # rendered now, not while a rater waits
+        self.images = images
+        self._take(study)
         self._seen = now
-        for name in ("references", "picture_bytes"):
-            self.__dict__.pop(name, None)
         self.prepare()
-        _ = self.picture_bytes  # rendered now, not while a rater waits
         return True
 
     def progress(self) -> float:
@@ -130,70 +94,6 @@ class Desk:
             self._progress = (now, sum(p.voted for p in rows) / max(1, sum(map(asked_of, rows))))
         return self._progress[1]
 
-    @cached_property
-    def references(self) -> dict[str, tuple[Path, str]]:
-        """Prompt id → path and sha256 of the picture an image-to-image study starts from."""
-        paths = {p.id: self.folder.reference(p.id) for p in self.prompts.values() if p.reference}
-        return {prompt: (path, sha256(path.read_bytes())) for prompt, path in paths.items() if path.exists()}
-
-    def sources(self) -> list[tuple[Path, str]]:
-        """Path and sha256 of every image that may be shown."""
-        images = [(self.folder.image(*key), digest) for key, digest in self.made.items()]
-        return [*images, *self.references.values()]
-
-    @cached_property
-    def picture_bytes(self) -> int:
-        """Length of every picture's answer; renders what is not rendered yet."""
-        for _ in self.shown.render_all(self.sources()):
-            pass  # a fault is told again when its picture is asked for
-        return self.shown.longest(self.sources())
-
-    def picture(self, one: Assignment, token: str) -> bytes:
-        """The WebP behind an image token of the assignment, as long as all others.
-
-        Raises InputError: missing or unreadable.
-        """
-        return filled(self._rendered(one, token), self.picture_bytes)
-
-    def _rendered(self, one: Assignment, token: str) -> bytes:
-        contender, prompt, change = image_of(one, token)
-        if not contender:
-            found = self.references.get(prompt)
-            if found is None:
-                raise InputError(f"prompt '{prompt}' names no reference image that is there")
-            return self.shown.get(*found)
-        key = (contender, prompt, one.replicate)
-        return self.shown.get(self.folder.image(*key), self.made[key], change)
-
-    def _hashes(self, chosen: Draft) -> dict[str, str | None]:
-        """sha256 columns of an assignment: of the image files, and, where pages are served, of the bytes sent."""
-        hashes: dict[str, str | None] = {}
-        sides = {"left": (chosen.left, chosen.left_change), "right": (chosen.right, chosen.right_change)}
-        for side, (contender, change) in sides.items():
-            _, prompt, change = shown_as(contender, chosen.prompt_id, change)
-            digest = self.made[contender, prompt, chosen.replicate]
-            hashes[f"{side}_sha256"] = digest
-            path = self.folder.image(contender, prompt, chosen.replicate)
-            hashes[f"{side}_sent_sha256"] = self._sent_hash(path, digest, change)
-        if self._shows_reference(chosen.question) and chosen.prompt_id in self.references:
-            path, digest = self.references[chosen.prompt_id]
-            hashes["reference_sha256"] = digest
-            hashes["reference_sent_sha256"] = self._sent_hash(path, digest, "")
-        return hashes
-
-    def _sent_hash(self, path: Path, digest: str, change: str) -> str | None:
-        """sha256 of the bytes a browser gets; None where no pages are served, or the image cannot be shown."""
-        if not self.serves_pages:
-            return None
-        known = self._sent.get((digest, change))
-        if known is None:
-            try:
-                known = sha256(filled(self.shown.get(path, digest, change), self.picture_bytes))
-            except InputError:  # refused again, and logged, when the browser asks for it
-                return None
-            self._sent[digest, change] = known
-        return known
-
     @property
     def answers(self) -> tuple[str, ...]:
         allowed = {"tie": self.settings.ties, "both_bad": self.settings.both_bad}
@@ -202,9 +102,11 @@ class Desk:
     def prepare(self) -> None:
         """Make the pool of pairs from the images there are. Raises InputError where there is no pair."""
         pool, self.left_out = {}, 0
-        scenes = sorted({(prompt, replicate) for _, prompt, replicate in self.made})
+        scenes = sorted({(prompt, replicate) for _, prompt, replicate in self.images.made})
         for first, second in sorted(tuple(sorted(pair)) for pair in self.study.comparisons):
-            common = [s for s in scenes if (first, *s) in self.made and (second, *s) in self.made]
+            common = [
+                s for s in scenes if (first, *s) in self.images.made and (second, *s) in self.images.made
+            ]
             self.left_out += len(scenes) - len(common)
             if not common:
                 continue
@@ -217,8 +119,40 @@ class Desk:
                 "run `bench run` first"
             )
         self.database.prepare(pool)
+        self._check_gold()
+        with self.database.writing() as tx:
+            if self.settings.batch and not tx.setting("batch_end"):
+                tx.set_setting("batch_end", str(_votes(tx) + self.settings.batch))
         with self.database.reading() as tx:
             self._stock = replace(self._stock, scenes=tx.cell_counts())
+
+    def _check_gold(self) -> None:
+        """Raises InputError where a gold pair names an image that the study does not have."""
+        for gold in self.settings.gold:
+            for contender in (gold.better, gold.worse):
+                if (contender, gold.prompt, gold.replicate) not in self.images.made:
+                    raise InputError(
+                        f"[[arena.gold]]: there is no image of prompt '{gold.prompt}' by '{contender}' "
+                        f"(replicate {gold.replicate}): correct the study file, or generate it"
+                    )
+
+    def set_phase(self, phase: str) -> None:
+        """Open, pause or close the study; opening begins the next batch where the study has batches."""
+        with self.database.writing() as tx:
+            tx.set_setting("phase", phase)
+            if phase == "open" and self.settings.batch:
+                tx.set_setting("batch_end", str(_votes(tx) + self.settings.batch))
+
+    def _left_of_batch(self, tx: Transaction) -> int:
+        """Pairs that may still be handed out before the study pauses by itself."""
+        rows = tx.pairs()
+        return int(tx.setting("batch_end", "0")) - sum(p.taken for p in rows)
+
+    def _end_batch(self) -> None:
+        """Pause the study where its batch is complete."""
+        with self.database.writing() as tx:
+            if tx.phase == "open" and _votes(tx) >= int(tx.setting("batch_end", "0")):
+                tx.set_setting("phase", "paused")
 
     def hand(self, rater_id: str) -> Hand:
         """What the rater has now, after topping it up. Raises Refused for an unknown rater."""
@@ -241,6 +175,8 @@ class Desk:
             phase = tx.phase
             held, last = tuple(tx.open_assignments(rater_id)), tx.last_answered(rater_id)
             free, pending = tx.slots() if phase == "open" and len(held) < AHEAD else (0, 0)
+            if free and self.settings.batch:
+                free = max(0, min(free, self._left_of_batch(tx)))
             stage = self._stage(tx, rater, phase, held, free)
         limit = self.settings.votes_per_rater
         held = held if stage == "vote" else ()
@@ -267,6 +203,8 @@ class Desk:
         """The rater's stage, one of STAGES, if nothing more is handed out; `free`: slots nobody holds."""
         if rater.standing in ("returned", "withdrawn"):
             return "closed"
+        if rater.standing == "full":
+            return "full"
         if rater.standing not in TAKES_PART:
             return "screened"
         if phase != "open":
@@ -344,16 +282,23 @@ class Desk:
             # The browser's clock is not believed beyond the server's: the pair cannot have been on screen before it
             # was handed out, nor before the last answer was saved.
             since = max(one.issued, tx.last_answer_time(rater_id) or one.issued)
+            if now - since < self.settings.min_seconds:
+                raise Refused("too_soon", 409)
             limited = None if seconds is None else min(seconds, max(0.0, now - since))
             tx.vote(one, answer, seconds=limited, now=now, display=display)
-        if one.kind == "check" or one.number % JUDGE_EVERY == JUDGE_EVERY - 1:
+        if self.settings.batch and one.cell_id is not None:
+            self._end_batch()
+        if one.kind == "practice":
+            judge_practice(self.database, self.settings, rater_id)
+        elif one.kind == "check" or one.number % JUDGE_EVERY == JUDGE_EVERY - 1:
             self.judge(rater_id)
         return True
 
     def judge(self, rater_id: str) -> bool:
         """Whether the study's rules exclude the rater by now; if so, the rater's slots return to the pool."""
         with self.database.reading() as tx:
-            about = rater_quality(tx.log(rater_id), {}, {}, self.exclusion)
+            aside = raters.checks_set_aside(tx.db)
+            about = rater_quality(tx.log(rater_id), {}, {}, self.exclusion, aside)
         if not any(one.careless for one in about):
             return False
         with self.database.writing() as tx:
@@ -379,6 +324,26 @@ class Desk:
                 raise InputError(f"no rater '{rater_id}'")
             change = tx.reinstate if standing == "kept" else tx.release
             return change(rater_id, standing=standing, reason=reason[:200])
+
+    def set_check_aside(self, assignment_id: int, reason: str) -> bool:
+        """Hold a failed attention check no longer against its rater; whether the rater's votes count again by that.
+
+        Raises InputError: there is no such check.
+        """
+        with self.database.writing() as tx:
+            one = tx.find(assignment_id)
+            if one is None or one.kind != "check":
+                raise InputError(
+                    f"assignment {assignment_id} is no attention check: `arena checks` lists them"
+                )
+            raters.set_check_aside(tx.db, one.id, reason=reason[:200], now=self.clock())
+            rater = raters.rater(tx.db, one.rater_id, lock=True)
+            aside = raters.checks_set_aside(tx.db)
+            about = rater_quality(tx.log(one.rater_id), {}, {}, self.exclusion, aside)
+            if rater is None or rater.standing != "careless" or any(entry.careless for entry in about):
+                return False
+            tx.reinstate(one.rater_id, standing="", reason="")
+            return True
 
     def skip(self, rater_id: str, token: str) -> None:
         """A pair whose images could not be shown: its slot returns, nothing is held against the rater."""
@@ -440,7 +405,8 @@ class Desk:
                     chosen = draft(tx, self._stock, rater_id, rater.issued, mine, gain)
                     if chosen is None:
                         return False
-                    chosen = replace(chosen, **self._hashes(chosen))
+                    shows = self._shows_reference(chosen.question)
+                    chosen = replace(chosen, **self.images.hashes(chosen, with_reference=shows))
                     tokens = self._tokens(chosen.question)
                     if tx.hand_out(
                         rater_id,
@@ -490,96 +456,15 @@ class _SlotGone(Exception):
 
 def _undoable(last: Assignment | None) -> bool:
     """Whether the last answered pair can be opened again: going back is one step, and not twice to one pair."""
-    return last is not None and last.state == "voted" and last.revision == 0
+    if last is None or last.kind == "practice":
+        return False
+    return last.state == "voted" and last.revision == 0
+
+
+def _votes(tx: Transaction) -> int:
+    return sum(pair.voted for pair in tx.pairs())
 
 
 def asked_of(pair: Row[Any]) -> int:
     """Votes the pair still counts for: those it has once it is decided."""
     return pair.voted if pair.decided else pair.wanted
-
-
-def decided_pairs(
-    database: VoteDatabase, prompts: Mapping[str, Prompt], exclusion: Exclusion
-) -> set[tuple[str, str, str]]:
-    """Question, first and second of every pair whose better contender is known (`bench.ratings.stopping`)."""
-    from arena.db.export import collect
-    from bench.ratings.stopping import stopping
-    from bench.ratings.vote_table import code_battles
-
-    with database.reading() as tx:
-        asked = Counter(pair.question for pair in tx.pairs())
-    counted: dict[str, list[Battle]] = {}
-    for row in collect(database, prompts, exclusion)[0]:
-        if row.kind == "vote" and not row.excluded and row.outcome != "both_bad":
-            counted.setdefault(row.question, []).append(row)
-    return {
-        (question, *in_order(pair.a, pair.b))
-        for question, rows in counted.items()
-        for pair in stopping(code_battles(rows), among=asked[question])
-        if pair.decided
-    }
-
-
-def owed_code(stage: str, voted: int, limit: int | None, before: str) -> str:
-    """Which completion code a rater is owed.
-
-    Parameters
-    ----------
-    stage: one of STAGES.
-    voted: answers given.
-    limit: answers asked of one rater; None: no limit.
-    before: what was owed so far; `completed` stays.
-
-    Returns
-    -------
-    `completed`, `full` (the study ended or paused first), `screened_out`, or '' where nothing is owed yet.
-    """
-    if before == "completed" or stage == "done" or (voted and limit is not None and voted >= limit):
-        return "completed" if voted else before
-    if stage == "screened":
-        return "screened_out"
-    if stage in ("full", "closed"):
-        return "full"
-    return before if stage in ("vote", "wait") or not voted else "full"
-
-
-def signature(folder: StudyFolder) -> tuple[tuple[int, int], ...]:
-    """Changes with the study's contenders, prompts and images: times and sizes of the files that name them."""
-    found = []
-    for path in (folder.study_file, folder.prompts_file, folder.generations_file):
-        status = path.stat() if path.exists() else None
-        found.append((status.st_mtime_ns, status.st_size) if status else (0, 0))
-    return tuple(found)
-
-
-def exclusion_of(settings: Arena) -> Exclusion:
-    return Exclusion(rules=settings.exclude, false_exclusion=settings.false_exclusion)
-
-
-def current_images(folder: StudyFolder) -> dict[tuple[str, str, int], str]:
-    """Contender, prompt and replicate → sha256 of the study's images: of the file, where it is there, else as recorded.
-
-    Every file is read. A folder without its images (a copy for analysis) is judged by its records alone.
-    """
-    images = {}
-    for key, row in folder.generations().items():
-        path = folder.image(*key)
-        images[key] = sha256(path.read_bytes()) if path.exists() else row.sha256
-    return images
-
-
-def image_of(one: Assignment, token: str) -> tuple[str, str, str]:
-    """Contender ('' for the reference), prompt and change behind an image token of the assignment."""
-    if token == one.reference_token:
-        return "", one.prompt_id, ""
-    contender, change = (
-        (one.left, one.left_change) if token == one.left_token else (one.right, one.right_change)
-    )
-    return shown_as(contender, one.prompt_id, change)
-
-
-def shown_as(contender: str, prompt_id: str, change: str) -> tuple[str, str, str]:
-    """Contender, prompt and change of the image in the place of (contender, prompt): a check may take another."""
-    if change.startswith("prompt:"):
-        return contender, change.removeprefix("prompt:"), ""
-    return contender, prompt_id, change

@@ -363,7 +363,7 @@ class Battle:
     seconds: float | None = None
     """Response time."""
     kind: str = "vote"
-    """`vote`, `check` (attention check) or `repeat` (planted to measure consistency)."""
+    """`vote`, `check` (attention check), `repeat` (planted to measure consistency) or `practice`."""
     excluded: str = ""
     """Reason it is left out of ratings; empty if it counts. Excluded battles are kept and counted."""
     rules: str = ""
@@ -391,6 +391,8 @@ class Battle:
     """Of the prompt as shown; empty: the prompt set's own."""
     page_build: str = ""
     """Hash of the page's scripts and styles."""
+    away: float | None = None
+    """Seconds of the response time during which the page was hidden behind another."""
 
 
 def settings_hash(value: Any) -> str:

@@ -1,5 +1,5 @@
 """The `arena` command: options, tables and messages.
 
-Imports: arena.admission, arena.db, arena.panels, arena.quality, arena.simulate, arena.voting, arena.web, bench.address,
-bench.errors, bench.ratings, bench.records, bench.store, bench.study.
+Imports: arena.admission, arena.db, arena.panels, arena.quality, arena.results, arena.shown, arena.simulate,
+arena.voting, arena.web, bench.address, bench.errors, bench.ratings, bench.records, bench.store, bench.study.
 """

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arena.cli.arguments import DEFAULT_RESULTS, AsJson, Database, Results, open_database, say
+from arena.cli.arguments import (
+    DEFAULT_RESULTS,
+    AsJson,
+    Database,
+    Results,
+    StudyArgument,
+    open_database,
+    say,
+    study_of,
+)
 from bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +75,7 @@ def plan(
     from bench.ratings.planning import Cost, comparisons_of
     from bench.ratings.planning import plan as planned
 
-    asked = None if study is None else _study(study, results)
+    asked = None if study is None else study_of(study, results)
     arena = None if asked is None else asked.file.arena
     if asked is not None and compare is None and contenders is None:
         names = [c.name for c in asked.contenders]
@@ -102,17 +111,6 @@ def plan(
         say(asdict(result), True)
     else:
         show_plan(result)
-
-
-def _study(name: str, results: Path) -> Study:
-    """As frozen in its folder, or, before its first run, as its file says."""
-    from bench.store.study_folder import StudyFolder
-    from bench.study.study import open_study, read
-
-    for path in (Path(name), results / name):
-        if (path / "study.toml").is_file():
-            return open_study(StudyFolder(path))
-    return read(name)
 
 
 def rate_votes(
@@ -192,17 +190,18 @@ def rate_votes(
         this_rater_only=this_rater_only,
         seed=seed,
     )
+    declared: dict[str, dict[str, int]] = {}
+    last = None
     if votes is not None:
         name, table = votes.name.split(".")[0], read_votes(votes, named_columns(columns))
         for note in table.notes:
             print(f"note: {note}", file=sys.stderr)
-        last = None
     else:
-        opened, table, folder, last = _study_votes(str(study), weights, results, database)
+        opened, table, folder, declared, last = _study_votes(str(study), weights, results, database)
         options = replace(options, anchor=anchor or opened.file.report.anchor)
         name, out = opened.name, out or folder / "ratings.json"
     with rating(stages(table)) as stage:
-        document = to_dict(rate(table, study=name, options=options, stage=stage))
+        document = to_dict(replace(rate(table, study=name, options=options, stage=stage), declared=declared))
     if last is not None:
         document["last_vote"] = last
     if out is not None:
@@ -228,11 +227,13 @@ def named_columns(given: str) -> dict[str, str]:
 
 def _study_votes(
     name: str, weights: str, results: Path, database: str | None
-) -> tuple[Study, VoteTable, Path, int]:
-    """A study, its votes, which are also written to its battles.jsonl, its folder, and the number of the last entry of
-    the vote log before they were read."""
-    from arena.db.export import collect
-    from arena.voting import current_images, exclusion_of
+) -> tuple[Study, VoteTable, Path, dict[str, dict[str, int]], int]:
+    """A study, its votes, which are also written to its battles.jsonl, its folder, what its raters declared, and the
+    number of the last entry of the vote log before they were read."""
+    from arena.quality import exclusion_of
+    from arena.results.declared import declared_counts
+    from arena.results.export import collect
+    from arena.shown.study_images import current_images
     from bench.ratings.vote_table import code_battles
     from bench.records import to_json
     from bench.store.study_folder import write_bytes
@@ -246,11 +247,41 @@ def _study_votes(
         )
     with votes_database.reading() as tx:
         last, *_ = tx.chain
-    rows, _ = collect(
+    rows, about = collect(
         votes_database,
         {p.id: p for p in opened.prompts},
         exclusion_of(opened.file.arena),
         current_images(folder),
     )
     write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
-    return opened, code_battles(rows, opened.file.arena.exclude), folder.path, last
+    excluded = {one.rater for one in about if one.excluded}
+    declared = declared_counts(votes_database, opened.file.arena, excluded)
+    return opened, code_battles(rows, opened.file.arena.exclude), folder.path, declared, last
+
+
+def export_votes(
+    study: StudyArgument,
+    output: Annotated[Path, typer.Argument(help="File to write.")],
+    kind: Annotated[str, typer.Option("--format", help="jsonl, csv, parquet, pairs or log.")] = "jsonl",
+    results: Results = DEFAULT_RESULTS,
+    database: Database = None,
+) -> None:
+    """Write the votes to a file. `pairs` is model_a, model_b, winner; `log` is the signed chain.
+
+    Example: arena export miniature votes.csv --format csv
+    """
+    from arena.quality import exclusion_of
+    from arena.results.export import exported
+    from arena.shown.study_images import current_images
+    from bench.store.study_folder import write_bytes
+
+    opened, folder, votes_database, _ = open_database(study, results, database, reading=True)
+    data = exported(
+        votes_database,
+        {p.id: p for p in opened.prompts},
+        kind,
+        exclusion_of(opened.file.arena),
+        current_images(folder),
+    )
+    write_bytes(output, data)
+    print(f"{output}: {len(data)} bytes")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.errors import InputError
+
 if TYPE_CHECKING:
-    from arena.db.assignments import VoteDatabase
+    from arena.db.database import VoteDatabase
+    from arena.voting import Desk
     from bench.store.study_folder import StudyFolder
     from bench.study.study import Study
 
@@ -41,7 +45,7 @@ def open_database(
     Study, folder, database, and the server's key.
     """
     from arena.admission import server_key
-    from arena.db.assignments import VoteDatabase
+    from arena.db.database import VoteDatabase
     from arena.db.schema import sqlite_url
     from bench.store.study_folder import open_folder
     from bench.study.study import open_study
@@ -53,6 +57,37 @@ def open_database(
     if not reading or votes_database.empty:
         votes_database.migrate()
     return study, folder, votes_database, key
+
+
+def open_desk(name: str, results: Path, database: str | None) -> tuple[Desk, bytes]:
+    from arena.voting import Desk
+
+    study, folder, votes_database, key = open_database(name, results, database)
+    desk = Desk(study, folder, votes_database, time.time)
+    desk.prepare()
+    return desk, key
+
+
+def one_rater(votes_database: VoteDatabase, who: str) -> str:
+    from arena.db import raters as register
+
+    with votes_database.reading() as tx:
+        found = register.find(tx.db, who)
+    if len(found) != 1:
+        what = "no rater is" if not found else f"{len(found)} raters are"
+        raise InputError(f"{what} known as '{who}': use a panel participant's id or a rater id")
+    return found[0]
+
+
+def study_of(name: str, results: Path) -> Study:
+    """As frozen in its folder, or, before its first run, as its file says."""
+    from bench.store.study_folder import StudyFolder
+    from bench.study.study import open_study, read
+
+    for path in (Path(name), results / name):
+        if (path / "study.toml").is_file():
+            return open_study(StudyFolder(path))
+    return read(name)
 
 
 def say(value: dict[str, Any], as_json: bool) -> None:

@@ -101,7 +101,7 @@ def serve_space(here: Path) -> None:
     InputError
         There is nowhere to keep votes.
     """
-    from arena.cli.app import serve
+    from arena.cli.collect import serve
 
     data = Path(os.environ.get("ARENA_DATA", "/data"))
     database = os.environ.get("ARENA_DATABASE")

@@ -1,138 +1,24 @@
-"""Assignments and votes in SQL; with `arena.db.raters` (who takes part) the only queries.
+"""Assignments and votes in SQL, within one transaction; with `arena.db.raters` (who takes part) the only queries.
 
-A `VoteDatabase` holds the engine and the server's key. Work happens in `writing()` (one short transaction) or
-`reading()`. Locks are always taken in the order rater, assignment, chain, pair, cell, so that two servers
+Locks are always taken in the order rater, assignment, chain, pair, cell, so that two servers
 on one PostgreSQL wait for each other and never deadlock. Votes are append-only and form a hash chain.
 """
 
 from __future__ import annotations
 
-import mmap
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from arena.db import queries, schema
 from arena.db import raters as register
 from arena.db.rows import Assignment, Comparison, Draft, HandedOut, Logged, Vote, field_names
 from arena.db.schema import assignments, cells, pairs, raters, settings, votes
 from arena.db.vote_log import GENESIS, UNDO, chain_hash, head_seal
-from bench.errors import InputError
 
-UNSEALED = ("0001", "0002")
-"""Revisions in which the head of the log had no seal; migrating seals it as it stands."""
 PHASES = ("open", "paused", "closed")
-
-
-class VoteDatabase:
-    """The tables of one study."""
-
-    def __init__(self, url: str, key: bytes) -> None:
-        self.engine = schema.connect(url)
-        self.key = key
-        # SQLite's own waiting is a poll with growing sleeps; within a process a lock is fair and quick.
-        self._gate = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
-        self._old: bool | None = None
-
-    def migrate(self) -> str:
-        with self.engine.connect().execution_options(arena_reading=True) as connection:
-            before = schema.revision(connection)
-        revision = schema.migrate(self.engine)
-        self._old = False
-        if before in UNSEALED:
-            with self.writing() as tx:
-                seq, head, seal = tx.chain
-                if not seal:
-                    tx.set_chain(seq, head)
-        return revision
-
-    @property
-    def empty(self) -> bool:
-        """Whether there are no tables yet."""
-        with self.engine.connect().execution_options(arena_reading=True) as connection:
-            return schema.revision(connection) is None
-
-    @property
-    def old(self) -> bool:
-        """Whether the tables are of an earlier revision; they can be read, and not written."""
-        if self._old is None:
-            with self.engine.connect().execution_options(arena_reading=True) as connection:
-                self._old = schema.revision(connection) != schema.head()
-        return self._old
-
-    def scrub(self, gone: Sequence[str]) -> str:
-        """Make what was deleted unreadable in SQLite's files, and look whether it is.
-
-        PostgreSQL overwrites deleted rows at its next vacuum, which is asked for here.
-
-        Parameters
-        ----------
-        gone: texts that must not be in the files any more.
-
-        Returns
-        -------
-        The file that may still hold one of them, because another program reads an older state; else ''.
-        """
-        if self.engine.dialect.name != "sqlite":
-            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.execute(text("VACUUM panels, participant_lists"))
-            return ""
-        with closing(self.engine.raw_connection()) as connection:  # outside of any transaction
-            busy, *_ = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        path = Path(str(self.engine.url.database))
-        if busy:
-            return f"{path.name}-wal"
-        for file in (path, path.with_name(path.name + "-wal")):
-            if file.exists() and file.stat().st_size and _holds(file, [one.encode() for one in gone]):
-                return file.name
-        return ""
-
-    def close(self) -> None:
-        self.engine.dispose()
-
-    @contextmanager
-    def writing(self, *, durable: bool = True) -> Iterator[Transaction]:
-        """One transaction. Durable: on the disk when it ends, also if the power fails; what can be done
-        again (handing out a pair) need not wait for the disk. A killed process loses neither."""
-        options = {"arena_durable": durable}
-        with self._gate, self.engine.execution_options(**options).begin() as connection:
-            if not durable:
-                schema.relax(connection)
-            yield Transaction(connection, self.key)
-
-    @contextmanager
-    def reading(self, *, snapshot: bool = False) -> Iterator[Transaction]:
-        """One reading transaction. snapshot: all its queries see the same state, on PostgreSQL too."""
-        options: dict[str, Any] = {"arena_reading": True}
-        if snapshot and self.engine.dialect.name == "postgresql":
-            options["isolation_level"] = "REPEATABLE READ"
-        with self.engine.connect().execution_options(**options) as connection:
-            yield Transaction(connection, self.key, self.old)
-
-    def prepare(self, wanted: Mapping[tuple[str, str, str], tuple[int, Sequence[tuple[str, int]]]]) -> None:
-        """Make the pool: (question, first, second) → votes wanted, prompts with replicates. May be repeated:
-        what is there stays, what is new is added, and pairs that are no longer among them are asked no more."""
-        for _ in range(3):
-            try:
-                with self.writing() as tx:
-                    tx.add_pool(wanted)
-                return
-            except IntegrityError:  # another server added them meanwhile; the next round finds them there
-                continue
-        raise InputError(
-            "the pool of pairs cannot be made: other servers keep changing it; start one at a time"
-        )
-
-
-def _holds(file: Path, texts: Sequence[bytes]) -> bool:
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return any(data.find(text) >= 0 for text in texts)
 
 
 @dataclass(slots=True)
@@ -157,6 +43,10 @@ class Transaction:
     @property
     def phase(self) -> str:
         return self.setting("phase", "open")
+
+    def lock_entrance(self) -> None:
+        """Raters who come in at once take turns, so that each counts those before."""
+        self.db.scalar(queries.SETTING_LOCKED, {"p_key": "phase"})
 
     # The pool
 
@@ -183,6 +73,7 @@ class Transaction:
                     insert(cells),
                     [{"pair_id": pair_id, "prompt_id": p, "replicate": r, "taken": 0} for p, r in new],
                 )
+
         self._ask_no_more([pair.id for key, pair in known.items() if key not in wanted])
 
     def _ask_no_more(self, left: Sequence[int]) -> None:
@@ -232,6 +123,9 @@ class Transaction:
 
     def assignment(self, assignment_id: int) -> Assignment:
         return self._assignments(queries.ASSIGNMENT, p_id=assignment_id)[0]
+
+    def find(self, assignment_id: int) -> Assignment | None:
+        return self._one(queries.ASSIGNMENT, p_id=assignment_id)
 
     def by_token(self, token: str, *, lock: bool = False) -> Assignment | None:
         return self._one(queries.BY_TOKEN_LOCKED if lock else queries.BY_TOKEN, p_token=token)
@@ -330,6 +224,13 @@ class Transaction:
         )
         return len(released)
 
+    def answers_since(self, when: float) -> tuple[int, int]:
+        """Answers saved since then, undos not counted, and the raters who gave them."""
+        joined = votes.join(assignments, votes.c.assignment_id == assignments.c.id)
+        query = select(func.count(), func.count(assignments.c.rater_id.distinct())).select_from(joined)
+        count, raters_ = self.db.execute(query.where(votes.c.created >= when, votes.c.answer != UNDO)).one()
+        return count, raters_
+
     def last_answer_time(self, rater_id: str) -> float | None:
         """When the rater's last answer (or undo) was saved; None where there is none."""
         return self.db.scalar(queries.LAST_ANSWER_TIME, {"p_rater": rater_id})
@@ -339,10 +240,11 @@ class Transaction:
         assert last is not None, "an assignment that was voted on has a vote"
         return last.answer
 
-    def check_results(self, rater_id: str) -> list[tuple[int, bool]]:
-        """Attention checks the rater answered, in order of the answers: (assignment's number, whether it failed)."""
+    def results_of(self, rater_id: str, kind: str = "check") -> list[tuple[int, bool]]:
+        """Attention checks (or `practice` pairs) the rater answered, in order of the answers: the assignment's number,
+        and whether it failed."""
         last: dict[int, tuple[int, bool]] = {}
-        for row in self.db.execute(queries.CHECK_ANSWERS, {"p_rater": rater_id}):
+        for row in self.db.execute(queries.KNOWN_ANSWERS, {"p_rater": rater_id, "p_kind": kind}):
             last.pop(row.id, None)
             if row.answer != UNDO:
                 last[row.id] = (row.number, row.answer != row.expected)
@@ -453,7 +355,8 @@ class Transaction:
         self.db.execute(queries.MARK, {"p_id": one.id, "p_state": state, "p_revision": revision})
 
     def count(self, one: Assignment, answer: str, by: int) -> None:
-        self.db.execute(queries.COUNT_VOTED, {"p_rater": one.rater_id, "p_by": by})
+        if one.kind != "practice":
+            self.db.execute(queries.COUNT_VOTED, {"p_rater": one.rater_id, "p_by": by})
         self._count_answer(one, answer, by)
 
     def _count_answer(self, one: Assignment, answer: str, by: int) -> None:

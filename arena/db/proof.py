@@ -16,11 +16,11 @@ from typing import Any
 from sqlalchemy import func, select
 
 from arena.db import raters as register
-from arena.db.assignments import Transaction, VoteDatabase
-from arena.db.export import Images, image_changed
+from arena.db.assignments import Transaction
+from arena.db.database import VoteDatabase
 from arena.db.rows import Logged
 from arena.db.schema import assignments, cells
-from arena.db.vote_log import GENESIS, head_seal, standing, verify_chain
+from arena.db.vote_log import GENESIS, Images, head_seal, image_changed, standing, verify_chain
 from bench.errors import InputError
 from bench.records import read_rows
 
@@ -138,7 +138,7 @@ def _verify_counters(tx: Transaction, answers: list[Logged]) -> None:
     _agree("votes of pair", {p.id: p.voted for p in pairs}, by_pair)
     open_or_voted = Counter(owner[cell] for cell in held.elements())
     _agree("slots taken of pair", {p.id: p.taken for p in pairs}, open_or_voted)
-    given = Counter(row.rater_id for row in answers)
+    given = Counter(row.rater_id for row in answers if row.kind != "practice")
     _agree("answers of rater", {r.id: r.voted for r in register.all_raters(tx.db)}, given)
     last = select(assignments.c.rater_id, func.max(assignments.c.number)).group_by(assignments.c.rater_id)
     issued = {rater: number + 1 for rater, number in tx.db.execute(last)}

@@ -107,10 +107,10 @@ IN_STATE = (
     .where(_MINE, assignments.c.state == bindparam("p_state"))
     .order_by(assignments.c.number)
 )
-CHECK_ANSWERS = (
+KNOWN_ANSWERS = (
     select(assignments.c.id, assignments.c.number, assignments.c.expected, votes.c.answer)
     .join(votes, votes.c.assignment_id == assignments.c.id)
-    .where(_MINE, assignments.c.kind == "check")
+    .where(_MINE, assignments.c.kind == bindparam("p_kind"))
     .order_by(votes.c.seq)
 )
 LAST_ANSWER_TIME = (

@@ -5,10 +5,10 @@ Every function works within the transaction of the connection it is given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, inspect, or_, select, update
 
 from arena.db import queries
 from arena.db.schema import (
@@ -19,6 +19,7 @@ from arena.db.schema import (
     participant_lists,
     raters,
     session_codes,
+    set_aside,
 )
 
 
@@ -43,6 +44,18 @@ def unverified_checks(db: Connection) -> dict[str, int]:
         .group_by(assignments.c.rater_id)
     )
     return {rater_id: count for rater_id, count in db.execute(query)}
+
+
+def checks_set_aside(db: Connection) -> frozenset[int]:
+    """Assignments that a person does not hold against their rater; none in a database of an earlier revision."""
+    if not inspect(db).has_table(set_aside.name):
+        return frozenset()
+    return frozenset(db.scalars(select(set_aside.c.assignment_id)))
+
+
+def set_check_aside(db: Connection, assignment_id: int, *, reason: str, now: float) -> None:
+    db.execute(delete(set_aside).where(set_aside.c.assignment_id == assignment_id))
+    db.execute(insert(set_aside).values(assignment_id=assignment_id, reason=reason, created=now))
 
 
 def add_invite(db: Connection, code_hash: str, *, label: str, uses: int) -> None:
@@ -92,10 +105,34 @@ def set_session(db: Connection, rater_id: str, session_hash: str) -> None:
     db.execute(update(raters).where(raters.c.id == rater_id).values(session_hash=session_hash))
 
 
-def set_consent(db: Connection, rater_id: str, version: str, sha256: str) -> None:
-    """Store the text the rater agreed to; what was agreed to first stays."""
+def set_entry(
+    db: Connection, rater_id: str, consent: tuple[str, str], declared: Mapping[str, str], language: str
+) -> bool:
+    """Store what the rater agreed to (version, sha256) and said; False: the rater did so before, and that stays."""
     mine = (raters.c.id == rater_id, raters.c.consent_sha256.is_(None))
-    db.execute(update(raters).where(*mine).values(consent_version=version, consent_sha256=sha256))
+    given = {"consent_version": consent[0], "consent_sha256": consent[1], "language": language}
+    stored = update(raters).where(*mine).values(declared=dict(declared) or None, **given)
+    return bool(db.execute(stored).rowcount)
+
+
+def count_taking_part(
+    db: Connection, column: str, value: str, standings: Sequence[str], *, since: float
+) -> int:
+    """Raters of a group or language who take part: they gave an answer, or came after `since`."""
+    query = (
+        select(func.count())
+        .select_from(raters)
+        .where(
+            raters.c[column] == value,
+            raters.c.standing.in_(standings),
+            or_(raters.c.voted > 0, raters.c.created > since),
+        )
+    )
+    return db.scalar(query) or 0
+
+
+def set_practice(db: Connection, rater_id: str, result: str) -> None:
+    db.execute(update(raters).where(raters.c.id == rater_id).values(practice=result))
 
 
 def add_session_code(db: Connection, code_hash: str, rater_id: str, *, expires: float) -> None:

@@ -38,7 +38,7 @@ class Comparison:
     """Two images, a question, and how they were chosen."""
 
     kind: Annotated[str, String(10)]
-    """`vote`, `check` (attention check) or `repeat` (the same pair once more)."""
+    """`vote`, `check` (attention check), `repeat` (the same pair once more) or `practice`."""
     question: Annotated[str, String(40)]
     prompt_id: Annotated[str, String(200)]
     replicate: int
@@ -55,7 +55,7 @@ class Comparison:
     """'', 'degraded', or 'prompt:<id>' for the image of another prompt; of attention checks."""
     right_change: Annotated[str, String(200)] = ""
     expected: Annotated[str, String(10)] = ""
-    """The right answer of an attention check, else empty."""
+    """The right answer of an attention check or practice pair, else empty."""
     repeats: int | None = None
     """Id of the assignment that is shown a second time."""
     left_sha256: Sha256 = None

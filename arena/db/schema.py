@@ -63,6 +63,9 @@ raters = Table(
     Column("standing_reason", String(200), nullable=False, default="", server_default=""),
     Column("code", String(20), nullable=False, default="", server_default=""),  # completion code shown
     Column("practice", String(10), nullable=False, default="", server_default=""),  # '', passed, failed
+    Column(
+        "language", String(20), nullable=False, default="", server_default=""
+    ),  # of the page; '' before 0004
 )
 
 panels = Table(  # the only table that knows who somebody is; `arena forget` erases rows of it
@@ -149,6 +152,14 @@ reports = Table(  # what raters reported about an image
     Column("assignment_id", Integer, ForeignKey("assignments.id"), nullable=False),
     Column("reason", String(40), nullable=False),
     Column("comment", Text, nullable=False, default=""),
+    Column("created", Float, nullable=False),
+)
+
+set_aside = Table(  # attention checks that a person looked at and does not hold against the rater
+    "set_aside",
+    metadata,
+    Column("assignment_id", Integer, ForeignKey("assignments.id"), primary_key=True, autoincrement=False),
+    Column("reason", String(200), nullable=False),
     Column("created", Float, nullable=False),
 )
 

@@ -52,7 +52,21 @@ def standing(rows: Iterable[Logged]) -> list[Logged]:
     return sorted((row for row in last.values() if row.answer != UNDO), key=lambda row: row.seq)
 
 
+Images = Mapping[tuple[str, str, int], str]
+"""Contender, prompt and replicate → sha256 of the study's image."""
 IMAGE_CHANGED = "image changed since the vote"
+
+
+def image_changed(row: Logged, images: Images) -> bool:
+    """Whether an image of this vote is no longer the study's; votes of revision 0002 have no hash to compare."""
+    for contender, change, digest in (
+        (row.left, row.left_change, row.left_sha256),
+        (row.right, row.right_change, row.right_sha256),
+    ):
+        prompt = change.removeprefix("prompt:") if change.startswith("prompt:") else row.prompt_id
+        if digest is not None and images.get((contender, prompt, row.replicate), digest) != digest:
+            return True
+    return False
 
 
 def battles(
@@ -114,4 +128,5 @@ def _as_shown(display: Mapping[str, Any]) -> dict[str, Any]:
         "language": display.get("language", ""),
         "prompt_language": display.get("prompt_language", ""),
         "page_build": display.get("build", ""),
+        "away": display.get("away"),
     }

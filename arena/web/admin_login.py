@@ -92,13 +92,13 @@ def mount_admin(
 
     @app.get("/admin-export/{kind}")
     def export(kind: str, request: Request) -> Response:
-        from arena.db import export
+        from arena.results import export
 
         if not admitted(request):
             raise Refused("unknown_rater", 401)
         if kind not in export.FORMATS:
             return PlainTextResponse("not found", 404)
-        data = export.exported(desk.database, desk.prompts, kind, desk.exclusion, desk.made)
+        data = export.exported(desk.database, desk.prompts, kind, desk.exclusion, desk.images.made)
         name = f"{desk.study.name}-votes.{export.FORMATS[kind]}"
         return Response(
             data,

@@ -10,9 +10,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 
 from arena.db.assignments import PHASES
-from arena.db.export import FORMATS
+from arena.results.export import FORMATS
 from arena.voting import Desk
-from arena.web import admin_views
+from arena.web import admin_checks, admin_views
 from bench.live.theme import theme
 
 LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8">
@@ -38,8 +38,7 @@ EVERY = 10
 
 
 def set_phase(desk: Desk, phase: str) -> str:
-    with desk.database.writing() as tx:
-        tx.set_setting("phase", phase)
+    desk.set_phase(phase)
     return admin_views.progress(desk)
 
 
@@ -91,6 +90,17 @@ def _mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> No
             matrix = gr.HTML()
         with gr.Tab("Raters"):
             people = gr.Dataframe(headers=admin_views.RATER_COLUMNS, interactive=False)
+        with gr.Tab("Checks"):
+            gr.HTML(
+                "Attention checks that were failed. Set one aside where its images do not show what they should: it is "
+                "then not held against the rater."
+            )
+            with gr.Row():
+                number = gr.Number(label="Number", precision=0, minimum=1)
+                reason = gr.Textbox(label="Reason", max_length=200)
+                aside = gr.Button("Set aside", min_width=80)
+            answer = gr.HTML()
+            failed = gr.HTML()
         with gr.Tab("Reports"):
             gr.HTML(
                 "Pictures that raters reported. Such a pair never comes back to the rater who reported it."
@@ -98,12 +108,25 @@ def _mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> No
             reports = gr.Dataframe(headers=admin_views.REPORT_COLUMNS, interactive=False)
 
         phases = list(buttons.values())
-        outputs = [status, matrix, board, people, reports, *phases]
+        outputs = [status, matrix, board, people, reports, failed, *phases]
 
         def everything() -> list[Any]:
-            return [*admin_views.everything(desk), *phase_buttons(desk)]
+            return [
+                *admin_views.everything(desk),
+                admin_checks.failed_checks_page(desk),
+                *phase_buttons(desk),
+            ]
 
         blocks.load(everything, None, outputs, api_visibility="private")
+        aside.click(
+            lambda number, reason: [
+                admin_checks.set_aside(desk, number, reason),
+                admin_checks.failed_checks_page(desk),
+            ],
+            [number, reason],
+            [answer, failed],
+            api_visibility="private",
+        )
         refresh.click(everything, None, outputs, api_visibility="private")
         gr.Timer(EVERY).tick(
             lambda: [admin_views.progress(desk), admin_views.matrix(desk), *phase_buttons(desk)],

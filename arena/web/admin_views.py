@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Row
 
 from arena.db import raters
-from arena.db.export import collect
 from arena.db.reports import all_reports
+from arena.entry.stages import TAKES_PART
 from arena.quality import RaterQuality
+from arena.results.export import collect
 from arena.voting import Desk, asked_of
 from bench.errors import InputError
 from bench.records import Battle
 
 if TYPE_CHECKING:
-    from bench.ratings.document import RatingRow
+    from bench.ratings.document import RatingRow, RatingsDocument
 
 STYLE = """
 .arena { font-size: 15px; line-height: 1.5; }
@@ -61,6 +62,7 @@ def progress(desk: Desk) -> str:
         f"{sum(p.decided for p in rows)} of {len(rows)} pairs decided.",
         "Assignments: " + (", ".join(f"{n:,} {s}" for s, n in sorted(states.items())) or "none yet") + ".",
     ]
+    lines += _pace_and_cost(desk, people)
     if desk.left_out:
         lines.append(f"{desk.left_out} pairs × prompts are not shown, because an image is missing.")
     if any(r.simulated for r in people):
@@ -68,6 +70,47 @@ def progress(desk: Desk) -> str:
             0, '<span class="alarm">SIMULATED VOTES: nothing here says anything about a model</span>'
         )
     return _box("<br>".join(lines))
+
+
+PACE_MINUTES = 10
+"""Over which votes a minute are counted."""
+
+
+def _pace_and_cost(desk: Desk, people: Sequence[Row[Any]]) -> list[str]:
+    """Votes a minute, raters whose votes count or do not, and what completed submissions cost so far."""
+    with desk.database.reading() as tx:
+        recent, active = tx.answers_since(desk.clock() - 60 * PACE_MINUTES)
+    out = sum(r.standing not in TAKES_PART for r in people)
+    completed = sum(r.code == "completed" and r.standing in TAKES_PART for r in people)
+    lines = [
+        f"{recent / PACE_MINUTES:.1f} answers a minute over the last {PACE_MINUTES} minutes, by {active:,} raters. "
+        f"Completed: {completed:,} raters; votes do not count of: {out:,}."
+    ]
+    panel = desk.settings.panel
+    if panel.reward is not None:
+        lines.append(
+            f"Cost so far: {completed * panel.reward * (1 + panel.fee):,.2f} ({completed:,} completed at "
+            f"{panel.reward:,.2f}, panel's fee {panel.fee:.0%}; bonuses not included)."
+        )
+    return lines
+
+
+def still_open(document: RatingsDocument) -> str:
+    """Pairs whose 95% interval includes one half, the widest first."""
+    rows = []
+    for question, block in document.questions.items():
+        if question != "overall" or len(document.questions) == 1:
+            rows += [(question, row) for row in block.win_rates if not row.apart and row.rate is not None]
+    rows.sort(key=lambda entry: (entry[1].low or 0.0) - (entry[1].high or 1.0))
+    if not rows:
+        return "<h3>Still open</h3>Every pair's interval excludes 50%."
+    shown = [
+        f"<li>{escape(question)}: {escape(row.a)} against {escape(row.b)} {100 * (row.rate or 0):.0f}% "
+        f"[{100 * (row.low or 0):.0f}, {100 * (row.high or 1):.0f}], {row.n} votes</li>"
+        for question, row in rows[:12]
+    ]
+    more = f"<li>and {len(rows) - 12} more</li>" if len(rows) > 12 else ""
+    return f"<h3>Still open: {len(rows)} pairs</h3><ul>{''.join(shown)}{more}</ul>"
 
 
 def matrix(desk: Desk) -> str:
@@ -121,7 +164,7 @@ def leaderboard(desk: Desk, rows: Sequence[Battle]) -> str:
     one = len(document.questions) == 2  # then `overall` is that question again
     for question, block in list(document.questions.items())[: 1 if one else None]:
         parts.append(f'<h3>{escape(question)}</h3><div class="scroll">{_board(block.ratings)}</div>')
-    return _box("".join(parts))
+    return _box("".join([*parts, still_open(document)]))
 
 
 def _board(ratings: Sequence[RatingRow]) -> str:
@@ -188,5 +231,5 @@ def report_rows(desk: Desk) -> list[list[Any]]:
 
 def everything(desk: Desk) -> tuple[str, str, str, list[list[Any]], list[list[Any]]]:
     """Progress, matrix, leaderboard, raters and reports; the log is read once."""
-    rows, about = collect(desk.database, desk.prompts, desk.exclusion, desk.made)
+    rows, about = collect(desk.database, desk.prompts, desk.exclusion, desk.images.made)
     return progress(desk), matrix(desk), leaderboard(desk, rows), rater_rows(about), report_rows(desk)

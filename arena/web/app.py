@@ -22,8 +22,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from arena import admission, feedback
 from arena.admission import OPEN_GATE, Gate, Refused
 from arena.db import raters as register
+from arena.entry.practice import feedback as practice_feedback
+from arena.entry.screening import check_declared, settle_in
+from arena.entry.stages import Hand
 from arena.panels import completion_code, panel_link, return_link
-from arena.voting import Desk, Hand
+from arena.voting import Desk
 from arena.web import rater_page
 from arena.web.admin_login import is_admin, mount_admin
 from arena.web.consent import consent_of
@@ -31,6 +34,7 @@ from arena.web.inputs import Nothing, Report, Skip, Start, Vote, as_stored
 from arena.web.languages import languages
 from arena.web.security import Guard, RateLimits
 from arena.web.state import state_of
+from arena.web.withdrawal import mount_withdrawal
 from bench.errors import InputError
 
 log = logging.getLogger("arena")
@@ -70,7 +74,7 @@ def create_app(
     embed, public_hosts
         As of `arena.web.security.Guard`.
     """
-    desk.serves_pages = True
+    desk.images.are_sent = True
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_alive, desk))
     admitted = partial(is_admin, key, admin_token)
     app.add_middleware(Guard, is_admin=admitted, embed=embed, public_hosts=public_hosts)
@@ -80,6 +84,7 @@ def create_app(
     _mount_entrance(app, desk, key, gate=gate, limits=limits, secure=secure, cross_site=bool(embed))
     _mount_voting(app, desk, key)
     _mount_pictures(app, desk, key)
+    mount_withdrawal(app, desk, key, COOKIE)
     if admin_token is not None:
         mount_admin(app, desk, key, admin_token, secure=secure, admitted=admitted, limits=limits)
     settings = desk.settings
@@ -90,7 +95,7 @@ def create_app(
         native=desk.study.file.display_size,
         smallest=settings.min_image_px,
         cross_site=bool(embed),
-        consent={code: consent_of(settings, code).paragraphs for code in languages()},
+        consent={code: consent_of(settings, code) for code in languages()},
     )
     return app
 
@@ -149,12 +154,22 @@ def _mount_entrance(
         by_open_link = not (panel_link(given.parameters) or {"invite", "move"} & set(given.parameters))
         if by_open_link and cookie is None and not limits.new_rater(request):
             raise Refused("too_many", 429)
+        language = _language(request, desk)
+        failed = check_declared(desk.settings, given.declared)
         session = admission.admit(
             desk.database, given.parameters, now=desk.clock(), gate=gate, session=cookie
         )
-        agreed = consent_of(desk.settings, _language(request, desk))
-        with desk.database.writing() as tx:
-            register.set_consent(tx.db, session.rater_id, agreed.version, agreed.sha256)
+        agreed = consent_of(desk.settings, language)
+        settle_in(
+            desk.database,
+            desk.settings,
+            session.rater_id,
+            declared=given.declared,
+            failed=failed,
+            language=language,
+            consent=(agreed.version, agreed.sha256),
+            now=desk.clock(),
+        )
         response = JSONResponse({"state": _state(request, desk, desk.hand(session.rater_id))})
         # Inside another site's page a browser keeps a cookie only if it is kept apart for that site.
         scope = "SameSite=None; Secure; Partitioned" if cross_site else f"SameSite=Lax{'; Secure' * secure}"
@@ -198,7 +213,8 @@ def _mount_voting(app: FastAPI, desk: Desk, key: bytes) -> None:
             )
         # From here on the vote is saved, and the answer must say so even if the next pair cannot be had.
         try:
-            return {"saved": True, "state": _state(request, desk, desk.hand(rater))}
+            state = _state(request, desk, desk.hand(rater))
+            return {"saved": True, "state": state, **_feedback(desk, given, request)}
         except (OperationalError, InterfaceError, PoolTimeout):
             log.exception("saved, but no next pair")
             return {"saved": True}
@@ -294,10 +310,21 @@ def _image(desk: Desk, rater_id: str, token: str) -> bytes | None:
     if one is None or one.rater_id != rater_id or one.state != "open" or one.expires < desk.clock():
         return None
     try:
-        return desk.picture(one, token)
+        return desk.images.sent(one, token)
     except InputError:
         log.exception("an image cannot be shown")
         return None
+
+
+def _feedback(desk: Desk, given: Vote, request: Request) -> dict[str, Any]:
+    """After a practice pair: what the page says about the answer."""
+    if not desk.settings.practice.pairs:
+        return {}
+    with desk.database.reading() as tx:
+        one = tx.by_token(given.token)
+    if one is None or one.kind != "practice":
+        return {}
+    return {"feedback": practice_feedback(desk.settings, one, given.answer, _language(request, desk))}
 
 
 def _errors(app: FastAPI, desk: Desk) -> None:

@@ -50,6 +50,8 @@ def _given(consent: bool) -> bool:
 class Start(_Input):
     consent: Annotated[bool, AfterValidator(_given)]
     parameters: Annotated[dict[Short, Value], Field(max_length=20)] = {}
+    declared: Annotated[dict[Short, Short], Field(max_length=40)] = {}
+    """Name of a screening or demographic question → name of the answer."""
 
 
 class Display(_Input):
@@ -74,6 +76,8 @@ class Display(_Input):
     """Whether the rater zoomed into the pictures."""
     original_opened: bool = False
     """Whether the rater opened the original of an edit."""
+    away: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 0.0
+    """Seconds during which the page was hidden behind another."""
 
 
 class Vote(_Input):

@@ -24,6 +24,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arena.web.ballot import ballot, how_to
+from arena.web.consent import Consent
 from arena.web.languages import languages, texts
 from bench.live.theme import theme
 from bench.study.questions import Question
@@ -50,7 +51,7 @@ def mount(
     native: int,
     smallest: int,
     cross_site: bool = False,
-    consent: Mapping[str, tuple[str, ...]] | None = None,
+    consent: Mapping[str, Consent] | None = None,
 ) -> None:
     """Mount the page at the root, after all other routes of `app`.
 
@@ -67,7 +68,7 @@ def mount(
     cross_site
         Whether the page may be shown inside another site's.
     consent
-        Language code → paragraphs that a rater agrees to; None: the page's own.
+        Language code → what a rater reads and agrees to; None: the page's own.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def mount(
     texts(language)
     codes = (language, *(code for code in languages() if code != language))
     gradio_app = _gradio_app(
-        tuple(questions), codes, native, smallest, cross_site, tuple(sorted((consent or {}).items()))
+        tuple(questions), codes, native, smallest, cross_site, tuple((consent or {}).items())
     )
     app.mount("/", RaterPages(gradio_app, {"": language, **{code: code for code in codes}}))
 
@@ -89,7 +90,7 @@ def _gradio_app(
     native: int,
     smallest: int,
     cross_site: bool,
-    consent: tuple[tuple[str, tuple[str, ...]], ...],
+    consent: tuple[tuple[str, Consent], ...],
 ) -> ASGIApp:
     """Gradio's application. It runs no queue, since no component has a handler on the server."""
     sizes = {"native": native, "smallest": smallest, "cross_site": cross_site}
@@ -105,7 +106,7 @@ async def _mounted_blocks(
     questions: tuple[Question, ...],
     codes: tuple[str, ...],
     sizes: Mapping[str, Any],
-    consent: Mapping[str, tuple[str, ...]],
+    consent: Mapping[str, Consent],
 ) -> ASGIApp:
     """Built within an event loop: without one Gradio opens one for each lock, and closes none."""
     import gradio as gr
@@ -142,7 +143,7 @@ def _page(
     language: str,
     codes: Sequence[str],
     sizes: Mapping[str, Any],
-    consent: Mapping[str, tuple[str, ...]],
+    consent: Mapping[str, Consent],
 ) -> None:
     """The components of one language."""
     import gradio as gr
@@ -151,6 +152,7 @@ def _page(
     with gr.Column(elem_id="welcome", elem_classes="sheet"):
         _text(_render("welcome.html", questions, language, consent.get(language)), t)
         gr.Button(t["start"], variant="primary", elem_id="start").click(None, js=TELL_BALLOT.format("start"))
+        gr.Button(t["decline"], elem_id="decline").click(None, js=TELL_BALLOT.format("decline"))
         _text(_language_links(language, codes, t), t)
     with gr.Column(elem_id="voting"):
         ballot(questions, language=language, **sizes)
@@ -170,9 +172,7 @@ def _text(html: str, t: Mapping[str, str]) -> None:
     gr.HTML(f'<div class="words" dir="{t["direction"]}">{html}</div>', apply_default_css=False)
 
 
-def _render(
-    name: str, questions: Sequence[Question], language: str, consent: Sequence[str] | None = None
-) -> str:
+def _render(name: str, questions: Sequence[Question], language: str, consent: Consent | None = None) -> str:
     import jinja2
 
     t = texts(language)
@@ -181,7 +181,7 @@ def _render(
     example = questions[0].name if f"example_{questions[0].name}_answer" in t else "alignment"
     source = (STATIC / name).read_text(encoding="utf-8")
     return environment.from_string(source).render(
-        t=t, how=how, keys=keys, example=example, consent=consent or (t["consent"],)
+        t=t, how=how, keys=keys, example=example, consent=consent or Consent(version="", text=t["consent"])
     )
 
 

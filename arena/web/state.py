@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from arena.db.rows import Assignment
+from arena.entry.stages import Hand
 from arena.panels import completion_code, return_link
-from arena.voting import Desk, Hand
+from arena.voting import Desk
 
 LOOK_AGAIN = 6
 """Seconds after which a page without a pair asks again whether there is one."""
@@ -21,6 +22,7 @@ def state_of(desk: Desk, hand: Hand, language: str = "") -> dict[str, Any]:
         "progress": {"done": hand.voted, "limit": hand.limit, "study": desk.progress()},
         "can_undo": hand.can_undo,
         "break_after": settings.break_after,
+        "min_seconds": settings.min_seconds,
     }
     if hand.stage not in ("vote", "wait") and hand.code:
         code = completion_code(settings, hand.code, took_part=bool(hand.voted))
@@ -40,6 +42,9 @@ def _ballot(desk: Desk, one: Assignment, language: str) -> dict[str, Any]:
         "left": f"i/{one.left_token}",
         "right": f"i/{one.right_token}",
     }
+    if one.kind == "practice":
+        of = desk.settings.practice.pairs
+        ballot["practice"] = {"number": min(one.number + 1, of), "of": of}
     asked = desk.questions.get(one.question)
     if asked is None or asked.shows_prompt:
         prompt = desk.prompts[one.prompt_id]

@@ -1,7 +1,7 @@
 """The ratings document: what `ratings.json` holds and the report reads.
 
 ```
-{study, simulated, anchor, n_votes, n_raters, n_prompts, n_raters_effective, n_prompts_effective,
+{study, simulated, declared, anchor, n_votes, n_raters, n_prompts, n_raters_effective, n_prompts_effective,
  excluded: {reason: votes},
  method: {name: what was done},
  questions: {"<question>" … and "overall", all votes together:
@@ -299,6 +299,8 @@ class RatingsDocument:
     excluded: dict[str, int]
     method: dict[str, Any]
     questions: dict[str, QuestionRatings]
+    declared: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Demographic question → answer → raters whose votes count, in sums; from the arena."""
 
 
 def read_questions(document: Mapping[str, Any], where: str) -> dict[str, QuestionRatings]:

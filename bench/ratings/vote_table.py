@@ -18,7 +18,9 @@ Floats = NDArray[np.float64]
 
 LEFT, RIGHT, TIE, BOTH_BAD = range(len(OUTCOMES))
 
-KINDS = ("vote", "check", "repeat")
+KINDS = ("vote", "check", "repeat", "practice")
+NEVER_RATED = {"check": "attention check", "practice": "practice pair"}
+"""Kind of battle → reason for which it is counted, and not rated."""
 MISSING = -128
 """Code in `scale` of a vote without a point."""
 
@@ -139,10 +141,10 @@ def code_battles(battles: Iterable[Battle], rules: Iterable[str] = ()) -> VoteTa
         simulated |= battle.simulated
         if battle.kind not in KINDS:
             raise unknown("kind of battle", battle.kind, KINDS)
-        reason = battle.excluded or ("attention check" if battle.kind == "check" else "")
+        reason = battle.excluded or NEVER_RATED.get(battle.kind, "")
         if reason:
             excluded[reason] = excluded.get(reason, 0) + 1
-            if battle.rules and battle.kind != "check":
+            if battle.rules and battle.kind not in NEVER_RATED:
                 ruled_out.append(battle)
         else:
             kept.append(battle)
@@ -222,6 +224,8 @@ def with_battles(table: VoteTable, battles: Sequence[Battle]) -> VoteTable:
         columns["probability"] = None
     else:
         columns["probability"] = np.concatenate([table.probability, np.array(probabilities, np.float64)])
+    if table.scale is not None:
+        columns["scale"] = np.concatenate([table.scale, _points(battles)])
     return replace(
         table,
         left=np.concatenate([table.left, np.array([place[one.left] for one in battles], np.int32)]),
@@ -241,6 +245,7 @@ _LABELLED = (
     ("category", "categories", "category"),
     ("challenge", "challenges", "challenge"),
     ("group", "groups", "group"),
+    ("arrangement", "arrangements", "arrangement"),
     ("arrangement", "arrangements", "arrangement"),
 )
 """Columns of codes, their labels, and the field of a battle each is made of."""

@@ -17,7 +17,7 @@ from bench.errors import InputError, unknown
 from bench.ratings.vote_cells import NO_VOTE, Sides, cell_labels, is_nested
 from bench.ratings.vote_columns import VoteColumns, column_named, frame_columns, open_columns
 from bench.ratings.vote_forms import ALIASES, FORMS, Form
-from bench.ratings.vote_table import KINDS, VoteTable, coded_table
+from bench.ratings.vote_table import KINDS, NEVER_RATED, VoteTable, coded_table
 from bench.records import Battle
 
 if TYPE_CHECKING:
@@ -207,10 +207,12 @@ def _kinds(
                     f"{line(row)}: {unknown('kind', label, KINDS)}, or leave it out: --columns kind="
                 )
         kinds = np.array(labels)[codes]
-        check = (kinds == "check") & ~left_out
-        if check.any():
-            excluded["attention check"] = int(check.sum())
-        repeat, left_out = kinds == "repeat", left_out | check
+        for kind, reason in NEVER_RATED.items():
+            unrated = (kinds == kind) & ~left_out
+            if unrated.any():
+                excluded[reason] = int(unrated.sum())
+            left_out = left_out | unrated
+        repeat = kinds == "repeat"
     none = (sides.outcome == NO_VOTE) & ~left_out
     if none.any():
         excluded["no vote"] = int(none.sum())

@@ -118,6 +118,8 @@ class Results:
     simulated_votes: bool
     excluded_votes: Mapping[str, int]
     """Votes left out of the ratings, by reason."""
+    declared: Mapping[str, Mapping[str, int]]
+    """Demographic question → answer → raters, in sums."""
     newer_votes: int
     """Entries of the vote log (votes, and votes taken back) that came after the ratings."""
     run: Mapping[str, Any]
@@ -231,6 +233,7 @@ def read_results(folder: StudyFolder) -> Results:
         simulated_votes=bool(ratings.get("simulated")),
         excluded_votes=ratings.get("excluded") or {},
         newer_votes=_newer_votes(folder, ratings),
+        declared=ratings.get("declared") or {},
         run=folder.read_json("run.json") or {},
     )
 

@@ -1,4 +1,4 @@
-"""The schema of study.toml and its defaults; no imports of ours but errors."""
+"""The schema of study.toml and its defaults; with what raters read and are asked in `bench.study.participation`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from bench.errors import InputError, unknown
+from bench.study.participation import (
+    STRICT,
+    Asked,
+    Codes,
+    ConsentText,
+    Gold,
+    Name,
+    Panel,
+    Practice,
+    Quotas,
+    Words,
+    check_screening,
+)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = STRICT
 
 
 class PromptChoice(_Section):
@@ -102,37 +115,6 @@ class Metrics(_Section):
         return {key: value for key, value in data.items() if key not in own} | ({"own": own} if own else {})
 
 
-class Codes(_Section):
-    """`[arena.codes]`: completion codes of raters who did not complete; absent: `completion_code`."""
-
-    screened_out: str | None = None
-    """Excluded by the checks."""
-    full: str | None = None
-    """The study had enough votes, was paused or closed, before the rater was through."""
-    no_consent: str | None = None
-    """Did not agree to take part."""
-
-
-class ConsentText(_Section):
-    """`[arena.consent]`: what raters agree to, in place of the page's own text."""
-
-    version: Annotated[str, Field(max_length=40)] = ""
-    """Stored with each rater, beside the sha256 of the text they saw; change it with the text."""
-    text: dict[str, str] = {}
-    """Language code → text: who asks, for whom, why, how long, for what pay, with what risks, which data are kept
-    (a panel's id included), how to withdraw, whom to write to. Empty lines separate paragraphs."""
-
-
-class Panel(_Section):
-    """`[arena.panel]`: who may come from a paid panel."""
-
-    studies: tuple[str, ...] = ()
-    """The panel's ids of this study (Prolific's STUDY_ID, MTurk's hitId); a link with another is refused."""
-    address: str | None = None
-    """Of the rater's page, as the panel knows it; the panel's signature must be for this site."""
-
-
-QuestionName = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,39}$")]
 BUILT_IN_QUESTIONS = ("alignment", "quality", "faithfulness")
 
 
@@ -152,9 +134,9 @@ class OwnQuestion(_Section):
 class Arena(_Section):
     """`[arena]`"""
 
-    questions: Annotated[tuple[QuestionName, ...], Field(min_length=1)] = ("alignment", "quality")
+    questions: Annotated[tuple[Name, ...], Field(min_length=1)] = ("alignment", "quality")
     """`alignment`, `quality`, `faithfulness`, or names that `[arena.own_questions.NAME]` defines."""
-    own_questions: dict[QuestionName, OwnQuestion] = {}
+    own_questions: dict[Name, OwnQuestion] = {}
     """Written as tables `[arena.own_questions.NAME]`."""
     ties: bool = True
     """Whether "equally good" can be answered."""
@@ -200,9 +182,25 @@ class Arena(_Section):
     codes: Codes = Codes()
     """Written as a table `[arena.codes]`."""
     panel: Panel = Panel()
-    consent: ConsentText = ConsentText()
     """Written as a table `[arena.panel]`."""
-
+    consent: ConsentText = ConsentText()
+    """Written as a table `[arena.consent]`."""
+    instructions: Words = ""
+    """The operator's own, below the page's: a text, or one a language; empty lines separate paragraphs."""
+    screening: dict[Name, Asked] = {}
+    """Written as tables `[arena.screening.NAME]`."""
+    demographics: dict[Name, Asked] = {}
+    """Written as tables `[arena.demographics.NAME]`."""
+    gold: tuple[Gold, ...] = ()
+    """Written as tables `[[arena.gold]]`: `prompt`, `better`, `worse`, and perhaps `replicate`, `question`, `why`."""
+    practice: Practice = Practice()
+    """Written as a table `[arena.practice]`."""
+    quotas: Quotas = Quotas()
+    """Written as a table `[arena.quotas]`."""
+    batch: Annotated[int, Field(ge=1)] | None = None
+    """Votes after which the study pauses by itself, until the operator opens it for the next batch."""
+    min_seconds: Annotated[float, Field(ge=0, le=60)] = 0.0
+    """An answer is taken only after a pair was with its rater for that long."""
     min_image_px: Annotated[int, Field(ge=64, le=4096)] = 256
     """Smallest side at which a pair may be judged, CSS pixels; a window that leaves less scrolls, or takes no vote."""
     personal_board: bool = False
@@ -221,6 +219,7 @@ class Arena(_Section):
                 raise ValueError(f"question '{name}' has no words: add text = {{en = \"…\"}}")
         if len(set(self.questions)) < len(self.questions):
             raise ValueError("a question stands twice in `questions`: name it once")
+        check_screening(self.screening, self.demographics)
         return self
 
 

@@ -9,7 +9,7 @@ from itsdangerous import URLSafeSerializer
 from arena import admission
 from arena.admission import Gate, Refused, Session
 from arena.db import raters as register
-from arena.db.assignments import VoteDatabase
+from arena.db.database import VoteDatabase
 from bench.errors import InputError
 from bench.study.file import Panel
 from tests.support.arena_desk import KEY, Clock, arrive, make_desk, vote_all

@@ -12,11 +12,12 @@ from PIL import Image
 from sqlalchemy import inspect
 
 from arena import admission
-from arena.db import export, schema
 from arena.db import raters as register
+from arena.db import schema
+from arena.results import export
+from arena.shown.images import STEP, displayed, filled
 from arena.web import admin_views
 from arena.web.app import DELAY, create_app, rest_of_delay
-from arena.web.images import STEP, displayed, filled
 from bench.errors import InputError
 from tests.support.arena_desk import KEY, POST, Clock, arrive, log, make_desk, start, vote_all
 from tests.support.arena_study import NAMES
@@ -154,11 +155,11 @@ def test_every_image_answer_takes_a_multiple_of_the_delay():
 
 def test_once_rendered_no_answer_depends_on_the_files_of_the_models(desk, client):
     """What a clock could tell is gone."""
-    assert [fault for fault in desk.shown.render_all(desk.sources()) if fault] == []
-    files = list(desk.shown.folder.iterdir())
-    assert len(files) == len(desk.made)
+    assert [fault for fault in desk.images.faults() if fault] == []
+    files = list(desk.images.shown.folder.iterdir())
+    assert len(files) == len(desk.images.made)
     assert not any(name in path.name for path in files for name in (*NAMES, "secret"))
-    for contender, prompt, replicate in desk.made:
+    for contender, prompt, replicate in desk.images.made:
         desk.folder.image(contender, prompt, replicate).unlink()
     for ballot in start(client)["ballots"]:
         assert client.get("/" + ballot["left"]).status_code == 200
@@ -185,7 +186,7 @@ def test_a_filled_picture_is_the_same_picture_at_any_length(tmp_path):
 def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_rendered(desk):
     broken = desk.folder.image(NAMES[0], "secret0", 0)
     broken.write_bytes(broken.read_bytes()[:40])
-    faults = [str(fault) for fault in desk.shown.render_all(desk.sources()) if fault]
+    faults = [str(fault) for fault in desk.images.faults() if fault]
     assert len(faults) == 1
     assert str(broken) in faults[0]
-    assert len(list(desk.shown.folder.glob("*.webp"))) == len(desk.made) - 1
+    assert len(list(desk.images.shown.folder.glob("*.webp"))) == len(desk.images.made) - 1

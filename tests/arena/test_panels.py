@@ -10,7 +10,7 @@ from joserfc.jwk import KeySet, OctKey, RSAKey
 from arena import admission
 from arena.admission import Gate, Refused
 from arena.db import raters as register
-from arena.db.assignments import VoteDatabase
+from arena.db.database import VoteDatabase
 from arena.panels import ISSUER, KEYS_SECONDS, SigningKeys, completion_code, panel_link, return_link
 from bench.errors import InputError
 from bench.study.file import Arena, Codes, Panel

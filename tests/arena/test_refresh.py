@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arena.db.export import collect
-from arena.voting import current_images
+from arena.results.export import collect
+from arena.shown.study_images import current_images
 from bench.records import Generation, iterate_rows
 from tests.support.arena_desk import arrive, log, make_desk, vote_all
 
@@ -101,7 +101,7 @@ def test_votes_on_replaced_images_are_left_out_and_counted(desk):
     battles, _ = collect(desk.database, desk.prompts, desk.exclusion, current_images(desk.folder))
     assert len(battles) == 8
     assert sum(bool(battle.excluded) for battle in battles) == concerned
-    assert desk.made[gone] == row.sha256
+    assert desk.images.made[gone] == row.sha256
 
 
 def test_a_folder_that_is_being_written_is_left_for_the_next_look(desk):

@@ -5,10 +5,11 @@ import threading
 
 import pytest
 
-from arena.db import export
 from arena.db.proof import verify_database
 from arena.db.vote_log import IMAGE_CHANGED, standing
-from arena.voting import current_images, owed_code
+from arena.entry.stages import owed_code
+from arena.results import export
+from arena.shown.study_images import current_images
 from bench.errors import InputError
 from tests.support.arena_desk import Clock, arrive, log, make_desk, vote_all
 from tests.support.arena_study import NAMES
@@ -233,7 +234,7 @@ def test_votes_on_images_that_were_swapped_do_not_count(desk_of):
     assert touched
     assert [b.excluded for b in battles] == [IMAGE_CHANGED if r in touched else "" for r in rows]
     # A server that starts now shows neither of the two.
-    desk.shown.folder.mkdir(exist_ok=True)
-    faults = [str(fault) for fault in desk.shown.render_all(desk.sources()) if fault]
+    desk.images.shown.folder.mkdir(exist_ok=True)
+    faults = [str(fault) for fault in desk.images.faults() if fault]
     assert len(faults) == 2
     assert all("not the one the study recorded" in fault for fault in faults)

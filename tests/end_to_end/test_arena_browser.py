@@ -15,7 +15,7 @@ import pytest
 
 from arena.admission import server_key, unseal
 from arena.db import schema
-from arena.db.assignments import VoteDatabase
+from arena.db.database import VoteDatabase
 from arena.db.vote_log import standing
 from arena.web.ballot import build
 from tests.support.arena_server import BROWSER_FLAGS, CHROMIUM, Server, free_port

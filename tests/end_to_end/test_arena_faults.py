@@ -16,7 +16,7 @@ import pytest
 from arena import admission
 from arena.admission import server_key
 from arena.db import schema
-from arena.db.assignments import VoteDatabase
+from arena.db.database import VoteDatabase
 from arena.db.vote_log import standing, verify_chain
 from arena.voting import Desk
 from arena.web.app import COOKIE

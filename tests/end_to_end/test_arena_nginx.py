@@ -11,7 +11,7 @@ import pytest
 
 import arena
 from arena.admission import server_key
-from arena.db.assignments import VoteDatabase
+from arena.db.database import VoteDatabase
 from arena.db.vote_log import standing, verify_chain
 from tests.support.arena_server import POST, Rater, Server, free_port, postgres, postgres_programs
 from tests.support.arena_study import make_study

@@ -31,7 +31,7 @@ from scipy.stats import kruskal
 
 from arena.admission import server_key
 from arena.db import schema
-from arena.db.assignments import VoteDatabase
+from arena.db.database import VoteDatabase
 from arena.db.vote_log import standing
 from tests.support.arena_server import BROWSER_FLAGS, CHROMIUM, Server
 from tests.support.arena_study import NAMES, make_study

@@ -125,7 +125,7 @@ def rows() -> list[dict[str, float]]:
 
     from arena import admission
     from arena.db import schema
-    from arena.db.assignments import VoteDatabase
+    from arena.db.database import VoteDatabase
     from arena.voting import Desk
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -2,7 +2,7 @@
 
 from arena import admission
 from arena.db import schema
-from arena.db.assignments import VoteDatabase
+from arena.db.database import VoteDatabase
 from arena.voting import Desk
 from tests.support.arena_study import make_study
 

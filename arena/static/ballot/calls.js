@@ -14,6 +14,12 @@ let shown = null; // the assignment on screen
 let loaded = false; // both of its pictures can be seen
 let shownAt = 0; // when they could, ms
 let busy = false; // an answer is on its way
+let away = 0; // ms of this pair during which the page was hidden
+let hiddenAt = 0;
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) hiddenAt = performance.now();
+  else if (hiddenAt) { away += performance.now() - Math.max(hiddenAt, shownAt); hiddenAt = 0; }
+});
 
 // Addresses are relative to the page's <base>, so that the server may live below any path.
 const address = (path) => new URL(settings.base + path, document.baseURI).href;

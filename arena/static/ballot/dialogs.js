@@ -36,7 +36,19 @@ async function finish() {
   await settle(data);
 }
 
+// An address that takes this rater's session to another browser, once.
+async function move() {
+  if (busy) return;
+  busy = true;
+  const { data } = await persist("api/move");
+  busy = false;
+  if (!data.code) return notice(say(data.error ?? "bad_request"), true);
+  part("move-address").textContent = new URL(`?move=${data.code}`, document.baseURI).href;
+  open("move-dialog");
+}
+
 function wireDialogs() {
+  part("move").addEventListener("click", move);
   part("more").addEventListener("click", toggleMenu);
   part("instructions").addEventListener("click", () => open("instructions-dialog"));
   part("report").addEventListener("click", () => {

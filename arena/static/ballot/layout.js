@@ -102,5 +102,6 @@ function display() {
     build: settings.build,
     zoomed: zoom.used,
     original_opened: zoom.originalOpened,
+    away: Math.max(0, away) / 1000,
   };
 }

@@ -16,7 +16,9 @@ function stage(name) {
 function drawHeader() {
   const { done, limit, study } = state.progress;
   let words = limit ? say("progress", { done, limit }) : say("progress_open", { done });
-  if (limit && durations.length >= TIMED) {
+  const { practice } = state.ballots[0];
+  if (practice) words = say("practice", practice);
+  if (limit && !practice && durations.length >= TIMED) {
     const typical = [...durations].sort((a, b) => a - b)[Math.floor(durations.length / 2)];
     const minutes = Math.max(1, Math.round(((limit - done) * typical) / 60000));
     words += ` · ${say("time_left", { minutes })}`;
@@ -110,6 +112,7 @@ async function show(next, message = "") {
   if (!resting) scrollTo(0, 0);
   layout();
   shownAt = performance.now();
+  away = 0;
   host.dataset.ballot = String(Number(host.dataset.ballot ?? 0) + 1);
   releasePictures();
   for (const ahead of state.ballots.slice(1)) paths(ahead).forEach((path) => picture(path).catch(() => {}));
@@ -136,6 +139,7 @@ function refuseAnswer() {
 
 async function answer(choice, scale) {
   if (busy || !shown || host.dataset.stage !== "vote" || performance.now() - shownAt < SETTLE) return;
+  if (performance.now() - shownAt < 1000 * (state.min_seconds ?? 0)) return notice(say("too_soon"));
   if (element.querySelector("dialog[open]")) return;
   const own = scale === undefined ? "" : `[data-scale="${scale}"]`;
   const button = part("answers").querySelector(`[data-answer="${choice}"]${own}`);
@@ -156,7 +160,12 @@ async function answer(choice, scale) {
   if (data.saved) durations.push(elapsed);
   const rests = data.saved && data.state?.stage === "vote" && data.state.progress.done % data.state.break_after === 0;
   if (rests) { state = data.state; stage("rest"); }
-  await settle(data, data.state && data.error ? say(data.error) : "");
+  await settle(data, data.state && data.error ? say(data.error) : data.feedback ? feedback(data.feedback) : "");
+}
+
+// After a practice pair: whether the answer was right, and why.
+function feedback({ right, better, why }) {
+  return [say(right ? "practice_right" : `practice_${better}_better`), why].filter(Boolean).join(" ");
 }
 
 // Whatever the server answered, what it says is now the truth; without a state we ask for one.
@@ -188,10 +197,28 @@ async function skip() {
   await settle(data);
 }
 
+// What the rater says of themselves on the first page; null: a question that must be answered is not.
+function declared() {
+  const answers = {};
+  for (const field of document.querySelectorAll("[data-declare]")) {
+    if (field.required && !field.value) { field.focus(); return null; }
+    if (field.value) answers[field.dataset.declare] = field.value;
+  }
+  return answers;
+}
+
+async function decline() {
+  const { data } = await persist("api/decline");
+  state = { ...data, stage: "declined", progress: { done: 0 } };
+  stage("end");
+}
+
 async function start() {
+  const about = declared();
+  if (!about) return refuse({ error: "required" });
   const query = Object.fromEntries(new URLSearchParams(location.search));
   const parameters = Object.fromEntries(Object.entries(query).filter(([key]) => !settings.own_parameters.includes(key)));
-  const { data } = await persist("api/start", { consent: true, parameters });
+  const { data } = await persist("api/start", { consent: true, parameters, declared: about });
   if (data.state) await show(data.state);
   else refuse(data);
 }
@@ -232,6 +259,7 @@ function wire() {
   wireGestures();
   wireDialogs();
   element.addEventListener("arena:start", start);
+  element.addEventListener("arena:decline", decline);
   element.addEventListener("arena:continue", resume);
   element.addEventListener("arena:resume", async () => settle((await persist("api/state")).data));
   addEventListener("keydown", onKey);

@@ -301,7 +301,13 @@ def _votes_statement(results: Results) -> str:
         return f"{vote_count(results)} votes drawn by a program from known strengths; no person took part."
     raters = results.headline.n_raters if results.headline else None
     who = counted(raters, "rater") if raters else "raters whose number is not recorded"
-    return f"{vote_count(results)} answers of {who}, given in the arena; who they are is not recorded."
+    said = "; ".join(
+        f"{name}: {listed([f'{answer} ({n})' for answer, n in answers.items()])}"
+        for name, answers in results.declared.items()
+        if answers
+    )
+    known = f"they said of themselves, in sums: {said}" if said else "who they are is not recorded"
+    return f"{vote_count(results)} answers of {who}, given in the arena; {known}."
 
 
 def _limits(results: Results) -> str:

@@ -14,11 +14,12 @@ from sqlalchemy import text, update
 
 from arena import simulate
 from arena.admission import Refused
-from arena.db import export, rows, schema
 from arena.db import raters as register
-from arena.db.assignments import VoteDatabase
+from arena.db import rows, schema
+from arena.db.database import VoteDatabase
 from arena.db.proof import verify_database
 from arena.db.vote_log import standing, verify_chain
+from arena.results import export
 from arena.voting import Desk
 from bench.errors import InputError
 from tests.support.arena_desk import KEY, Clock, arrive, log, make_desk, vote_all
@@ -396,7 +397,7 @@ def test_simulated_and_real_votes_do_not_mix(desk):
 
 def test_a_vote_is_bound_to_the_files_and_to_the_bytes_that_were_sent(tmp_path):
     desk = make_desk(tmp_path / "s")
-    desk.serves_pages = True
+    desk.images.are_sent = True
     rater = arrive(desk)
     one = desk.hand(rater).open[0]
     shown_as = {"viewport": [390, 844], "pixel_ratio": 3, "arrangement": "stacked", "picture_px": 358.5}
@@ -405,7 +406,7 @@ def test_a_vote_is_bound_to_the_files_and_to_the_bytes_that_were_sent(tmp_path):
     for side in ("left", "right"):
         file = desk.folder.image(getattr(row, side), row.prompt_id, row.replicate)
         assert getattr(row, f"{side}_sha256") == hashlib.sha256(file.read_bytes()).hexdigest()
-        sent = desk.picture(one, getattr(one, f"{side}_token"))
+        sent = desk.images.sent(one, getattr(one, f"{side}_token"))
         assert getattr(row, f"{side}_sent_sha256") == hashlib.sha256(sent).hexdigest()
     assert row.display == shown_as
     assert verify_database(desk.database).rows == 1

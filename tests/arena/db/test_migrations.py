@@ -15,17 +15,22 @@ import pytest
 from sqlalchemy import inspect, text
 
 from arena.db import schema
-from arena.db.assignments import VoteDatabase
-from arena.db.export import export_log
+from arena.db.database import VoteDatabase
 from arena.db.proof import verify_database
 from arena.db.vote_log import head_seal
+from arena.results.export import export_log
 from bench.errors import InputError
 from tests.support.databases import load_dump
 
 KEY = bytes(range(32))
-RELEASED = ["0001", "0002"]
-LAST_HASH = "a5ea5d349af13a45e8c2e9dc4831fd0f89d2d9822b35b4a64ad851e7235661e0"
-"""Of vote 13 in both dumps, as the released code wrote it."""
+RELEASED = ["0001", "0002", "0003"]
+FIRST = (13, "a5ea5d349af13a45e8c2e9dc4831fd0f89d2d9822b35b4a64ad851e7235661e0")
+LOGGED = {
+    "0001": FIRST,
+    "0002": FIRST,
+    "0003": (11, "16a9c11a9a00c1234e512743ca02401fca87782d01a2e10d05d7f84601d7b179"),
+}
+"""Revision → rows of the log and hash of the last in both dumps, as the released code wrote them."""
 
 
 @pytest.fixture(params=RELEASED)
@@ -72,21 +77,22 @@ def test_migrations_end_where_the_tables_are(database_url):
 
 def test_a_released_database_is_migrated_with_every_row_and_its_chain_still_verifies(released):
     before = rows_of(released)
+    count, last = LOGGED[revision_of(released)]
     assert all(before.values()), "the dump has rows in every table"
     database = VoteDatabase(released, KEY)
     assert database.migrate() == schema.head()
     engine = database.engine
     with engine.connect() as db:
-        # The head of the log gains a seal; nothing else that was there changes.
+        # The head of the log has a seal, or gains it; nothing else that was there changes.
         chain = next(row for row in before["settings"] if row["key"] == "chain")
-        chain["value"] += ":" + head_seal(KEY, 13, LAST_HASH)
+        chain["value"] = f"{count}:{last}:{head_seal(KEY, count, last)}"
         before["settings"].sort(key=repr)
         for name, old in before.items():
             columns = ", ".join(f'"{column}"' for column in old[0])
             assert rows_in(db, f"SELECT {columns} FROM {name}") == old, name
-    assert verify_database(database).rows == 13
+    assert verify_database(database).rows == count
     with database.reading() as tx:
-        assert tx.head == LAST_HASH
+        assert tx.head == last
         assert {p.decided for p in tx.pairs()} == {False}
     database.close()
 
@@ -95,7 +101,7 @@ def test_a_released_database_is_exported_and_verified_without_being_migrated(rel
     revision = revision_of(released)
     database = VoteDatabase(released, KEY)
     old = export_log(database)
-    assert verify_database(database).rows == 13
+    assert verify_database(database).rows == LOGGED[revision][0]
     with database.reading() as tx:
         assert len(tx.pairs()) == 3
     assert revision_of(released) == revision
@@ -106,7 +112,7 @@ def test_a_released_database_is_exported_and_verified_without_being_migrated(rel
 
 def test_a_migration_killed_half_way_leaves_the_old_revision_whole(released):
     before, old = rows_of(released), revision_of(released)
-    revision = {"0001": "0002", "0002": "0003"}[old]
+    revision = {"0001": "0002", "0002": "0003", "0003": "0004"}[old]
     # The process kills itself when the migration's version is about to be recorded: every table is changed by then.
     script = f"""
 import os, signal
@@ -125,7 +131,7 @@ schema.migrate(engine)
     assert rows_of(released) == before
     database = VoteDatabase(released, KEY)
     assert database.migrate() == schema.head()
-    assert verify_database(database).rows == 13
+    assert verify_database(database).rows == LOGGED[old][0]
     database.close()
 
 

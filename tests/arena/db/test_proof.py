@@ -12,7 +12,7 @@ from sqlalchemy import text
 from arena.cli.anchors import append_anchor, commit_anchor, run_timestamp
 from arena.db.proof import anchor, read_anchor, verify_database
 from arena.db.vote_log import GENESIS, chain_hash, head_seal
-from arena.voting import current_images
+from arena.shown.study_images import current_images
 from bench.errors import InputError
 from tests.support.arena_desk import KEY, Clock, arrive, log, make_desk, vote_all
 from tests.support.arena_study import NAMES

@@ -322,7 +322,7 @@ def test_a_database_that_is_away_reads_not_saved_and_then_works(desk, client):
 
 
 def test_a_missing_image_can_be_skipped_and_its_slot_returns(desk, client):
-    for key in desk.made:
+    for key in desk.images.made:
         desk.folder.image(*key).unlink()  # nothing is rendered yet
     ballot = start(client)["ballots"][0]
     with desk.database.reading() as tx:

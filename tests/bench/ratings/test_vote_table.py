@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.db.export import _csv, _parquet
+from arena.results.export import _csv, _parquet
 from bench.errors import InputError
 from bench.ratings.vote_table import code_battles, ratable, reweighted, select
 from bench.ratings.votes_file import read_votes

@@ -132,7 +132,7 @@ def test_an_image_that_is_not_square_needs_a_fit():
 
 def test_raters_and_metrics_see_the_same_square(tmp_path):
     """The arena's bytes decode to what the metrics are given."""
-    from arena.web.images import displayed
+    from arena.shown.images import displayed
 
     (tmp_path / "wide.png").write_bytes(saved(Image.fromarray(SCENE)))
     for fit in ("pad", "crop"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from arena.db import raters as register
-from arena.db.assignments import VoteDatabase
+from arena.db.database import VoteDatabase
 from arena.quality import Exclusion, RaterQuality, rater_quality
 from bench.errors import InputError, unknown
 
@@ -49,10 +49,11 @@ def participants(database: VoteDatabase, exclusion: Exclusion) -> list[Participa
     with database.reading() as tx:
         rows = list(tx.log())
         unverified = register.unverified_checks(tx.db)
+        aside = register.checks_set_aside(tx.db)
         people = register.all_raters(tx.db)
         panels = {row.rater_id: row for row in register.panel_rows(tx.db)}
     standings = {row.id: row.standing for row in people if row.standing}
-    about = {one.rater: one for one in rater_quality(rows, unverified, standings, exclusion)}
+    about = {one.rater: one for one in rater_quality(rows, unverified, standings, exclusion, aside)}
     found = [_participant(row, panels.get(row.id), about.get(row.id)) for row in people]
     return sorted(found, key=lambda one: (one.provider, one.participant, one.rater))
 
@@ -159,7 +160,7 @@ def _bonus(mine: Iterable[Participant], kind: str, bonus: float | None) -> str:
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    from arena.db.export import safe_cell
+    from arena.results.export import safe_cell
 
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")

@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 
 from arena.db import raters as register
-from arena.db.assignments import VoteDatabase
+from arena.db.database import VoteDatabase
 from arena.db.rows import HandedOut, Logged, Vote, field_names
 from arena.db.schema import assignments, cells, pairs, raters, votes
-from arena.db.vote_log import UNDO, battles, verify_chain
+from arena.db.vote_log import UNDO, Images, battles, image_changed, verify_chain
 from arena.quality import Exclusion, RaterQuality, rater_quality
 from bench.errors import InputError, unknown
 from bench.records import Battle, Prompt, from_dict, to_json
@@ -27,10 +27,6 @@ FORMATS = {"jsonl": "jsonl", "csv": "csv", "parquet": "parquet", "pairs": "pairs
 """Format → file ending. `pairs`: model_a, model_b, winner, as other tools read; `log`: the hash chain."""
 
 WINNER = {"left": "model_a", "right": "model_b", "tie": "tie", "both_bad": "tie (bothbad)"}
-
-
-Images = Mapping[tuple[str, str, int], str]
-"""Contender, prompt and replicate → sha256 of the study's image."""
 
 
 def collect(
@@ -50,24 +46,13 @@ def collect(
     with database.reading() as tx:
         rows = list(tx.log())
         unverified = register.unverified_checks(tx.db)
+        aside = register.checks_set_aside(tx.db)
         standings = {rater.id: rater.standing for rater in register.all_raters(tx.db) if rater.standing}
-    about = rater_quality(rows, unverified, standings, exclusion)
+    about = rater_quality(rows, unverified, standings, exclusion, aside)
     excluded = {one.rater: one.excluded for one in about if one.excluded}
     changed = set() if images is None else {row.seq for row in rows if image_changed(row, images)}
     rules = {one.rater: one.rules for one in about if one.rules}
     return battles(rows, prompts, excluded, changed, rules), about
-
-
-def image_changed(row: Logged, images: Images) -> bool:
-    """Whether an image of this vote is no longer the study's; votes of revision 0002 have no hash to compare."""
-    for contender, change, digest in (
-        (row.left, row.left_change, row.left_sha256),
-        (row.right, row.right_change, row.right_sha256),
-    ):
-        prompt = change.removeprefix("prompt:") if change.startswith("prompt:") else row.prompt_id
-        if digest is not None and images.get((contender, prompt, row.replicate), digest) != digest:
-            return True
-    return False
 
 
 def exported(
@@ -145,6 +130,7 @@ def _parquet(rows: Sequence[Battle]) -> bytes:
         "viewport_width": pa.int32(),
         "viewport_height": pa.int32(),
         "pixel_ratio": pa.float64(),
+        "away": pa.float64(),
     }
     schema = pa.schema([(f.name, kinds.get(f.name, pa.string())) for f in fields(Battle)])
     sink = io.BytesIO()

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from arena.admission import Gate
 from arena.db import raters as register
-from arena.db.participants import participants, payment_file
+from arena.results.participants import participants, payment_file
 from arena.db.proof import verify_database
 from arena.web.app import create_app
 from bench.errors import InputError
