@@ -170,3 +170,22 @@ def test_a_battle_names_the_rules_that_alone_exclude_it():
     about = judged(fast_and_careless)
     named = battles(fast_and_careless, {}, {"r": about.excluded}, {2}, {"r": about.rules})
     assert [one.rules for one in named] == ["checks,speed", "", "checks,speed", "checks,speed"]
+
+
+def test_boundaries_of_the_rules_lie_where_they_are_said_to(monkeypatch):
+    monkeypatch.setattr(quality, "FAST_SECONDS", 0.5)  # as all of these times, exact in binary
+    assert judged([row(i, "left" if i % 2 else "right", created=i / 2) for i in range(1, 40)]).excluded == ""
+    assert judged([row(i, "left" if i % 2 else "right", created=i / 4) for i in range(1, 40)]).rules == (
+        "speed",
+    )
+    even = Rule(reason="", careful=0.25, careless=0.75, share=1.0)  # one failed and one passed weigh nothing
+    assert even.evidence([True, False]).now == 0
+    monkeypatch.setattr("arena.next_assignment.CHECKS", even)
+    blocks = {n for n in range(200) if check_due(Arena(attention_rate=0.02), "r", n, [], False)}
+    after = {
+        n for n in range(200) if check_due(Arena(attention_rate=0.02), "r", n, [(0, True), (1, False)], False)
+    }
+    assert after == blocks, "evidence of exactly nothing calls for no further check"
+    monkeypatch.setattr(quality, "CHECKS", even)
+    monkeypatch.setattr(quality, "COIN_VERIFIED", 1 / 3)
+    assert judged([check(1, True)]).verified, "as seldom as the limit is seldom enough"

@@ -238,3 +238,14 @@ def test_votes_on_images_that_were_swapped_do_not_count(desk_of):
     faults = [str(fault) for fault in desk.images.faults() if fault]
     assert len(faults) == 2
     assert all("not the one the study recorded" in fault for fault in faults)
+
+
+def test_the_browsers_seconds_are_stored_up_to_the_servers_own_count_and_no_further(tmp_path):
+    desk = make_desk(tmp_path / "s", Clock())
+    rater = arrive(desk)
+    for spent, said, stored in ((3.0, 2.5, 2.5), (3.0, 3600.0, 3.0), (2.0, None, None), (1.0, 99.0, 1.0)):
+        one = desk.hand(rater).open[0]  # from the second on it was handed out before the last answer
+        desk.clock.now += spent
+        desk.vote(rater, one.token, "left", said)
+        assert log(desk)[-1].seconds == stored
+    desk.database.close()
