@@ -26,6 +26,7 @@ NEEDED = (
     "alembic",
     "fastapi",
     "gradio",
+    "itsdangerous",
     "jinja2",
     "numpy",
     "pillow",

@@ -163,6 +163,13 @@ def _findings(block: dict[str, Any]) -> list[str]:
             f"left side: {_share(left['left_rate'])} of decided votes "
             f"({_range(_share(left['left_low']), _share(left['left_high']))})"
         )
+    for name, effect in block.get("position_by_arrangement", {}).items():
+        within = _range(_share(effect["left_low"]), _share(effect["left_high"]))
+        where = "upper side, stacked" if name == "stacked" else "left side, side by side"
+        said.append(f"{where}: {_share(effect['left_rate'])} of {effect['n']:,} decided votes ({within})")
+    if ordered := block.get("seven_points"):
+        places = ", ".join(f"{row['contender']} {_points(row['rating'])}" for row in ordered["ratings"])
+        said.append(f"{ordered['n']:,} seven-point answers, as ordered: {places or ordered['note']}")
     few = block["robustness"]["few_votes"]
     if few and few["votes"] is not None:
         said.append(

@@ -18,13 +18,13 @@ from bench.live.theme import theme
 LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <title>Administration</title>
-<body style="font: 1rem/1.5 system-ui; max-width: 24rem; margin: 0 auto; padding: 20vh 1rem 1rem">
+<body style="font: 1rem/1.5 system-ui; max-width: 24rem; margin: 0 auto; padding: 20vh 1rem 1rem"><main>
 <h1 style="font-size: 1.6rem">Administration</h1><form method="post" action="admin-login">
 <label>Token<br><input name="token" type="password" autocomplete="current-password" required autofocus
 style="font: inherit; width: 100%; box-sizing: border-box; padding: .7rem; border-radius: .6rem;
 border: 1px solid #888">
 </label><p><button style="font: inherit; font-weight: 600; padding: .7rem 1.4rem; border: 0; border-radius: .6rem;
-background: #0b5cb5; color: #fff">Sign in</button></p></form></body></html>"""
+background: #0b5cb5; color: #fff">Sign in</button></p></form></main></body></html>"""
 
 LABELS = {"open": "Open", "paused": "Pause", "closed": "Close"}
 FINAL = {
@@ -42,7 +42,8 @@ def set_phase(desk: Desk, phase: str) -> str:
     return admin_views.progress(desk)
 
 
-SIGN_OUT = """<form method="post" action="../admin-logout" style="text-align: right">
+HEAD = """<form method="post" action="../admin-logout" style="display: flex; justify-content: space-between;
+align-items: center; gap: 1rem"><h1 style="margin: 0; font-size: 1.6rem; font-weight: 700">Administration</h1>
 <button style="text-decoration: underline">Sign out</button></form>"""
 
 
@@ -72,7 +73,7 @@ def _mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> No
     import gradio as gr
 
     with gr.Blocks(title="Administration", analytics_enabled=False) as blocks:
-        gr.HTML(SIGN_OUT)
+        gr.HTML(HEAD)
         status = gr.HTML()
         with gr.Row():
             buttons = {phase: gr.Button(LABELS[phase], min_width=80) for phase in PHASES}

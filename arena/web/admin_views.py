@@ -56,7 +56,7 @@ def progress(desk: Desk) -> str:
     voted, wanted = sum(p.voted for p in rows), sum(map(asked_of, rows))
     share = 100 * voted / max(wanted, 1)
     lines = [
-        f"<h3>{escape(desk.study.name)} is {phase}</h3>"
+        f"<h2>{escape(desk.study.name)} is {phase}</h2>"
         f'<div class="bar"><i style="width:{min(share, 100):.1f}%"></i></div>'
         f"{voted:,} of {wanted:,} votes ({share:.1f}%); raters: {len(people):,}; "
         f"{sum(p.decided for p in rows)} of {len(rows)} pairs decided.",
@@ -126,7 +126,7 @@ def matrix(desk: Desk) -> str:
             f"<tr><th>{escape(a)}</th>{''.join(_met(mine, a, b) for b in names)}</tr>" for a in names
         )
         parts.append(
-            f'<h3>{escape(question)}</h3><div class="scroll"><table><tr><th></th>{head}</tr>{body}</table></div>'
+            f'<h3>{escape(question)}</h3><div class="scroll"><table><tr><td></td>{head}</tr>{body}</table></div>'
         )
     return _box(
         "".join(parts)
@@ -183,7 +183,7 @@ def _board(ratings: Sequence[RatingRow]) -> str:
             f'<td class="n"><small>[{_whole(r.low)}, {_whole(r.high)}]</small></td><td class="n">{r.n}</td>'
             f'<td class="wide"><div class="line">{drawn}</div></td></tr>'
         )
-    head = '<tr><th>contender</th><th class="n">rating</th><th class="n">95%</th><th class="n">votes</th><th></th></tr>'
+    head = '<tr><th>contender</th><th class="n">rating</th><th class="n">95%</th><th class="n">votes</th><td></td></tr>'
     return f"<table>{head}{''.join(lines)}</table>"
 
 

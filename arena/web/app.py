@@ -95,6 +95,7 @@ def create_app(
         native=desk.study.file.display_size,
         smallest=settings.min_image_px,
         cross_site=bool(embed),
+        instructed=any(prompt.instruction for prompt in desk.prompts.values()),
         consent={code: consent_of(settings, code) for code in languages()},
     )
     return app

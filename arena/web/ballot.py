@@ -34,10 +34,17 @@ SCALE = (3, 2, 1, 0, -1, -2, -3)
 """The seven points, from "left much better" to "right much better"."""
 
 
-def question_text(question: Question, language: str) -> str:
-    """The operator's words in the language, else in English, else the page's own for a built-in question."""
+def question_text(question: Question, language: str, instructed: bool = False) -> str:
+    """The operator's words in the language, else in English, else the page's own for a built-in question.
+
+    instructed: whether prompts are orders to change an original picture.
+    """
     own = question.text.get(language) or question.text.get("en") or next(iter(question.text.values()), "")
-    return own or texts(language)[f"question_{question.name}"]
+    return own or _words(texts(language), f"question_{question.name}", instructed)
+
+
+def _words(t: Mapping[str, str], key: str, instructed: bool) -> str:
+    return t.get(f"{key}_edit", t[key]) if instructed else t[key]
 
 
 def _choices(question: Question, t: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -79,24 +86,27 @@ def script() -> str:
     return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
 
 
-def how_to(questions: Sequence[Question], t: Mapping[str, str], language: str) -> tuple[list[str], str]:
-    """The instructions, a sentence a question, and the sentence about keys."""
+def how_to(
+    questions: Sequence[Question], t: Mapping[str, str], language: str, instructed: bool = False
+) -> tuple[list[str], str]:
+    """The instructions, a sentence a question, and the sentence about keys. instructed: as of `question_text`."""
     kind = "how" if len(questions) > 1 else "only"
     lines = [
-        (None if q.text else t.get(f"{kind}_{q.name}"))
-        or t["how_own"].format(question=question_text(q, language))
+        _words(t, f"{kind}_{q.name}", instructed)
+        if not q.text and f"{kind}_{q.name}" in t
+        else t["how_own"].format(question=question_text(q, language, instructed))
         for q in questions
     ]
     others = {a for q in questions if not q.scale for a in q.answers} & {"tie", "both_bad"}
     return lines, t["how_keys"].replace("{others}", "".join(t[f"key_{a}"] for a in KEYS if a in others))
 
 
-def template(questions: Sequence[Question], language: str) -> str:
+def template(questions: Sequence[Question], language: str, instructed: bool = False) -> str:
     """The component's HTML. Gradio runs it through two template languages, so neither may find its signs in it."""
     import jinja2
 
     t = texts(language)
-    how, keys = how_to(questions, t, language)
+    how, keys = how_to(questions, t, language, instructed)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     source = (FOLDER / "template.html").read_text(encoding="utf-8")
     html = environment.from_string(source).render(
@@ -117,6 +127,7 @@ def ballot(
     native: int = 512,
     smallest: int = 256,
     cross_site: bool = False,
+    instructed: bool = False,
     elem_id: str = "ballot",
 ) -> gr.HTML:
     """The component, for use inside a `gr.Blocks`.
@@ -135,6 +146,8 @@ def ballot(
         CSS pixels below which no answer is taken.
     cross_site
         Whether the page is shown inside a page of another site.
+    instructed
+        Whether prompts are orders to change an original picture.
     elem_id
         Id of the component in the page.
     """
@@ -143,7 +156,7 @@ def ballot(
     t = texts(language)
     return gr.HTML(
         value="",
-        html_template=template(questions, language),
+        html_template=template(questions, language, instructed),
         css_template=(FOLDER / "style.css").read_text(encoding="utf-8").translate({ord("`"): None}),
         js_on_load=script(),
         apply_default_css=False,
@@ -160,7 +173,7 @@ def ballot(
             "own_parameters": [*OWN_PARAMETERS],
             "questions": {
                 q.name: {
-                    "text": question_text(q, language),
+                    "text": question_text(q, language, instructed),
                     "answers": _choices(q, t),
                     "comment": q.comment,
                 }

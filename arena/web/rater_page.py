@@ -51,6 +51,7 @@ def mount(
     native: int,
     smallest: int,
     cross_site: bool = False,
+    instructed: bool = False,
     consent: Mapping[str, Consent] | None = None,
 ) -> None:
     """Mount the page at the root, after all other routes of `app`.
@@ -67,6 +68,8 @@ def mount(
         Largest and smallest side of a picture, CSS pixels.
     cross_site
         Whether the page may be shown inside another site's.
+    instructed
+        Whether prompts are orders to change an original picture.
     consent
         Language code → what a rater reads and agrees to; None: the page's own.
 
@@ -78,7 +81,7 @@ def mount(
     texts(language)
     codes = (language, *(code for code in languages() if code != language))
     gradio_app = _gradio_app(
-        tuple(questions), codes, native, smallest, cross_site, tuple((consent or {}).items())
+        tuple(questions), codes, native, smallest, cross_site, instructed, tuple((consent or {}).items())
     )
     app.mount("/", RaterPages(gradio_app, {"": language, **{code: code for code in codes}}))
 
@@ -90,22 +93,23 @@ def _gradio_app(
     native: int,
     smallest: int,
     cross_site: bool,
+    instructed: bool,
     consent: tuple[tuple[str, Consent], ...],
 ) -> ASGIApp:
     """Gradio's application. It runs no queue, since no component has a handler on the server."""
-    sizes = {"native": native, "smallest": smallest, "cross_site": cross_site}
+    shown = {"native": native, "smallest": smallest, "cross_site": cross_site, "instructed": instructed}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "SSR mode is not supported")  # it is not asked for
         with ThreadPoolExecutor(1) as thread:  # whether or not a loop runs in this one
             return thread.submit(
-                asyncio.run, _mounted_blocks(questions, codes, sizes, dict(consent))
+                asyncio.run, _mounted_blocks(questions, codes, shown, dict(consent))
             ).result()
 
 
 async def _mounted_blocks(
     questions: tuple[Question, ...],
     codes: tuple[str, ...],
-    sizes: Mapping[str, Any],
+    shown: Mapping[str, Any],
     consent: Mapping[str, Consent],
 ) -> ASGIApp:
     """Built within an event loop: without one Gradio opens one for each lock, and closes none."""
@@ -113,10 +117,10 @@ async def _mounted_blocks(
     from fastapi import FastAPI
 
     with gr.Blocks(title=texts(codes[0])["title"], analytics_enabled=False) as blocks:
-        _page(questions, codes[0], codes, sizes, consent)
+        _page(questions, codes[0], codes, shown, consent)
     for code in codes[1:]:
         with blocks.route(texts(code)["name"], f"/{code}", show_in_navbar=False):
-            _page(questions, code, codes, sizes, consent)
+            _page(questions, code, codes, shown, consent)
     carrier = FastAPI()
     gr.mount_gradio_app(
         carrier,
@@ -142,7 +146,7 @@ def _page(
     questions: Sequence[Question],
     language: str,
     codes: Sequence[str],
-    sizes: Mapping[str, Any],
+    shown: Mapping[str, Any],
     consent: Mapping[str, Consent],
 ) -> None:
     """The components of one language."""
@@ -150,12 +154,12 @@ def _page(
 
     t = texts(language)
     with gr.Column(elem_id="welcome", elem_classes="sheet"):
-        _text(_render("welcome.html", questions, language, consent.get(language)), t)
+        _text(_render("welcome.html", questions, language, consent.get(language), shown["instructed"]), t)
         gr.Button(t["start"], variant="primary", elem_id="start").click(None, js=TELL_BALLOT.format("start"))
         gr.Button(t["decline"], elem_id="decline").click(None, js=TELL_BALLOT.format("decline"))
         _text(_language_links(language, codes, t), t)
     with gr.Column(elem_id="voting"):
-        ballot(questions, language=language, **sizes)
+        ballot(questions, language=language, **shown)
     with gr.Column(elem_id="rest", elem_classes="sheet"):
         _text(f'<h1>{escape(t["break_title"])}</h1><p id="rest-text"></p>', t)
         gr.Button(t["continue"], variant="primary", elem_id="continue").click(
@@ -172,13 +176,21 @@ def _text(html: str, t: Mapping[str, str]) -> None:
     gr.HTML(f'<div class="words" dir="{t["direction"]}">{html}</div>', apply_default_css=False)
 
 
-def _render(name: str, questions: Sequence[Question], language: str, consent: Consent | None = None) -> str:
+def _render(
+    name: str,
+    questions: Sequence[Question],
+    language: str,
+    consent: Consent | None = None,
+    instructed: bool = False,
+) -> str:
     import jinja2
 
     t = texts(language)
-    how, keys = how_to(questions, t, language)
+    how, keys = how_to(questions, t, language, instructed)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     example = questions[0].name if f"example_{questions[0].name}_answer" in t else "alignment"
+    if instructed and example == "alignment":
+        example = "faithfulness"  # the one with an original picture
     source = (STATIC / name).read_text(encoding="utf-8")
     return environment.from_string(source).render(
         t=t, how=how, keys=keys, example=example, consent=consent or Consent(version="", text=t["consent"])

@@ -12,7 +12,7 @@ def theme() -> gr.themes.Base:
     """Gradio's default in blue and gray with the system's fonts; text has a contrast of at least 4.5 to 1."""
     import gradio as gr
 
-    return gr.themes.Default(
+    look = gr.themes.Default(
         primary_hue="blue",
         secondary_hue="blue",
         neutral_hue="gray",
@@ -46,3 +46,6 @@ def theme() -> gr.themes.Base:
         link_text_color_visited="*primary_700",
         link_text_color_visited_dark="*primary_300",
     )
+    # Gradio has no setting for it, but writes every `_dark` attribute into the dark style sheet.
+    look.color_accent_dark = "*primary_400"  # pyright: ignore[reportAttributeAccessIssue]
+    return look

@@ -21,6 +21,7 @@ from arena.web.ballot import build
 from tests.support.arena_server import BROWSER_FLAGS, CHROMIUM, Server, free_port
 from tests.support.arena_study import make_study
 from tests.support.nginx import NGINX, nginx
+from tests.support.rater_states import violations
 
 pytestmark = pytest.mark.browser
 
@@ -528,11 +529,17 @@ def test_the_administrator_is_asked_before_the_study_is_closed(browser, tmp_path
     _, folder = make_study(tmp_path / "s", reveal="after-study")
     token = "0123456789abcdef0123"
     with Server(folder.path, admin=token) as server:
-        page = browser.new_page()
+        pytest.importorskip("axe_playwright_python")
+        page = browser.new_page(bypass_csp=True, color_scheme="dark")
         page.goto(f"{server.url}/admin-login")
+        assert violations(page) == []
         page.fill("input[name=token]", token)
         page.click("button")
         page.get_by_text("is open").wait_for()
+        page.wait_for_selector("text=/no votes to rate/")
+        for tab in page.get_by_role("tab").all():
+            tab.click()
+            assert violations(page) == [], tab.inner_text()
         page.get_by_role("button", name="Close", exact=True).click()
         page.get_by_text("shown the contenders' names").wait_for()
         page.get_by_role("button", name="Not now").click()

@@ -18,9 +18,28 @@ from tests.support.arena_study import make_study
 
 ONLY_ITS_OWN = """
 import runpy, sys
-from importlib.metadata import distribution, PackageNotFoundError
-absent = {"torch", "torchvision", "diffusers", "transformers", "ray", "accelerate", "peft", "open_clip", "playwright",
-          "sklearn", "matplotlib", "torchmetrics"}
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+installed = {}  # what pip brings for requirements.txt: package -> the extras asked for
+def bring(requirement):
+    name, extras = canonicalize_name(requirement.name), set(requirement.extras) | {""}
+    if extras <= installed.setdefault(name, set()):
+        return
+    installed[name] |= extras
+    try:
+        needed = [Requirement(line) for line in requires(name) or []]
+    except PackageNotFoundError:  # needed on other systems only
+        return
+    for one in needed:
+        if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in extras):
+            bring(one)
+for line in open("requirements.txt"):
+    bring(Requirement(line.strip()))
+absent = {module for module, owners in packages_distributions().items()
+          if not any(canonicalize_name(owner) in installed for owner in owners)}
+absent -= {"arena", "bench"}  # the Space has its own copy, first on the path
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in absent:
@@ -28,7 +47,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 runpy.run_path("app.py", run_name="__main__")
 """
-"""Runs app.py as where requirements.txt alone is installed: what it does not name cannot be imported."""
+"""Runs app.py as where requirements.txt alone is installed: what it does not bring cannot be imported."""
 
 
 def run(folder, **environment):

@@ -38,6 +38,34 @@ def config(html):
     return json.loads(re.search(r"window\.gradio_config = (.*?);</script>", html, re.DOTALL).group(1))
 
 
+def test_the_least_size_of_a_picture_is_the_studys(tmp_path):
+    """`min_image_px` reaches the page, which asks for a larger window below it."""
+    desk = make_desk(tmp_path / "s", min_image_px=96, questions=("quality",))
+    page = config(TestClient(create_app(desk, KEY), base_url="http://arena.test").get("/").text)
+    settings = [
+        c["props"]["props"]["settings"] for c in page["components"] if c["props"].get("elem_id") == "ballot"
+    ]
+    assert {one["smallest"] for one in settings} == {96}
+    assert {one["largest"] for one in settings} == {
+        96
+    }  # never below what is asked for, whatever the images' size
+    desk.database.close()
+
+
+@pytest.mark.parametrize("language", ["en", "de", "es", "zh", "ar"])
+def test_an_order_to_change_a_picture_is_not_called_a_description(language):
+    asked = question("alignment")
+    t = texts(language)
+    assert ballot.question_text(asked, language, instructed=True) == t["question_alignment_edit"]
+    assert ballot.question_text(asked, language) == t["question_alignment"] != t["question_alignment_edit"]
+    (line,), _ = ballot.how_to([asked], t, language, instructed=True)
+    assert line == t["only_alignment_edit"]
+    own = question("alignment", text={language: "Which one?"})
+    assert ballot.question_text(own, language, instructed=True) == "Which one?"
+    html = rater_page._render("welcome.html", [asked], language, instructed=True)
+    assert html.count("<svg") == 3  # the original is in the example
+
+
 def test_every_language_has_every_text():
     tables = languages()
     assert set(tables) == {"ar", "de", "en", "es", "zh"}
