@@ -176,10 +176,10 @@ def run(
     from bench.scoring.default_metrics import with_metrics
     from bench.scoring.requirements import plan
 
-    study, chosen = with_metrics(study)
     with opened(study, results) as folder:
         began = provenance.now()
         check_imports(study, folder)
+        study, chosen = with_metrics(study)
         _check_scoring(study)
         summary = generate_stage(study, folder, options, told)
         if summary.stopped or summary.set_aside:

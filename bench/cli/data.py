@@ -123,6 +123,7 @@ def verify(
 
     Example: [bold]bench verify miniature --mend && bench generate miniature[/bold]
     """
+    from bench.scoring.scorable_images import cure_of
     from bench.store.object_store import open_anywhere
     from bench.study.study import open_study
     from bench.sweep.inventory import images_without_row
@@ -130,7 +131,7 @@ def verify(
     folder = open_anywhere(study, results)
     found = open_study(folder)
     damaged = folder.damaged()
-    removed, imported = 0, set()
+    removed, from_elsewhere, imported = 0, 0, set()
     for row, fault in damaged:
         print(f"{fault}  {folder.image(row.contender, row.prompt_id, row.replicate)}")
         if row.seed is None:
@@ -138,14 +139,14 @@ def verify(
         if mend and fault != "missing":
             folder.remove_image(row)
             removed += 1
+            from_elsewhere += row.seed is None
     print(f"{len(folder.generations())} images, {len(damaged)} missing or damaged")
     wanting = images_without_row(found, folder)
     for name, count in wanting.items():
-        print(
-            f"{name}: {count} images of the study have no row: `bench generate {found.name}` generates them"
-        )
+        print(f"{name}: {count} images of the study have no row: {cure_of(found, name)}")
     if mend:
-        print(f"{removed} damaged files removed; `bench generate {found.name}` generates them again")
+        again = f"; `bench generate {found.name}` generates them again" if removed > from_elsewhere else ""
+        print(f"{removed} damaged files removed{again}")
     for name in sorted(imported):
         print(f"images of {name} were imported: `bench import {found.name} --as {name} …` brings them again")
     raise typer.Exit(1 if damaged or wanting else 0)

@@ -15,7 +15,12 @@ from bench.cli.terminal import HERE, Json, Results, StudyName, print_rows, progr
 from bench.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.latency.measure import Protocol
+    from bench.records import Score
+    from bench.store.documents import Scores
+    from bench.study.study import Study
     from bench.sweep.generate import Summary
     from bench.sweep.settings import Options
 
@@ -239,7 +244,6 @@ def score(
     [bold]bench metrics[/bold] says what each metric can and cannot tell. Scores of your own:
     [bold]bench score my-study --scores sharpness.csv[/bold].
     """
-    from bench.cli.score_rows import difference_rows, score_rows
     from bench.run import opened_anywhere, score_stage
     from bench.scoring.mlperf import verdict_rows
     from bench.scoring.requirements import file_metric
@@ -262,6 +266,17 @@ def score(
             device = (demanded_device if engine == "ray" else resolve_device)(found, device)
             rows = score_stage(found, folder, device, allow_missing, told, protocol=protocol, where=where)
         document = read_scores(folder) or Scores()
+    _print_scores(found, document, rows, as_json)
+    verdicts = verdict_rows(rows, found)
+    if verdicts and not as_json:
+        print_rows(verdicts, False)
+    raise typer.Exit(1 if any(row["verdict"] == "FAIL" for row in verdicts) else 0)
+
+
+def _print_scores(study: Study, document: Scores, rows: Sequence[Score], as_json: bool) -> None:
+    """All scores of the folder, as JSON or as tables with what clearly differs."""
+    from bench.cli.score_rows import difference_rows, score_rows
+
     if as_json:
         print(json.dumps(asdict(document), ensure_ascii=False))
     elif rows:
@@ -271,16 +286,12 @@ def score(
             print_rows(real, False)
     if not (rows or as_json):
         print(
-            f"study '{found.name}' names no metrics, so nothing was scored: add [metrics] with "
+            f"study '{study.name}' names no metrics, so nothing was scored: add [metrics] with "
             f'names = ["clip_score"], or others of `bench metrics`; no image is generated anew',
             file=sys.stderr,
         )
     for warning in document.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    verdicts = verdict_rows(rows, found)
-    if verdicts and not as_json:
-        print_rows(verdicts, False)
-    raise typer.Exit(1 if any(row["verdict"] == "FAIL" for row in verdicts) else 0)
 
 
 def _options(device: str, dtype: str | None, batch_size: str, optimize: str, limit: int | None) -> Options:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,10 +73,22 @@ def print_rows(rows: Sequence[dict[str, Any]], as_json: bool, below: Sequence[st
 def progress() -> Iterator[Told]:
     """Progress on the terminal: a bar a contender with its own speed, and one for all with the time left."""
     from rich.console import Console
+    from rich.progress import Progress
+
+    from bench.run import Told
+    from bench.sweep.progress import Pace
+
+    console = Console(stderr=True, markup=False, emoji=False)
+    with Progress(*_columns(), console=console) as shown:
+        bars = _Bars(shown=shown, pace=Pace())
+        yield Told(made=bars.made, images=bars.images, step=bars.step)
+
+
+def _columns() -> list[Any]:
+    """Of a bar: what, how far, how fast, how long still."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         ProgressColumn,
         SpinnerColumn,
         Task,
@@ -83,9 +96,6 @@ def progress() -> Iterator[Told]:
         TimeRemainingColumn,
     )
     from rich.text import Text
-
-    from bench.run import Told
-    from bench.sweep.progress import Pace
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
@@ -95,52 +105,54 @@ def progress() -> Iterator[Told]:
 
     class Left(TimeRemainingColumn):
         def render(self, task: Task) -> Text:
-            told = task.fields["left"]
-            return super().render(task) if told is None else Text(told, "progress.remaining")
+            left = task.fields["left"]
+            return super().render(task) if left is None else Text(left, "progress.remaining")
 
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        Left(),
-    )
-    with Progress(*columns, console=Console(stderr=True, markup=False, emoji=False)) as progress:
-        bars: dict[str, Any] = {}
-        told: dict[str, float] = {}
-        pace = Pace()
+    what = TextColumn("{task.description}", markup=False)
+    return [SpinnerColumn(), what, BarColumn(), MofNCompleteColumn(), Rate(), Left()]
 
-        def draw(name: str, done: int, total: int, speed: float | None, left: str | None) -> None:
-            """speed, left: None where the clock on the wall tells them."""
-            if name not in bars:  # what was there before is no part of the rate
-                bars[name] = progress.add_task(name, total=total, completed=done, speed=speed, left=left)
-            progress.update(bars[name], completed=done, speed=speed, left=left)
-            if not progress.console.is_terminal:
-                log(name, f"{done:,} of {total:,}", rate(speed), left or "")
 
-        def log(name: str, *parts: str) -> None:
-            """A bar cannot move in a file: a line at the beginning and then each minute does."""
-            now = time.monotonic()
-            if name not in told or now - told[name] > LOG_SECONDS:
-                told[name] = now
-                progress.console.print(log_line(name, *parts), highlight=False, soft_wrap=True)
+@dataclass(slots=True)
+class _Bars:
+    """The bars on a terminal; lines at intervals where the output is none."""
 
-        def made(contender: str, done: int, total: int, seconds: float | None) -> None:
-            pace.tell(contender, done, total, seconds)
-            several = len(pace.totals) > 1
-            draw(contender, done, total, pace.speed(contender), "" if several else remaining(pace))
-            if several and pace.rate():
-                draw(ALL, pace.done.total(), pace.totals.total(), pace.rate(), remaining(pace))
+    shown: Any
+    """rich's Progress."""
+    pace: Pace
+    bars: dict[str, Any] = field(default_factory=dict)
+    logged: dict[str, float] = field(default_factory=dict)
+    """When each bar last had a line."""
 
-        def images(label: str, done: int, total: int) -> None:
-            draw(label, done, total, None, None)
+    def made(self, contender: str, done: int, total: int, seconds: float | None) -> None:
+        pace = self.pace
+        pace.tell(contender, done, total, seconds)
+        several = len(pace.totals) > 1
+        self._draw(contender, done, total, pace.speed(contender), "" if several else remaining(pace))
+        if several and pace.rate():
+            self._draw(ALL, pace.done.total(), pace.totals.total(), pace.rate(), remaining(pace))
 
-        def step(label: str) -> None:
-            plain = progress.console.is_terminal
-            progress.console.print(label if plain else log_line(label), highlight=False, soft_wrap=not plain)
+    def images(self, label: str, done: int, total: int) -> None:
+        self._draw(label, done, total, None, None)
 
-        yield Told(made=made, images=images, step=step)
+    def step(self, label: str) -> None:
+        on_terminal = self.shown.console.is_terminal
+        text = label if on_terminal else log_line(label)
+        self.shown.console.print(text, highlight=False, soft_wrap=not on_terminal)
+
+    def _draw(self, name: str, done: int, total: int, speed: float | None, left: str | None) -> None:
+        """speed, left: None where the clock on the wall tells them."""
+        if name not in self.bars:  # what was there before is no part of the rate
+            self.bars[name] = self.shown.add_task(name, total=total, completed=done, speed=speed, left=left)
+        self.shown.update(self.bars[name], completed=done, speed=speed, left=left)
+        if not self.shown.console.is_terminal:
+            self._log(name, f"{done:,} of {total:,}", rate(speed), left or "")
+
+    def _log(self, name: str, *parts: str) -> None:
+        """A bar cannot move in a file: a line at the beginning and then each minute does."""
+        now = time.monotonic()
+        if name not in self.logged or now - self.logged[name] > LOG_SECONDS:
+            self.logged[name] = now
+            self.shown.console.print(log_line(name, *parts), highlight=False, soft_wrap=True)
 
 
 def log_line(what: str, *parts: str) -> str:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 import bench.latency.conditions as conditions
-from bench.device import default_dtype, device_name, matrix_rate, now, threads
+from bench.device import default_dtype, device_name, matrix_rate, threads
 from bench.errors import InputError
+from bench.latency.blocks import (
+    PART,
+    Block,
+    Call,
+    Pipelines,
+    Protocol,
+    blocks_done,
+    timed_block,
+)
 from bench.latency.conditions import calibration
 from bench.models.registry import Model
 from bench.records import Contender, LatencyPass, Timing, settings_hash
@@ -38,45 +44,6 @@ EDIT_WINDOW = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """What one timed call is given."""
-
-    texts: tuple[str, ...]
-    start: dict[str, Any]
-    """Seeds, and in an image-to-image study references and strength."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protocol:
-    """How often, and for how long at most."""
-
-    passes: int = 5
-    """Rounds over all contenders, each in an order of its own; the unit of every interval."""
-    warm_up: int = 2
-    """Untimed calls before the samples of the first pass; one before those of each later pass."""
-    samples: int = 20
-    """Samples a contender and batch size over all passes, unless the budget ends first."""
-    least: int = 5
-    """Samples over all passes that are taken whatever they cost."""
-    budget: float = 5.0
-    """Seconds a contender and batch size over all passes, once `least` samples are there."""
-    forwards: int = 3
-    """Calls whose single forwards are timed, at most one a pass."""
-
-    def of_pass(self, number: int) -> Protocol:
-        """What one pass takes of it."""
-        return replace(
-            self,
-            passes=1,
-            warm_up=self.warm_up if number == 0 else min(self.warm_up, 1),
-            samples=math.ceil(self.samples / self.passes),
-            least=math.ceil(self.least / self.passes),
-            budget=self.budget / self.passes,
-            forwards=int(number < self.forwards),
-        )
-
-
 def measure(
     study: Study,
     folder: StudyFolder,
@@ -89,8 +56,8 @@ def measure(
 ) -> Latency:
     """Time every contender at batch 1 and at the study's batch, in passes; writes latency.json after each.
 
-    A measurement of the same protocol that was interrupted goes on with its next pass; one that is whole is
-    measured anew.
+    A measurement of the same protocol that was interrupted goes on with the contender and batch size it was at; one
+    that is whole is measured anew.
 
     Parameters
     ----------
@@ -133,6 +100,7 @@ def measure(
                 document, number, blocks, pipelines, kernel, study, folder, device, protocol, progress
             )
             write_latency(folder, document)
+            (folder.path / PART).unlink(missing_ok=True)
     return document
 
 
@@ -157,51 +125,7 @@ def _begun(folder: StudyFolder, about: dict[str, Any], protocol: Protocol) -> La
     before = read_latency(folder)
     if before is None or before.fingerprint != settings_hash(about):
         return None
-    return before if 0 < len(before.passes) < protocol.passes else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """What is timed in one go within a pass."""
-
-    contender: Contender
-    batch: int
-    """Images a call."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.contender.name} batch {self.batch}"
-
-
-class Pipelines:
-    """The models' pipelines, kept open between passes while the device has room, else opened anew."""
-
-    def __init__(self, load: Callable[[str], Any]) -> None:
-        self.load, self.open = load, {}
-
-    def __enter__(self) -> Pipelines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def __getitem__(self, model: str) -> Any:
-        if model not in self.open:
-            import torch
-
-            try:
-                self.open[model] = self.load(model)
-            except torch.OutOfMemoryError:
-                if not self.open:
-                    raise
-                self._close()
-                self.open[model] = self.load(model)
-        return self.open[model]
-
-    def _close(self) -> None:
-        for pipeline in self.open.values():
-            pipeline.close()
-        self.open = {}
+    return before if len(before.passes) < protocol.passes else None
 
 
 def _pass(
@@ -216,48 +140,50 @@ def _pass(
     protocol: Protocol,
     progress: Callable[[str], None],
 ) -> Latency:
-    """The document with one more pass: every block once, in an order that differs from pass to pass."""
+    """The document with one more pass: every block once, in an order that differs from pass to pass.
+
+    What each block gave is written before the next one begins, so that an interrupted pass goes on after it.
+    """
     order = np.random.default_rng(number).permutation(len(blocks)).tolist()
     rows, memory, joules = list(document.rows), dict(document.memory), dict(document.joules)
-    kernels, began, taken = [], conditions.read(device), protocol.of_pass(number)
+    taken = protocol.of_pass(number)
+    done = blocks_done(folder, document.fingerprint, number)
     for block in (blocks[i] for i in order):
+        if block.name in done:
+            continue
         progress(f"pass {number + 1} of {protocol.passes}: {block.name}")
-        pipeline = pipelines[block.contender.model]
         calls = calls_of(study, folder, block.contender, block.batch, first=number * taken.samples)
-        before, start = kernel(), conditions.read(device)
-        timed = time_contender(pipeline, block.contender, calls, block.batch, device, taken)
-        end, after = conditions.read(device), kernel()
-        kernels += [before, after]
-        timed.append(
-            Timing(
-                contender=block.contender.name,
-                stage="calibration",
-                batch=block.batch,
-                seconds=(before, after),
-            )
-        )
-        rows = _joined(rows, timed, number)
-        if (peak := pipeline.memory_peak()) is not None:
-            memory[block.name] = max(peak, memory.get(block.name, 0))
-        if start.joules is not None and end.joules is not None:
-            totals = next(row for row in timed if row.stage == "total")
-            images = block.batch * (len(totals.seconds) + taken.warm_up + taken.forwards)
-            share = (end.joules - start.joules) / images
-            joules[block.name] = (joules.get(block.name, 0.0) * number + share) / (number + 1)
-    ended, middle = conditions.read(device), float(np.median(kernels))
-    others = conditions.others(began, ended)
-    fastest = min([middle, *(done.kernel for done in document.passes)])
-    done = LatencyPass(
+        done[block.name] = timed_block(pipelines, block, calls, kernel, device, taken)
+        part = {
+            "fingerprint": document.fingerprint,
+            "pass": number,
+            "blocks": [asdict(one) for one in done.values()],
+        }
+        folder.write_json(PART, part)
+    for block in (blocks[i] for i in order):
+        one = done[block.name]
+        rows = _joined(rows, one.rows, number)
+        if one.memory is not None:
+            memory[block.name] = max(one.memory, memory.get(block.name, 0))
+        if one.joules is not None:
+            joules[block.name] = (joules.get(block.name, 0.0) * number + one.joules) / (number + 1)
+    last, found = conditions.read(device), list(done.values())
+    middle = float(np.median([seconds for one in found for seconds in one.rows[-1].seconds]))
+    shares = [one.others for one in found if one.others is not None]
+    throttled = next((one.throttled for one in found if one.throttled), last.throttled)
+    fastest = min([middle, *(before.kernel for before in document.passes)])
+    others = max(shares, default=None)
+    entry = LatencyPass(
         number=number,
         order=tuple(blocks[i].name for i in order),
-        seconds=ended.at - began.at,
+        seconds=sum(one.seconds for one in found),
         kernel=middle,
         others=others,
-        clock_mhz=ended.clock_mhz,
-        temperature=ended.temperature,
-        disturbed=conditions.disturbance(others, ended.throttled, middle, fastest),
+        clock_mhz=last.clock_mhz,
+        temperature=last.temperature,
+        disturbed=conditions.disturbance(others, throttled, middle, fastest),
     )
-    return replace(document, memory=memory, joules=joules, passes=(*document.passes, done), rows=tuple(rows))
+    return replace(document, memory=memory, joules=joules, passes=(*document.passes, entry), rows=tuple(rows))
 
 
 def _joined(rows: Sequence[Timing], added: Sequence[Timing], number: int) -> list[Timing]:
@@ -274,64 +200,6 @@ def _joined(rows: Sequence[Timing], added: Sequence[Timing], number: int) -> lis
             passes=(*old.passes, *[number] * len(row.seconds)),
         )
     return list(found.values())
-
-
-def time_contender(
-    pipeline: Any, contender: Contender, calls: Iterator[Call], batch: int, device: str, protocol: Protocol
-) -> list[Timing]:
-    """Every sample of every stage of one contender at one batch size."""
-    for _ in range(protocol.warm_up):
-        _one(pipeline, contender, next(calls), device)
-    taken: list[dict[str, float]] = []
-    began = time.perf_counter()
-    while len(taken) < protocol.samples and (
-        len(taken) < protocol.least or time.perf_counter() - began < protocol.budget
-    ):
-        taken.append(_one(pipeline, contender, next(calls), device))
-    stages = {stage: tuple(sample[stage] for sample in taken) for stage in taken[0]}
-    began = time.perf_counter()
-    forwards: list[float] = []
-    for call in range(protocol.forwards):
-        if call == 0 or time.perf_counter() - began < protocol.budget:
-            forwards += _forwards(pipeline, contender, next(calls), device)
-    if forwards:
-        stages["forward"] = tuple(forwards)
-    return [
-        Timing(contender=contender.name, stage=stage, batch=batch, seconds=seconds)
-        for stage, seconds in stages.items()
-    ]
-
-
-def _one(pipeline: Any, contender: Contender, call: Call, device: str) -> dict[str, float]:
-    """Seconds of each stage of one call."""
-    start = now(device)
-    embeddings = pipeline.encode(call.texts, contender)
-    encoded = now(device)
-    latents = pipeline.denoise(embeddings, contender=contender, **call.start)
-    denoised = now(device)
-    pipeline.decode(latents)
-    end = now(device)
-    stages = {
-        "encode": encoded - start,
-        "denoise": denoised - encoded,
-        "decode": end - denoised,
-        "total": end - start,
-    }
-    split = getattr(pipeline, "split", None)  # of a pipeline that is called whole: where it was held
-    if split is None or split >= {"encode", "decode"}:
-        return stages
-    return {"total": stages["total"]}
-
-
-def _forwards(pipeline: Any, contender: Contender, call: Call, device: str) -> list[float]:
-    """Seconds between the ends of successive steps; the first also holds what comes before the loop."""
-    embeddings = pipeline.encode(call.texts, contender)
-    marks = [now(device)]
-    pipeline.denoise(
-        embeddings, contender=contender, on_step=lambda step: marks.append(now(device)), **call.start
-    )
-    gaps = [b - a for a, b in pairwise(marks)]
-    return gaps[1:] or gaps
 
 
 def calls_of(

@@ -108,7 +108,6 @@ def compute(
         return True
     totals = [len(one.missing.files) for one in wanted]
     left, stopped = list(totals), False
-    known = [set(one.store.index) for one in wanted]
 
     def halted() -> bool:
         nonlocal stopped
@@ -124,15 +123,19 @@ def compute(
             )
         if value is None:
             continue
-        which = task.store
-        new = [i for i, key in enumerate(value.keys) if key not in known[which]]
-        if new:  # a task that was given to two workers gives some rows twice
-            wanted[which].store.append([value.keys[i] for i in new], value.rows[new], value.threads)
-            known[which].update(value.keys[i] for i in new)
-            left[which] -= len(new)
+        left[task.store] -= _append(wanted[task.store].store, value)
         if progress:
-            progress(f"features {task.part.located.name}", totals[which] - left[which], totals[which])
+            total = totals[task.store]
+            progress(f"features {task.part.located.name}", total - left[task.store], total)
     return not stopped
+
+
+def _append(store: features.FeatureStore, found: Computed) -> int:
+    """Keep the rows that are new, and say how many; a task that was given to two workers gives some rows twice."""
+    new = [i for i, key in enumerate(found.keys) if key not in store.index]
+    if new:
+        store.append([found.keys[i] for i in new], found.rows[new], found.threads)
+    return len(new)
 
 
 def _tasks(wanted: Sequence[features.Wanted], device: str, threads: int | None) -> Iterator[ImagesTask]:

@@ -49,9 +49,10 @@ def common_keys(
     lacking = {name: count for name, count in faults.items() if count.total()}
     if lacking and not allow_missing:
         listed = "; ".join(f"{name}: {counted(count)}" for name, count in lacking.items())
+        cures = [cure_of(study, name) for name in lacking]
         raise InputError(
-            f"images are not all there ({listed}): `bench generate {study.name}` makes them, or "
-            "--allow-missing scores only the prompts that every contender has"
+            f"images are not all there ({listed}): {'; '.join(dict.fromkeys(cures))}; or --allow-missing scores only "
+            "the prompts that every contender has"
         )
     keys = [(p.id, r) for p in study.prompts for r in range(study.file.images_per_prompt)]
     keys = [key for key in keys if all(key in images for images in found.values())]
@@ -60,6 +61,13 @@ def common_keys(
             f"no prompt of study '{study.name}' has an image of every contender: generate them first"
         )
     return keys
+
+
+def cure_of(study: Study, name: str) -> str:
+    """How a contender gets the images that it lacks: they are generated, or imported."""
+    if any(study.imported(c) for c in study.contenders if c.name == name):
+        return f"`bench import {study.name} --as {name} --images DIR` brings those of {name}"
+    return f"`bench generate {study.name}` generates them"
 
 
 def counted(count: Counter[str]) -> str:

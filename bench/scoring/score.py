@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,40 +25,13 @@ from bench.metrics.statistics import STATISTICS, Estimate, Inputs
 from bench.metrics.weights import Located, locate
 from bench.records import Reference as KeptReference
 from bench.records import Score, iterate_rows, settings_hash
+from bench.scoring.job import Job
 from bench.scoring.scorable_images import Found, Key, census, common_keys, counted
 from bench.scoring.score_file import kept_files, score_file
 from bench.scoring.scored import Scored, write
 from bench.store.images import RESIZE, File
 from bench.store.study_folder import StudyFolder
 from bench.study.study import Study
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What every metric of one scoring run shares."""
-
-    folder: StudyFolder
-    study: Study
-    found: Mapping[str, Found]
-    faults: Mapping[str, Counter[str]]
-    keys: Sequence[Key]
-    """Prompt and replicate of each image, in the order of every array."""
-    metrics: Mapping[str, Metric]
-    references: Mapping[str, references.Reference]
-    """By metric."""
-    device: str
-    progress: features.Progress | None
-
-    @property
-    def prompt_ids(self) -> list[str]:
-        """(G,) in the order of the keys."""
-        return list(dict.fromkeys(prompt_id for prompt_id, _ in self.keys))
-
-    @property
-    def prompts(self) -> Array:
-        """(n,) number of each image's prompt."""
-        numbers = {prompt_id: i for i, prompt_id in enumerate(self.prompt_ids)}
-        return np.array([numbers[prompt_id] for prompt_id, _ in self.keys])
 
 
 def score(
@@ -133,7 +105,7 @@ def _wanted(job: Job, located: Mapping[str, Located]) -> list[features.Wanted]:
         begun = _sources(job)[0] if any(m.kind == "source" for m in own.values()) else []
         files = [file for of in images for file in of]
         if joint := place.extractor.joint:
-            partners = (_captions(job) if joint == "caption" else begun) * len(images)
+            partners = (job.captions if joint == "caption" else begun) * len(images)
             wanted.append(features.wanted_pairs(files, partners, place, job.folder.features, **shown))
             continue
         stores: dict[Path, features.Wanted] = {}
@@ -152,12 +124,6 @@ def _wanted(job: Job, located: Mapping[str, Located]) -> list[features.Wanted]:
             stores[one.store.folder] = one
         wanted += stores.values()
     return wanted
-
-
-def _captions(job: Job) -> list[str]:
-    """(n,) the text of each image's prompt."""
-    texts = {prompt.id: prompt.text for prompt in job.study.prompts}
-    return [texts[prompt] for prompt, _ in job.keys]
 
 
 def reference_statistics(
@@ -210,7 +176,7 @@ def _one_extractor(plan: Mapping[str, Metric], located: Located, job: Job) -> li
     kinds = {metric.kind for metric in plan.values()}
     texts = source_texts = sources = None
     cut = np.zeros(len(job.keys), dtype=bool)
-    captions = _captions(job)
+    captions = job.captions
     joint = located.extractor.joint
     if not joint and kinds & {"prompt", "source"} and _reads_text(plan):
         texts, cut = features.text_features(

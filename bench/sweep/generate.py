@@ -112,29 +112,22 @@ def generate(
         summary.stopped = summary.stopped or stop()
         return summary.stopped
 
-    handout = sweep.handout()
-    if sweep.pending and isinstance(engine or Here(), Here | Processes):
+    engine, handout = engine or Here(), sweep.handout()
+    if sweep.pending and isinstance(engine, Here | Processes):
         refuse_mixture(study, folder, environment(device), options)
     for name, total in done.totals.items():
         progress(name, done.counts[name], total, None)
     start = partial(_start, study, _anywhere(folder), options, device, threads, load)
     try:
-        for task, value in (engine or Here()).run(start, handout, halted, say):
+        for task, value in engine.run(start, handout, halted, say):
             sweep.receive(handout, task, value)
     except ShapeError as error:
-        if not any(done.counts[c.name] for c in study.contenders if c.model == error.model):
-            folder.forget_model(error.model)
+        sweep.forget(error.model)
         raise
     if isinstance(folder, StudyFolder):
         folder.remove_temporaries()
     summary.seconds = time.perf_counter() - began
-    if (
-        summary.set_aside
-        and not summary.made
-        and not summary.stopped
-        and sweep.pending <= set(summary.set_aside)
-    ):
-        raise InputError(next(iter(summary.set_aside.values())))
+    sweep.refuse_if_nothing_loads()
     return summary
 
 
@@ -159,6 +152,17 @@ class Sweep:
         self.slots = self.folder.read_rows(SLOTS, Slot)
         self.settings = set(self.folder.settings())
         self.aside: dict[str, Any] = self.folder.read_json(SET_ASIDE) or {}
+
+    def forget(self, model: str) -> None:
+        """Take a model out of the plan, where it has no image: its shape may be chosen anew."""
+        if not any(self.done.counts[c.name] for c in self.study.contenders if c.model == model):
+            self.folder.forget_model(model)
+
+    def refuse_if_nothing_loads(self) -> None:
+        """Raises InputError where every model that had something to generate was set aside."""
+        aside = self.summary.set_aside
+        if aside and not self.summary.made and not self.summary.stopped and self.pending <= set(aside):
+            raise InputError(next(iter(aside.values())))
 
     def handout(self) -> Handout:
         """The work that is left. Raises InputError where the folder was begun with other settings."""

@@ -278,6 +278,15 @@ def _message(model: str, error: BaseException) -> str:
     if isinstance(error, InputError):
         return str(error)
     reason = (str(error).strip().splitlines() or [""])[0][:300]
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in reason.lower()
+        or "can't allocate memory" in reason
+    ):
+        return (
+            f"model '{model}' does not fit into the memory that is free here: fewer workers (--processes N, --gpus N), "
+            f"a smaller dtype, or a larger machine; `bench doctor` says what it takes"
+        )
     return (
         f"model '{model}' cannot be loaded ({type(error).__name__}: {reason}): copy its files again, or remove them "
         f"and run `bench fetch`"

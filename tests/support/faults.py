@@ -6,6 +6,7 @@ disturbed. `python -m tests.performance.faults` writes `results/faults/faults.md
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import os
@@ -433,6 +434,7 @@ def stopped_store(place: Place) -> ObjectFolder:
             stdout=out,
             stderr=out,
         )
+    atexit.register(server.kill)  # the same command goes on with it
     while "Running on http" not in log.read_text():
         time.sleep(0.1)
     address = log.read_text().split("Running on ")[1].split()[0]
@@ -464,7 +466,7 @@ FAULTS = [
     Fault(what="a damaged model", run=damaged_model, happens="set aside, the others are finished, exit 1",
           says="header too large"),
     Fault(what="too little memory for a model", run=too_little_memory, happens="set aside, the others are finished",
-          says="cannot be loaded (MemoryError"),
+          says="does not fit into the memory"),
     Fault(what="other software (mixture)", run=other_software, happens="refused before anything is generated",
           says="torch"),
     Fault(what="slow disk (20 ms a file)", run=slow_disk, happens="slower", says=""),

@@ -133,6 +133,37 @@ def test_a_measurement_that_was_interrupted_goes_on_with_its_next_pass(study, fo
     assert again.rows[0].seconds[:1] != whole.rows[0].seconds[:1]  # a whole one is measured anew
 
 
+def test_an_interrupted_pass_goes_on_after_the_block_that_was_timed_last(study, folder):
+    """Ended in the second block of the first pass: the first block's samples stay, and nothing is timed twice."""
+    protocol, blocks = Protocol(passes=2, samples=2, least=2, warm_up=0, forwards=0), []
+
+    class Counted(NullPipeline):
+        def encode(self, texts, contender):
+            blocks.append((contender.name, len(texts)))
+            if len(blocks) == 2 and not (folder.path / "ended").exists():
+                (folder.path / "ended").touch()
+                raise KeyboardInterrupt
+            return super().encode(texts, contender)
+
+    with pytest.raises(KeyboardInterrupt):
+        timed(study, folder, protocol, lambda model, **_: Counted())
+    kept = folder.read_json("latency-part.json")
+    assert [len(kept["blocks"]), kept["pass"]] == [1, 0]
+    first = next(row for row in kept["blocks"][0]["rows"] if row["stage"] == "total")
+    whole = timed(study, folder, protocol, lambda model, **_: Counted())
+    row = next(
+        r
+        for r in whole.rows
+        if (r.contender, r.batch, r.stage) == (first["contender"], first["batch"], "total")
+    )
+    assert row.seconds[0] == first["seconds"][0]
+    assert (
+        len(blocks) == 1 + 1 + 2 + 3
+    )  # the first, the one that was ended, the rest of that pass, the next pass
+    assert not (folder.path / "latency-part.json").exists()
+    assert read_latency(folder) == whole
+
+
 def test_another_protocol_does_not_go_on_with_the_passes_of_this_one(study, folder):
     first = timed(study, folder, Protocol(passes=1, samples=1, least=1, warm_up=0, forwards=0))
     data = folder.read_json("latency.json")
