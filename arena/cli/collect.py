@@ -95,9 +95,9 @@ def serve(
     from arena.web.security import RateLimits
     from bench.address import check_address
 
+    check_address(host, port)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     desk, key = open_desk(study, results, database)
-    check_address(host, port)
     token = os.environ.get("ARENA_ADMIN_TOKEN")
     if admin and token is not None and len(token) < 16:
         raise InputError("ARENA_ADMIN_TOKEN is too short: use at least 16 random characters")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import logging
 import os
@@ -61,6 +62,8 @@ log = logging.getLogger("bench")
 
 SLOW_SECONDS = 60.0
 """A write that has not returned after so long is reported, and again after five times as long."""
+WATCH_SECONDS = 1.0
+"""Between two looks at the writes that are under way."""
 OUTAGE_SECONDS = 300.0
 """A file system or store that does not answer is tried again for so long."""
 STALE = {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
@@ -90,24 +93,40 @@ def durably(path: Path, write: Callable[[], None], tries: int | None = None) -> 
 @contextmanager
 def _watched(path: Path) -> Iterator[None]:
     """Log a line while the file system does not come back from a write: nothing else can be done about it."""
-    ended, began = threading.Event(), time.monotonic()
-
-    def report() -> None:
-        pause = SLOW_SECONDS
-        while not ended.wait(pause):
-            log.warning(
-                "%s: the file system has not answered for %.0f s; is its server away (`dmesg`, `mount`)? This process "
-                "goes on, or ends after Ctrl-C, when it answers",
-                path,
-                time.monotonic() - began,
-            )
-            pause = 5 * SLOW_SECONDS
-
-    threading.Thread(target=report, daemon=True).start()
+    _start_watch()
+    thread = threading.get_ident()
+    _writing[thread] = (path, time.monotonic())
     try:
         yield
     finally:
-        ended.set()
+        _writing.pop(thread, None)
+
+
+_writing: dict[int, tuple[Path, float]] = {}
+"""Thread → what it writes, and since when."""
+
+
+@functools.cache
+def _start_watch() -> None:
+    threading.Thread(target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    """One thread for all writes: a thread each would cost more than most of them."""
+    due: dict[tuple[Path, float], float] = {}
+    while True:
+        time.sleep(WATCH_SECONDS)
+        now, writes = time.monotonic(), set(_writing.copy().values())
+        due = {write: due.get(write, SLOW_SECONDS) for write in writes}
+        for path, since in writes:
+            if now - since >= due[path, since]:
+                due[path, since] = now - since + 5 * SLOW_SECONDS
+                log.warning(
+                    "%s: the file system has not answered for %.0f s; is its server away (`dmesg`, `mount`)? This "
+                    "process goes on, or ends after Ctrl-C, when it answers",
+                    path,
+                    now - since,
+                )
 
 
 def backoff(total: float, first: float = 0.5, most: float = 20.0) -> Iterator[float]:

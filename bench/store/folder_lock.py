@@ -114,11 +114,8 @@ def _create(folder: Path) -> None:
             f"choose another place with --results, or let its owner `chmod -R g+rwX` it for your group"
         ) from None
     except OSError as error:
-        if error.errno != errno.EROFS:
-            raise
-        raise InputError(
-            f"cannot write {folder}: the disk is read-only: choose another place with --results"
-        ) from None
+        why = "the disk is read-only" if error.errno == errno.EROFS else str(error.strerror).lower()
+        raise InputError(f"cannot write {folder}: {why}: choose another place with --results") from None
 
 
 def _owner(folder: Path) -> str:

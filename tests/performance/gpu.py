@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from bench.device import matrix_rate
-from bench.latency.measure import Call, Protocol, time_contender
+from bench.latency.blocks import Call, Protocol, time_contender
 from bench.models.architectures import flops
 from bench.models.load import load
 from bench.models.pipeline import Pipeline

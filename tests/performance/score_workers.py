@@ -144,10 +144,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         found = {
             "equality": equality(Path(place), int(sys.argv[1]) if len(sys.argv) > 1 else 132),
-            "memory": [memory(Path(place), count) for count in (1_000, 10_000, 100_000)],
+            "memory": [],
         }
-    print(json.dumps(found, indent=1))
-    (OUT / "score_workers.json").write_text(json.dumps(found, indent=1) + "\n")
+        print(json.dumps(found), flush=True)
+        for count in (1_000, 10_000, 100_000):
+            found["memory"].append(memory(Path(place), count))
+            print(json.dumps(found), flush=True)
+            (OUT / "score_workers.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

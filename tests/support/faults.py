@@ -338,7 +338,7 @@ def hung_file_system(place: Place) -> None:
 
     def fsync(descriptor):
         if threading.current_thread() is threading.main_thread() and not hold.is_set():
-            hold.wait(1.5)
+            hold.wait(2.5)
             hold.set()
         real(descriptor)
 

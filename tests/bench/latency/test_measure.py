@@ -15,7 +15,8 @@ import scipy.stats
 
 import bench.latency.conditions as conditions
 import bench.latency.estimate as estimate
-from bench.latency.measure import Protocol, calls_of, measure, time_contender
+from bench.latency.blocks import time_contender
+from bench.latency.measure import Protocol, calls_of, measure
 from bench.records import Timing
 from bench.store.documents import read_latency
 from bench.store.study_folder import StudyFolder

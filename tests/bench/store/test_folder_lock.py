@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,7 @@ def test_places_where_no_folder_can_be_are_one_line(tmp_path):
     for place, said in (
         (tmp_path / "file", "is a file, not a folder"),
         (tmp_path / "file" / "s", "is below a file"),
+        (Path("/proc/nothing/s"), "no such file or directory: choose another place"),
     ):
         with pytest.raises(InputError, match=said), held(place):
             pass
