@@ -167,6 +167,8 @@ def _disk_errors(path: Path) -> Iterator[None]:
             errno.ENOSPC: "the disk is full: free some space and run the same command again",
             errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
             errno.EACCES: "no permission to write there: choose another folder with --results",
+            errno.ENOENT: "its folder was renamed, replaced or removed while this process wrote to it: run the same "
+            "command again where it is now",
             errno.EROFS: "the disk is read-only: choose another folder with --results",
             errno.EIO: "the disk reported an error (see `dmesg`): what was just written is not kept; run the same "
             "command again, on another disk if it comes back",
