@@ -38,7 +38,7 @@ def commands() -> list[tuple[str, str]]:
     for page in PAGES:
         for block, inline in CODE.findall((ROOT / page).read_text(encoding="utf-8")):
             for line in re.split(r"\n|&&", block or inline):
-                words = re.sub(r"\s+#.*", "", line.strip().removeprefix("$ "))
+                words = re.sub(r"\s+[#>].*", "", line.strip().removeprefix("$ "))
                 words = re.sub(r"^([A-Z_]+=\S+ +|python -m )+", "", words)
                 if re.match(r"(bench|arena) [a-z]", words):
                     found.add((page, words))
