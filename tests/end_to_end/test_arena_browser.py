@@ -412,6 +412,18 @@ def test_ten_seconds_offline_lose_nothing(page, arena):
     assert votes_of(arena, page) == ["left"]
 
 
+def test_not_saved_is_read_whole_on_a_phone(phone, arena):
+    begin(phone)
+    phone.context.set_offline(True)
+    phone.tap("[data-part=answers] [data-answer=left]")
+    phone.wait_for_selector(".notice.alert")
+    box = phone.locator("[data-part=notice]").bounding_box()
+    assert box["y"] + box["height"] <= PHONE["viewport"]["height"] + 1
+    phone.context.set_offline(False)
+    settled(phone, 2)
+    assert votes_of(arena, phone) == ["left"]
+
+
 def test_prompts_are_text_and_nothing_tells_a_model(page, arena):
     sent = []
     page.on("response", lambda reply: sent.append(reply.url))

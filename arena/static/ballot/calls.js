@@ -53,6 +53,7 @@ async function persist(path, body) {
 function notice(words, alert = false) {
   if (part("notice").textContent !== words) part("notice").textContent = words;
   part("notice").classList.toggle("alert", alert);
+  if (alert) part("notice").scrollIntoView({ block: "nearest" }); // a second line may lie below the window
 }
 
 const pictures = new Map(); // path -> promise of a decoded picture's object URL
