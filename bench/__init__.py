@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.library.images import frechet as frechet
     from bench.library.images import generate as generate
     from bench.library.images import score as score
+    from bench.library.powered import powered as powered
     from bench.library.ratings import Ratings as Ratings
     from bench.library.ratings import rate as rate
     from bench.library.results import StudyResults as StudyResults
@@ -31,6 +32,7 @@ _HOMES = {
     "frechet": "bench.library.images",
     "generate": "bench.library.images",
     "load": "bench.library.results",
+    "powered": "bench.library.powered",
     "rate": "bench.library.ratings",
     "score": "bench.library.images",
 }
@@ -44,6 +46,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "frechet",
     "generate",
     "load",
+    "powered",
     "rate",
     "score",
 ]

@@ -23,6 +23,7 @@ from arena.cli.arguments import (
 from bench.errors import InputError
 
 if TYPE_CHECKING:
+    from bench.ratings.planned import FrozenPlan
     from bench.ratings.vote_table import VoteTable
     from bench.study.study import Study
 
@@ -131,8 +132,12 @@ def rate_votes(
     ] = "",
     anchor: Annotated[str | None, typer.Option(help="Contender whose rating is 1000.")] = None,
     weights: Annotated[
-        str, typer.Option(help="votes; raters: all raters alike; propensity: undo active pairing.")
-    ] = "votes",
+        str | None,
+        typer.Option(
+            help="votes; raters: all raters alike; propensity: undo active pairing.",
+            show_default="the planned ones, or votes",
+        ),
+    ] = None,
     penalty: Annotated[
         float,
         typer.Option(
@@ -140,12 +145,23 @@ def rate_votes(
             "Such ratings get no intervals."
         ),
     ] = 0.0,
-    margin: Annotated[float, typer.Option(help="Of equivalence, win-rate points.")] = 3.0,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Of equivalence, win-rate points.", show_default="the planned one, or 3"),
+    ] = None,
     bootstrap: Annotated[int, typer.Option(help="Cluster-bootstrap replicates; 0: none.")] = 1000,
     shuffles: Annotated[int, typer.Option(help="Orders that elo-add averages; 0: none.")] = 1000,
     position: Annotated[
         bool, typer.Option("--position/--no-position", help="Estimate the effect of being shown on the left.")
     ] = True,
+    style: Annotated[
+        bool,
+        typer.Option(
+            "--style",
+            help="Also ratings at equal brightness, saturation, contrast, sharpness, file size and presentation. Reads "
+            "every image that was voted on.",
+        ),
+    ] = False,
     this_rater_only: Annotated[
         bool,
         typer.Option(
@@ -171,19 +187,22 @@ def rate_votes(
     """
     from arena.cli.tables import rating, show_ratings
     from bench.ratings.document import to_dict
+    from bench.ratings.planned import as_planned, plan_block
     from bench.ratings.rate import Options, rate, stages
     from bench.ratings.votes_file import read_votes
     from bench.store.study_folder import write_bytes
 
     if (study is None) == (votes is None):
         raise InputError("say what to rate: a study, or --votes FILE")
+    if style and votes is not None:
+        raise InputError("--style reads the images of a study; a votes file has none")
     if columns and votes is None:
         raise InputError("--columns names the columns of --votes FILE")
     options = Options(
         anchor=anchor,
-        weights=weights,
+        weights=weights or "votes",
         penalty=penalty,
-        margin=margin,
+        margin=3.0 if margin is None else margin,
         bootstrap=bootstrap,
         shuffles=shuffles,
         position=position,
@@ -191,17 +210,23 @@ def rate_votes(
         seed=seed,
     )
     declared: dict[str, dict[str, int]] = {}
-    last = None
+    last = plan = None
     if votes is not None:
         name, table = votes.name.split(".")[0], read_votes(votes, named_columns(columns))
         for note in table.notes:
             print(f"note: {note}", file=sys.stderr)
     else:
-        opened, table, folder, declared, last = _study_votes(str(study), weights, results, database)
+        read = _study_votes(str(study), weights, results, database, style=style)
+        opened, table, folder, declared, last, plan = read
         options = replace(options, anchor=anchor or opened.file.report.anchor)
+        if plan is not None:
+            options = as_planned(options, plan, weights=weights, margin=margin)
         name, out = opened.name, out or folder / "ratings.json"
     with rating(stages(table)) as stage:
-        document = to_dict(replace(rate(table, study=name, options=options, stage=stage), declared=declared))
+        rated = replace(rate(table, study=name, options=options, stage=stage), declared=declared)
+    if plan is not None:
+        rated = replace(rated, plan=plan_block(rated, plan))
+    document = to_dict(rated)
     if last is not None:
         document["last_vote"] = last
     if out is not None:
@@ -226,10 +251,10 @@ def named_columns(given: str) -> dict[str, str]:
 
 
 def _study_votes(
-    name: str, weights: str, results: Path, database: str | None
-) -> tuple[Study, VoteTable, Path, dict[str, dict[str, int]], int]:
-    """A study, its votes, which are also written to its battles.jsonl, its folder, what its raters declared, and the
-    number of the last entry of the vote log before they were read."""
+    name: str, weights: str | None, results: Path, database: str | None, *, style: bool
+) -> tuple[Study, VoteTable, Path, dict[str, dict[str, int]], int, FrozenPlan | None]:
+    """A study, its votes, which are also written to its battles.jsonl, its folder, what its raters declared, the number
+    of the last entry of the vote log before they were read, and the plan of the analysis."""
     from arena.quality import exclusion_of
     from arena.results.declared import declared_counts
     from arena.results.export import collect
@@ -237,8 +262,11 @@ def _study_votes(
     from bench.ratings.vote_table import code_battles
     from bench.records import to_json
     from bench.store.study_folder import write_bytes
+    from bench.study.analysis_plan import read_plan
 
     opened, folder, votes_database, _ = open_database(name, results, database, reading=True)
+    plan = read_plan(folder, opened.file)
+    weights = weights or (plan.analysis["weights"] if plan else "votes")
     pairing = opened.file.arena.pairing
     if weights == "propensity" and pairing != "active":
         raise InputError(
@@ -256,7 +284,15 @@ def _study_votes(
     write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
     excluded = {one.rater for one in about if one.excluded}
     declared = declared_counts(votes_database, opened.file.arena, excluded)
-    return opened, code_battles(rows, opened.file.arena.exclude), folder.path, declared, last
+    table = code_battles(rows, opened.file.arena.exclude)
+    if style:
+        from bench.scoring.image_style import study_styles, styled
+
+        kept = [row for row in rows if row.kind != "check" and not row.excluded]
+        shown = {(side, row.prompt_id, row.replicate) for row in kept for side in (row.left, row.right)}
+        styles = study_styles(folder, opened.file.display_size, opened.file.fit, sorted(shown))
+        table = styled(table, kept, styles)
+    return opened, table, folder.path, declared, last, plan
 
 
 def export_votes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,11 +61,18 @@ def open_database(
 
 
 def open_desk(name: str, results: Path, database: str | None) -> tuple[Desk, bytes]:
+    """A study as it is put before raters: its plan of the analysis is frozen with the first call."""
     from arena.voting import Desk
+    from bench.study.analysis_plan import freeze
 
     study, folder, votes_database, key = open_database(name, results, database)
     desk = Desk(study, folder, votes_database, time.time)
     desk.prepare()
+    with votes_database.reading() as tx:
+        votes, *_ = tx.chain
+    if (plan := freeze(folder, study.file, votes)) is not None:
+        when = "before the first vote" if not plan.votes else f"after {plan.votes} votes"
+        print(f"analysis plan {plan.sha256[:16]} of {plan.frozen}, frozen {when}", file=sys.stderr)
     return desk, key
 
 

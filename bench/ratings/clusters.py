@@ -212,7 +212,7 @@ def _shared_squares(clusters: Clusters, name: str, other: str, weight: Floats) -
 def combination(clusters: Clusters, expected: Floats) -> Floats:
     """(owners, levels) λ: the combination of the levels' sums of squares whose expectation is V.
 
-    Where a level cannot be told from another (every cell holds one vote), the smallest λ is taken.
+    Where a level cannot be distinguished from another (every cell holds one vote), the smallest λ is taken.
     """
     unit = np.swapaxes(expected / np.maximum(clusters.squares[:, None, :], 1e-300), 1, 2)
     scale = np.maximum(np.abs(unit).max(axis=1), 1e-300)

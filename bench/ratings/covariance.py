@@ -33,7 +33,7 @@ from bench.ratings.clusters import (
     renumbered,
     variance_ratios,
 )
-from bench.ratings.fits import Fit, assemble, probabilities
+from bench.ratings.fits import MANY_CONTENDERS, Fit, assemble, probabilities
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, blocks, select
 
 Floats = NDArray[np.float64]
@@ -234,7 +234,11 @@ def _repaired(
 
     The strengths are repaired apart from position and tie, whose units differ.
     """
-    excess, repaired = _positive_part((full - plain)[:m, :m])
+    if m > MANY_CONTENDERS:  # Contender by contender: the eigenvalues of thousands take minutes.
+        added = np.diag(full - plain)[:m]
+        excess, repaired = np.diag(np.maximum(added, 0.0)), bool((added < 0).any())
+    else:
+        excess, repaired = _positive_part((full - plain)[:m, :m])
     strengths = plain[:m, :m] + excess
     if m > 2:
         prior = float(moderation(freedom, (m - 2) * freedom))
@@ -258,9 +262,13 @@ def _distinct(labels: NDArray[np.int32]) -> int:
 
 
 def bread_of(fit: Fit) -> Floats:
-    """(p, p) generalised inverse of the information under strengths that sum to 0."""
-    m = fit.size
-    centred = fit.information.copy()
+    """As `centred_inverse`, of a fit."""
+    return centred_inverse(fit.information, fit.size)
+
+
+def centred_inverse(information: Floats, m: int) -> Floats:
+    """(p, p) generalised inverse of the information under m strengths, the first parameters, that sum to 0."""
+    centred = information.copy()
     centred[:m, :m] += np.trace(centred[:m, :m]) / m**2
     inverse = np.asarray(np.linalg.inv(centred), np.float64)
     inverse[:m] -= inverse[:m].mean(axis=0)

@@ -4,13 +4,15 @@
 {study, simulated, declared, anchor, n_votes, n_raters, n_prompts, n_raters_effective, n_prompts_effective,
  excluded: {reason: votes},
  method: {name: what was done},
+ plan: {sha256, frozen, votes_before, question, correction, notes,
+        rows: [{a, b, primary, rate, low, high, n, p, p_adjusted, margin, p_not_worse, p_equivalent, verdict}]} or null,
  questions: {"<question>" … and "overall", all votes together:
    {question, n, n_raters, n_prompts, n_raters_effective, n_prompts_effective, notes: [text],
     ratings:     [{contender, rating, low, high, rank_low, rank_high, n,
                    both_bad_rate, both_bad_low, both_bad_high}]      best first; rating null: see notes
     differences: [{a, b, difference, low, high, simultaneous, p_adjusted}]
     win_rates:   [{a, b, wins_a, wins_b, ties, both_bad, rate, low, high, wilson_low, wilson_high, n,
-                   detectable}]
+                   p, detectable}]
     average_win_rates: [{contender, rate, low, high, opponents, n}]
     both_bad_codings: [{coding, first, rows: [{contender, rate, low, high, opponents, n}]}]   dropped, tie, loss
     equivalence: [{a, b, difference, low, high, margin, p_a_not_worse, p_b_not_worse, p_equivalent}]
@@ -23,6 +25,9 @@
     elo_add:       [{contender, rating, order_spread, order_error}]   order noise, not an interval
     bootstrap:     {kind, replicates, unbounded, intervals: [{contender, low, high}]} or null
     by_category, by_challenge, by_rater_group: {level: {level, n, note, ratings, win_rates, average_win_rates}}
+    category_effects: {prompts, p, spread, note, rows: [{level, contender, deviation, shrunk, low, high}]} or null
+    covariates:    {n, notes, rows: [{name, effect, low, high, spread}], ratings: as bradley_terry} or null
+    sensitivity:   {weights: as by_category's}
     without_rule: {rule or "all": {raters, votes, estimates: as by_category's}}
     robustness:    {few_votes, flipping_raters, without_one_rater, condorcet, consistency_quartiles}
     agreement:     see bench.ratings.rater_agreement.Agreement}}}
@@ -41,6 +46,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bench.errors import InputError
+from bench.ratings.analysis_rows import CategoryEffects, CovariateBlock, PlainRating, PlanBlock
 from bench.ratings.ordinal import SevenPoints
 from bench.ratings.rater_agreement import Agreement
 from bench.ratings.robustness import Cycles, FewVotes
@@ -96,6 +102,8 @@ class WinRateRow:
     wilson_high: float | None = None
     n: int | None = None
     """wins_a + wins_b + ties."""
+    p: float | None = None
+    """Two-sided, of a rate of 50%: the test whose inversion the interval is."""
     detectable: float | None = None
     """Points from 50% that these votes would have shown in four studies of five, the pair on its own."""
     wins_a: int = 0
@@ -121,7 +129,7 @@ class AverageRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodingBlock:
-    """Average win rates with both_bad coded one way; absent where nobody called both bad."""
+    """Average win rates with both_bad coded one way; absent where no vote is both_bad."""
 
     coding: str
     """dropped: not counted; tie: half a win for each side; loss: a loss for each side."""
@@ -155,14 +163,6 @@ class PositionEffect:
     left_low: float | None
     left_high: float | None
     n: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainRating:
-    contender: str
-    rating: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +279,12 @@ class QuestionRatings:
     by_category: dict[str, Slice] = field(default_factory=dict)
     by_challenge: dict[str, Slice] = field(default_factory=dict)
     by_rater_group: dict[str, Slice] = field(default_factory=dict)
+    category_effects: CategoryEffects | None = None
+    """None: one category, or unknown prompts."""
+    covariates: CovariateBlock | None = None
+    """None: not asked for."""
+    sensitivity: dict[str, Slice] = field(default_factory=dict)
+    """Weights → the estimates under them: `raters alike`, `reliability`, `stated mix`."""
     without_rule: dict[str, WithoutRule] = field(default_factory=dict)
     """Rule → what it changes; `all`: without any rule. Empty where no rule was applied, as in other tools' files."""
     robustness: Robustness = field(default_factory=Robustness)
@@ -301,6 +307,8 @@ class RatingsDocument:
     questions: dict[str, QuestionRatings]
     declared: dict[str, dict[str, int]] = field(default_factory=dict)
     """Demographic question → answer → raters whose votes count, in sums; from the arena."""
+    plan: PlanBlock | None = None
+    """None: no analysis was planned."""
 
 
 def read_questions(document: Mapping[str, Any], where: str) -> dict[str, QuestionRatings]:
@@ -341,6 +349,17 @@ def read_questions(document: Mapping[str, Any], where: str) -> dict[str, Questio
         for name in sorted(questions, key=lambda name: name != OVERALL)
         if questions[name].ratings or questions[name].win_rates
     }
+
+
+def read_plan(document: Mapping[str, Any], where: str) -> PlanBlock | None:
+    """The plan of ratings.json; None: nothing was planned. Raises InputError as `read_questions` does."""
+    from pydantic import TypeAdapter, ValidationError
+
+    block = document.get("plan")
+    try:
+        return None if block is None else TypeAdapter(PlanBlock).validate_python(block)
+    except ValidationError as error:
+        raise InputError(f"{where}: plan: {error.errors()[0]['msg']}: run `arena rate` again") from None
 
 
 def _levels(slices: Mapping[str, Slice]) -> dict[str, Slice]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InputError
+from bench.ratings.analysis_rows import PlainRating
 from bench.ratings.covariance import Covariance, covariance
 from bench.ratings.document import (
     AverageRow,
@@ -16,13 +17,12 @@ from bench.ratings.document import (
     DifferenceRow,
     EloRow,
     EquivalenceRow,
-    PlainRating,
     PositionEffect,
     RatingRow,
     WinRateRow,
 )
 from bench.ratings.elo import EloAdd
-from bench.ratings.fits import SCALE, Fit, count_votes, davidson, to_ratings
+from bench.ratings.fits import MANY_CONTENDERS, SCALE, Fit, count_votes, davidson, to_ratings
 from bench.ratings.uncertainty import Differences, marginal_errors, rank_sets, t_quantile
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
 from bench.ratings.winrates import (
@@ -42,18 +42,18 @@ def rating_rows(
     votes: VoteTable,
     fit: Fit | None,
     cover: Covariance | None,
-    found: Differences | None,
+    differences: Differences | None,
     anchor: int | None,
 ) -> tuple[RatingRow, ...]:
-    """Best first. Ratings of a penalised fit, which comes without `found`, have no intervals."""
+    """Best first. Ratings of a penalised fit, which comes without `differences`, have no intervals."""
     m = len(votes.contenders)
     bad = both_bad_rates(votes)
     rating = low = high = np.full(m, np.nan)
     best = worst = None
     if fit is not None:
         rating = to_ratings(fit.strength, anchor)
-    if fit is not None and cover is not None and found is not None:
-        best, worst = rank_sets(found, m)
+    if fit is not None and cover is not None and differences is not None:
+        best, worst = rank_sets(differences, m)
         rating, low, high = _marginal(fit, cover, anchor)
     return tuple(
         RatingRow(
@@ -89,11 +89,15 @@ def plain_rows(fit: Fit, cover: Covariance, anchor: int | None) -> tuple[PlainRa
     return tuple(sorted(made, key=lambda row: -row.rating))
 
 
-def difference_rows(contenders: tuple[str, ...], found: Differences | None) -> tuple[DifferenceRow, ...]:
-    if found is None:
+def difference_rows(
+    contenders: tuple[str, ...], differences: Differences | None
+) -> tuple[DifferenceRow, ...]:
+    if differences is None:
         return ()
-    points = (SCALE * part for part in (found.difference, found.low, found.high))
-    columns = (found.first, found.second, *points, found.p_adjusted)
+    points = (SCALE * part for part in (differences.difference, differences.low, differences.high))
+    columns = [differences.first, differences.second, *points, differences.p_adjusted]
+    if len(contenders) > MANY_CONTENDERS:
+        columns = [column[_neighbours(differences, len(contenders))] for column in columns]
     return tuple(
         DifferenceRow(
             a=contenders[a],
@@ -106,6 +110,14 @@ def difference_rows(contenders: tuple[str, ...], found: Differences | None) -> t
         )
         for a, b, d, low, high, p in zip(*(column.tolist() for column in columns), strict=True)
     )
+
+
+def _neighbours(differences: Differences, m: int) -> NDArray[np.bool_]:
+    """(pairs,) whether two contenders stand next to each other, or one is the first: millions of rows are no table."""
+    ahead = np.bincount(differences.second[differences.difference > 0], minlength=m)
+    ahead += np.bincount(differences.first[differences.difference < 0], minlength=m)
+    a, b = ahead[differences.first], ahead[differences.second]
+    return (np.abs(a - b) <= 1) | (np.minimum(a, b) == 0)
 
 
 def win_rate_rows(contenders: tuple[str, ...], pairs: PairRates) -> tuple[WinRateRow, ...]:
@@ -124,6 +136,7 @@ def win_rate_rows(contenders: tuple[str, ...], pairs: PairRates) -> tuple[WinRat
             wilson_low=_number(rates.wilson_low[i]),
             wilson_high=_number(rates.wilson_high[i]),
             n=int(rates.n[i]),
+            p=_number(rates.p[i]),
             detectable=_number(gaps[i]),
         )
         for i, (wins_a, wins_b, ties, both_bad) in enumerate(pairs.counts.tolist())
@@ -146,7 +159,7 @@ def average_rows(votes: VoteTable, both_bad: str = "dropped") -> tuple[AverageRo
 
 
 def coding_blocks(votes: VoteTable) -> tuple[CodingBlock, ...]:
-    """The average win rates under each coding of both_bad; () where nobody called both bad, or everybody did."""
+    """The average win rates under each coding of both_bad; () where no vote is both_bad, or every vote is."""
     bad = votes.outcome == BOTH_BAD
     if not bad.any() or bad.all():
         return ()
@@ -159,7 +172,7 @@ def coding_blocks(votes: VoteTable) -> tuple[CodingBlock, ...]:
 
 
 def coding_notes(blocks: tuple[CodingBlock, ...]) -> list[str]:
-    """A sentence for each coding of both_bad that puts somebody else first."""
+    """A sentence for each coding of both_bad that changes the first place."""
     return [
         f"the first place depends on both_bad: {block.first} has the highest average win rate with both_bad as a "
         f"{block.coding} for each side, {blocks[0].first} without these votes"

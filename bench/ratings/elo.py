@@ -130,7 +130,7 @@ def _window(votes: VoteTable, k: float) -> tuple[int, Floats]:
     try:
         strength = bradley_terry(votes.contenders, counts).strength
     except InputError:
-        return still  # Somebody never lost: there are no such ratings.
+        return still  # A contender never lost: there are no such ratings.
     share = 1 / (1 + np.exp(strength[None] - strength[:, None]))
     met = counts[..., :3].sum(axis=2)
     slope = (met + met.T) * share * (1 - share) / n

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InputError
+from bench.ratings.sparse_fit import LIMIT, sparse_newton
 from bench.ratings.vote_table import TIE, VoteTable, blocks
 
 Floats = NDArray[np.float64]
@@ -23,8 +24,8 @@ SCALE = 400 / math.log(10)
 """Rating points a logit: 400 points are odds of 10 to 1."""
 CENTRE = 1000.0
 """Rating of the anchor."""
-LIMIT = 25.0
-"""Logits beyond which an estimate is called infinite."""
+MANY_CONTENDERS = 500
+"""Above it fits take sparse steps, and what needs every pair of contenders is bounded or left out, with a note."""
 
 
 class SeparationError(InputError):
@@ -115,8 +116,8 @@ def bradley_terry(
 
 
 def check_graph(contenders: tuple[str, ...], counts: Floats, *, separation: bool = True) -> None:
-    """Whether finite relative strengths exist (Ford 1957): everybody can be reached from everybody
-    by wins and ties. Raises InputError naming the groups that never met, SeparationError naming those
+    """Whether finite relative strengths exist (Ford 1957): every contender can be reached from every
+    other by wins and ties. Raises InputError naming the groups that never met, SeparationError naming those
     that never lost or never won."""
     from scipy.sparse.csgraph import connected_components
 
@@ -145,18 +146,13 @@ def _name_groups(contenders: tuple[str, ...], label: NDArray[np.int32]) -> str:
 
 
 def position_identified(counts: Floats) -> bool:
-    """Whether the left side is more than a relabelling of contenders: some pair was shown both ways round, and the
-    constant is not in the column space of the pairs' design (weighted least squares on the counts).
+    """Whether the left side is more than a relabelling of contenders: some pair was shown both ways round.
 
-    Pairs that were each shown one way round can determine an effect by the model's form alone; none is claimed then.
+    Then no strengths give every left side the same advantage. Pairs that were each shown one way round can determine an
+    effect by the model's form alone; none is claimed then.
     """
     n = counts.sum(axis=2)
-    if not ((n > 0) & (n.T > 0)).any():
-        return False
-    laplacian = _laplacian(n)
-    cross = n.sum(axis=1) - n.sum(axis=0)
-    explained = cross @ np.linalg.solve(laplacian + _centre(laplacian), cross)
-    return bool(n.sum() - explained > 1e-8 * n.sum())
+    return bool(((n > 0) & (n.T > 0)).any())
 
 
 def _fit(
@@ -169,7 +165,13 @@ def _fit(
     notes: tuple[str, ...],
 ) -> Fit | None:
     m = len(contenders)
-    parameters, converged, iterations = newton(counts[None], ties=ties, position=position, penalty=penalty)
+    if m > MANY_CONTENDERS:
+        at, settled, iterations = sparse_newton(counts, ties=ties, position=position, penalty=penalty)
+        parameters, converged = at[None], [settled]
+    else:
+        parameters, converged, iterations = newton(
+            counts[None], ties=ties, position=position, penalty=penalty
+        )
     if not converged[0]:
         return None
     _, information = score_and_information(

@@ -184,7 +184,7 @@ def _win_rates(data: _Matched) -> Powered:
     # Each contender's own gap to the mean of the opponents it met, of every unit.
     gaps = data.values - everywhere
     gaps = gaps - gaps @ met.T / opponents
-    variance = _grown(moved.variance, data) + slope**2 * _mean_variance(gaps, data)
+    variance = _growth(data) * moved.variance + slope**2 * _mean_variance(gaps, data)
     plain = (rate.reshape(m, m).sum(axis=1)) / opponents
     shift = mean_gap.reshape(m, m).sum(axis=1) / opponents
     ratio = float(np.nansum(alone.variance) / max(np.nansum(variance), 1e-300))
@@ -232,11 +232,11 @@ def _slope(clusters: Clusters, ratios: Mapping[str, float], residual: Floats, ce
     return float((weight * sums[0] * sums[1]).sum()) / down if down > 0 else 0.0
 
 
-def _grown(variance: Any, data: _Matched) -> Any:
-    """For the degree of freedom that the slope takes from the voted prompts (their effective number)."""
+def _growth(data: _Matched) -> float:
+    """Of the variance, for the degree of freedom that the slope takes from the voted prompts (effective number)."""
     size = np.bincount(data.prompt[data.unit], data.votes.weight)
     effective = float(size.sum() ** 2 / (size**2).sum())
-    return variance * (effective / max(effective - 1, 1))
+    return effective / max(effective - 1, 1)
 
 
 def _mean_variance(values: Floats, data: _Matched) -> Floats:
@@ -264,7 +264,7 @@ def _ratings(data: _Matched) -> Powered:
     gaps = data.values - data.values.mean(axis=0)
     gaps -= gaps.mean(axis=1, keepdims=True)
     before = np.diag(alone.matrix)
-    variance = _grown(np.diag(moved.matrix), data) + slope**2 * _mean_variance(gaps, data)
+    variance = _growth(data) * np.diag(moved.matrix) + slope**2 * _mean_variance(gaps, data)
     ratio = float(before.sum() / max(variance.sum(), 1e-300))
     if ratio <= 1:
         slope, variance, moved = 0.0, before, alone
@@ -337,7 +337,10 @@ def _score_slope(fit: Fit, data: _Matched, own: Any, metric: Any) -> float:
 
 
 def votes_saved(table: VoteTable, predictions: Predictions, *, seed: int = 0) -> Saved:
-    """From the average win rates: n (gain - 1), with a jackknife of the ratio's logarithm over groups of prompts."""
+    """From the average win rates: n (gain - 1), with a jackknife of the ratio's logarithm over groups of prompts.
+
+    The upper end leaves out the growth of the variance for the slope, which makes a useless metric's ratio less than 1.
+    """
     data = matched(table, predictions)
     whole, n = _win_rates(data).ratio, len(data.votes)
     voted = np.unique(data.prompt[data.unit])
@@ -354,5 +357,5 @@ def votes_saved(table: VoteTable, predictions: Predictions, *, seed: int = 0) ->
     return Saved(
         votes=n * max(whole - 1, 0.0),
         low=n * max(math.exp(math.log(whole) - half) - 1, 0.0),
-        high=n * max(math.exp(math.log(whole) + half) - 1, 0.0),
+        high=n * max(_growth(data) * math.exp(math.log(whole) + half) - 1, 0.0),
     )

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InputError, unknown
+from bench.ratings.analysis_rows import PlainRating
 from bench.ratings.bootstrap import cluster_bootstrap
+from bench.ratings.category_effects import category_effects
 from bench.ratings.covariance import Covariance, cluster_kind, covariance, effective_numbers
+from bench.ratings.covariates import covariate_block
 from bench.ratings.document import (
     OVERALL,
     BootstrapBlock,
     Interval,
-    PlainRating,
     QuartileRow,
     QuestionRatings,
     RatingsDocument,
     Robustness,
+    Slice,
 )
 from bench.ratings.document_rows import (
     average_rows,
@@ -36,7 +39,16 @@ from bench.ratings.document_rows import (
     win_rate_rows,
 )
 from bench.ratings.elo import EloAdd, elo_add
-from bench.ratings.fits import CENTRE, SCALE, Fit, bradley_terry, count_votes, davidson, to_ratings
+from bench.ratings.fits import (
+    CENTRE,
+    MANY_CONTENDERS,
+    SCALE,
+    Fit,
+    bradley_terry,
+    count_votes,
+    davidson,
+    to_ratings,
+)
 from bench.ratings.ordinal import seven_points
 from bench.ratings.rater_agreement import agreement
 from bench.ratings.robustness import (
@@ -46,23 +58,24 @@ from bench.ratings.robustness import (
     flipping_raters,
     without_each_rater,
 )
+from bench.ratings.sensitivity import Mix, variants
 from bench.ratings.slices import slices_of, without_rules
 from bench.ratings.stopping import stopping
-from bench.ratings.uncertainty import simultaneous_differences
+from bench.ratings.uncertainty import Differences, simultaneous_differences
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, ratable, reweighted, select
 from bench.ratings.winrates import PairRates, pair_rates
 
 Floats = NDArray[np.float64]
 
 Stage = Callable[[str], None]
-"""Told what is being done, as it begins."""
+"""Called with the name of each step as it begins."""
 
 FEW_CLUSTERS = 10
 """Effective number below which a note warns that clustered intervals rest on little."""
-MANY_CONTENDERS = 500
-"""Above it the bootstrap, the fewest votes and the raters that decide the first place are left out, with a note."""
+FEW_PROMPTS = 20
+"""Effective number below which a note says that prompts, not votes, limit what is shown."""
 STAGES = 5
-"""That `rate` tells of each question."""
+"""Steps that `rate` reports for each question."""
 CLUSTERS = {
     "two-way": "rater and prompt",
     "rater": "rater",
@@ -90,6 +103,8 @@ class Options:
     """Of elo-add; 0: none."""
     margin: float = 3.0
     """Of equivalence, win-rate points."""
+    mix: Mix = field(default_factory=Mix)
+    """Shares of categories and rater groups that a row of `sensitivity` is about."""
     this_rater_only: bool = False
     """Rate the votes of a single rater all the same: intervals then hold for that rater alone."""
     seed: int = 0
@@ -150,7 +165,7 @@ def rate(
 
 
 def stages(table: VoteTable) -> int:
-    """How often `rate` will tell its stage."""
+    """How many steps `rate` reports."""
     return STAGES * (1 if _one_question(ratable(table)) else 1 + len(list(_questions(table))))
 
 
@@ -223,7 +238,7 @@ def _question(
     plain = ratable(table)
     votes = reweighted(plain, options.weights)
     pairs, notes = pair_rates(votes), _weight_notes(votes, options)
-    fit = cover = found = None
+    fit = cover = gaps = None
     try:
         fit = davidson(
             votes.contenders, count_votes(votes), position=options.position, penalty=options.penalty
@@ -236,10 +251,13 @@ def _question(
                 "or rank sets: see the win rates"
             )
         else:
-            found = simultaneous_differences(fit.strength, cover.matrix, cover.freedom, seed=options.seed)
+            gaps = simultaneous_differences(fit.strength, cover.matrix, cover.freedom, seed=options.seed)
+            notes += _few_prompts(cover, gaps)
         if fit.size > MANY_CONTENDERS:
             notes.append(
-                f"more than {MANY_CONTENDERS} contenders: no bootstrap, no check of what the first place rests on"
+                f"more than {MANY_CONTENDERS} contenders: joint intervals by Bonferroni, clustering contender by "
+                "contender; differences of neighbours and with the first only; no bootstrap, no Bradley–Terry, no "
+                "other weights, no check of what the first place rests on"
             )
     except InputError as error:
         notes.append(f"no ratings: {error}")
@@ -255,6 +273,10 @@ def _question(
             (votes.group, votes.groups),
         )
     ]
+    effects = covariates = None
+    if fit is not None and not options.penalty and fit.size <= MANY_CONTENDERS:
+        effects = category_effects(fit, votes, votes.category, votes.categories, seed=options.seed)
+        covariates = covariate_block(fit, votes, anchor)
     codings = coding_blocks(votes)
     notes += coding_notes(codings)
     stage("robustness and agreement")
@@ -266,8 +288,8 @@ def _question(
         n_raters_effective=effective_numbers(votes).get("rater"),
         n_prompts_effective=effective_numbers(votes).get("prompt"),
         notes=tuple(notes),
-        ratings=rating_rows(votes, fit, cover, found, anchor),
-        differences=difference_rows(votes.contenders, found),
+        ratings=rating_rows(votes, fit, cover, gaps, anchor),
+        differences=difference_rows(votes.contenders, gaps),
         win_rates=win_rate_rows(votes.contenders, pairs),
         average_win_rates=average_rows(votes),
         both_bad_codings=codings,
@@ -283,10 +305,21 @@ def _question(
         by_category=slices[0],
         by_challenge=slices[1],
         by_rater_group=slices[2],
+        category_effects=effects,
+        covariates=covariates,
+        sensitivity=_sensitivity(plain, votes, fit, anchor, options),
         without_rule=without_rules(plain, weights=options.weights, **how),
         robustness=_robustness(fit, votes, pairs, anchor, options),
         agreement=agreement(table),
     )
+
+
+def _sensitivity(
+    plain: VoteTable, votes: VoteTable, fit: Fit | None, anchor: int | None, options: Options
+) -> dict[str, Slice]:
+    if options.penalty or len(votes.contenders) > MANY_CONTENDERS:
+        return {}
+    return variants(plain, votes, fit, mix=options.mix, anchor=anchor, position=options.position)
 
 
 def _weight_notes(votes: VoteTable, options: Options) -> list[str]:
@@ -319,8 +352,20 @@ def _cautions(cover: Covariance, votes: VoteTable) -> list[str]:
     return notes
 
 
+def _few_prompts(cover: Covariance, gaps: Differences) -> list[str]:
+    """Where prompts are few and most pairs are not shown to differ."""
+    effective, pairs = cover.effective.get("prompt"), len(gaps.low)
+    apart = int(((gaps.low > 0) | (gaps.high < 0)).sum())
+    if effective is None or effective >= FEW_PROMPTS or 2 * apart >= pairs:
+        return []
+    return [
+        f"{cover.clusters['prompt']} prompts limit what can be shown: {apart} of {pairs:,} pairs differ jointly; more "
+        "prompts help, more votes on these hardly"
+    ]
+
+
 def _bradley_terry_rows(votes: VoteTable, anchor: int | None, options: Options) -> tuple[PlainRating, ...]:
-    if options.penalty:
+    if options.penalty or len(votes.contenders) > MANY_CONTENDERS:
         return ()
     try:
         fit = bradley_terry(votes.contenders, count_votes(votes), penalty=options.penalty)
@@ -362,6 +407,7 @@ def _range(contenders: tuple[str, ...], without: Floats | None, anchor: int | No
 def _robustness(
     fit: Fit | None, votes: VoteTable, pairs: PairRates, anchor: int | None, options: Options
 ) -> Robustness:
+    many = len(votes.contenders) > MANY_CONTENDERS
     quartiles = tuple(
         QuartileRow(
             quartile=row.quartile,
@@ -375,9 +421,9 @@ def _robustness(
                 zip(votes.contenders, to_ratings(np.array(row.strength), anchor).tolist(), strict=True)
             ),
         )
-        for row in consistency_quartiles(votes, position=options.position)
+        for row in (() if many else consistency_quartiles(votes, position=options.position))
     )
-    if fit is not None and fit.size > MANY_CONTENDERS:
+    if many:
         fit = None
     without = None if fit is None else without_each_rater(fit, votes)
     return Robustness(

@@ -267,7 +267,7 @@ def _repeats(table: VoteTable) -> tuple[VoteTable, Floats]:
 
 
 def rater_consistency(table: VoteTable) -> Floats:
-    """(raters,) share of a rater's decided votes that side with the majority of everybody else's decided
+    """(raters,) share of a rater's decided votes that side with the majority of all other raters' decided
     votes on the same two contenders (a split majority counts half); nan for raters without such votes."""
     assert table.rater is not None
     votes = select(table, table.outcome < 2)

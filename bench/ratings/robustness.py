@@ -65,7 +65,7 @@ CHALLENGERS = 3
 
 
 def few_votes(fit: Fit) -> FewVotes:
-    """An upper bound of the fewest votes without which somebody else is first.
+    """An upper bound of the fewest votes without which another contender is first.
 
     For each of CHALLENGERS contenders, votes are removed in order of their influence on the lead over that contender
     (Broderick, Giordano and Meager 2020, arXiv 2011.14999); how many is found by refits. For the best of them the
@@ -75,21 +75,21 @@ def few_votes(fit: Fit) -> FewVotes:
     others = [other for other in range(fit.size) if other != best]
     influences = {other: _influence(fit, best, other) for other in others}
     others.sort(key=lambda other: _estimate(fit, influences[other], best, other))
-    found: list[tuple[int, int]] = []
+    removals: list[tuple[int, int]] = []
     for other in others[:CHALLENGERS]:
         fewest = _fewest(fit, _order(fit.counts, influences[other]), best)
         if fewest is not None:
-            found.append(fewest)
-    if found:
-        other = min(found)[1]
+            removals.append(fewest)
+    if removals:
+        other = min(removals)[1]
         fewest = _fewest(
-            fit, _refreshed(fit, _order(fit.counts, influences[other]), best, other, min(found)[0]), best
+            fit, _refreshed(fit, _order(fit.counts, influences[other]), best, other, min(removals)[0]), best
         )
         if fewest is not None:
-            found.append(fewest)
-    if not found:
+            removals.append(fewest)
+    if not removals:
         return FewVotes(votes=None, share=None, challenger=None)
-    votes, challenger = min(found)
+    votes, challenger = min(removals)
     return FewVotes(votes=votes, share=votes / float(fit.counts.sum()), challenger=fit.contenders[challenger])
 
 
@@ -115,7 +115,7 @@ def _refreshed(fit: Fit, cells: NDArray[np.intp], best: int, other: int, votes: 
 
 
 def _fewest(fit: Fit, cells: NDArray[np.intp], best: int) -> tuple[int, int] | None:
-    """Votes removed in the order of `cells` until somebody else is first, and who; None: not up to half of them."""
+    """Votes removed in the order of `cells` until another contender is first, and who; None: not up to half of them."""
 
     def first(votes: int) -> int | None:
         return _first_place(fit, _without(fit.counts, cells, votes))

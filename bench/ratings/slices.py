@@ -33,7 +33,8 @@ def slices_of(
         return {}
     named = ((labels[code] or "(none)", part) for code, part in _levels(votes, codes))
     return {
-        level: _slice(level, part, anchor=anchor, position=position, penalty=penalty) for level, part in named
+        level: slice_of(level, part, anchor=anchor, position=position, penalty=penalty)
+        for level, part in named
     }
 
 
@@ -42,7 +43,8 @@ def _levels(votes: VoteTable, codes: NDArray[np.int32]) -> Iterator[tuple[int, V
         yield code, select(votes, codes == code)
 
 
-def _slice(level: str, votes: VoteTable, *, anchor: int | None, position: bool, penalty: float) -> Slice:
+def slice_of(level: str, votes: VoteTable, *, anchor: int | None, position: bool, penalty: float) -> Slice:
+    """The estimates of one table under a name."""
     rows, note = (), "" if not penalty else "penalised ratings have no intervals"
     try:
         fit = davidson(votes.contenders, count_votes(votes), position=position, penalty=penalty)
@@ -84,6 +86,6 @@ def without_rules(
         effects[rule] = WithoutRule(
             raters=len({battle.rater for battle in mine}),
             votes=len(mine),
-            estimates=_slice(rule, joined, anchor=anchor, position=position, penalty=penalty),
+            estimates=slice_of(rule, joined, anchor=anchor, position=position, penalty=penalty),
         )
     return effects

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.ratings.fits import MANY_CONTENDERS
+
 Floats = NDArray[np.float64]
 
 DRAWS = 10_000
@@ -50,10 +52,9 @@ def simultaneous_differences(
     """Pairwise differences with joint (max-t) intervals: Hothorn, Bretz and Westfall 2008,
     Biometrical Journal 50(3), the largest |t| simulated from the covariance (m, m).
 
-    pairs: the comparisons that the intervals are over, by index; None: all.
+    pairs: the comparisons that the intervals are over, by index; None: all. Above MANY_CONTENDERS contenders the
+    critical value is Bonferroni's, which is always wide enough.
     """
-    from scipy.special import stdtr
-
     m = len(strength)
     first, second = np.triu_indices(m, 1)
     if pairs is not None:
@@ -62,13 +63,18 @@ def simultaneous_differences(
     error = np.sqrt(np.maximum(variance, 1e-300))
     asked = np.zeros((m, m), bool)
     asked[first, second] = True
-    largest = _largest(matrix, freedom, draws, np.random.default_rng(seed), asked)
-    draws = len(largest)
-    critical = float(np.quantile(largest, level))
     difference = strength[first] - strength[second]
     statistic = np.abs(difference) / error
-    beyond = draws - np.searchsorted(np.sort(largest), statistic)
-    single = 2 * stdtr(freedom, -statistic) if math.isfinite(freedom) else _two_sided_normal(statistic)
+    single = two_sided(statistic, np.array(freedom))
+    if m > MANY_CONTENDERS:
+        critical = t_quantile(freedom, 1 - (1 - level) / len(first))
+        adjusted = np.minimum(1.0, single * len(first))
+    else:
+        largest = _largest(matrix, freedom, draws, np.random.default_rng(seed), asked)
+        draws = len(largest)
+        critical = float(np.quantile(largest, level))
+        beyond = draws - np.searchsorted(np.sort(largest), statistic)
+        adjusted = np.minimum(1.0, np.maximum((1 + beyond) / (1 + draws), single))
     return Differences(
         first=first,
         second=second,
@@ -77,7 +83,7 @@ def simultaneous_differences(
         critical=critical,
         low=difference - critical * error,
         high=difference + critical * error,
-        p_adjusted=np.minimum(1.0, np.maximum((1 + beyond) / (1 + draws), single)),
+        p_adjusted=adjusted,
     )
 
 
@@ -134,7 +140,7 @@ def _studentised(
         variance -= 2 * wishart
         gap = part[:, :, None] - part[:, None, :]
         gap *= gap * asked
-        # Below float32's rounding a difference has no variance that could be told from none.
+        # Below float32's rounding a difference has no variance that differs from none.
         gap /= np.maximum(variance, 1e-6 * own.max(axis=1)[:, None, None] + 1e-30, out=variance)
         largest[begin : begin + block] = gap.max(axis=(1, 2))
     return np.sqrt(largest * freedom)
@@ -151,10 +157,12 @@ def _wishart_factors(draws: int, m: int, freedom: int, rng: np.random.Generator)
     return factors
 
 
-def _two_sided_normal(statistic: Floats) -> Floats:
-    from scipy.special import ndtr
+def two_sided(statistic: Floats, freedom: Floats) -> Floats:
+    """p-values of |t|; of the normal where `freedom` is infinite."""
+    from scipy.special import ndtr, stdtr
 
-    return 2 * ndtr(-statistic)
+    finite = np.isfinite(freedom)
+    return 2 * np.where(finite, stdtr(np.where(finite, freedom, 1.0), -statistic), ndtr(-statistic))
 
 
 def rank_sets(differences: Differences, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

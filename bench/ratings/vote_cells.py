@@ -24,7 +24,7 @@ Cells = Mapping[str, "pa.ChunkedArray"]
 Line = Callable[[int], str]
 
 NO_VOTE = -1
-"""Outcome of a row in which nobody voted; counted, not rated."""
+"""Outcome of a row without a vote; counted, not rated."""
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>", "#n/a"})
 """Cells, in lower case, that hold nothing."""

@@ -59,6 +59,10 @@ class VoteTable:
     excluded: dict[str, int] = field(default_factory=dict)
     """Reason → votes left out before this table was made."""
     simulated: bool = False
+    covariates: Floats | None = None
+    """(n, k) of each vote: a covariate's difference, left less right, or what of the presentation may favour the left;
+    nan: unknown. None: there are none."""
+    covariate_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What the reader of a votes file assumed or left unused."""
     rules: tuple[str, ...] = ()
@@ -234,6 +238,8 @@ def with_battles(table: VoteTable, battles: Sequence[Battle]) -> VoteTable:
         weight=np.concatenate([table.weight, np.ones(len(battles))]),
         replicate=np.concatenate([table.replicate, np.array([one.replicate for one in battles], np.int32)]),
         repeat=np.concatenate([table.repeat, np.array([one.kind == "repeat" for one in battles])]),
+        covariates=None,
+        covariate_names=(),
         **columns,
     )
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.errors import unknown
 from bench.ratings.clusters import clusters_of, variances
 from bench.ratings.covariance import cluster_kind, cluster_labels
-from bench.ratings.uncertainty import t_quantile, t_quantiles
+from bench.ratings.uncertainty import t_quantile, t_quantiles, two_sided
 from bench.ratings.vote_table import BOTH_BAD, VoteTable, select
 
 Floats = NDArray[np.float64]
@@ -38,6 +38,8 @@ class Rates:
     freedom: Floats
     """(k,) Student's t, >= 1, Satterthwaite's by the raters and prompts behind each rate, with what the other
     rates say of how raters and prompts vary; infinite where nothing could be clustered on."""
+    p: Floats
+    """(k,) two-sided, of a rate of 50%: the test whose inversion `low` and `high` are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +183,8 @@ def _rates(
     most = np.maximum(n, 1) * np.where(flat, 1, 2)
     effective = np.minimum(np.where(flat, np.maximum(fewest, 1), effective), most)
     low, high = wilson(rate, effective, t_quantiles(freedom, level))
+    with np.errstate(invalid="ignore"):
+        score = np.abs(rate - 0.5) / np.sqrt(0.25 / effective)
     wilson_low, wilson_high = wilson(rate, np.maximum(n, 1), t_quantile(math.inf, level))
     return Rates(
         rate=rate,
@@ -191,6 +195,7 @@ def _rates(
         wilson_high=wilson_high,
         n=n,
         freedom=freedom,
+        p=two_sided(score, freedom),
     )
 
 
@@ -202,7 +207,7 @@ def wilson(rate: Floats, n: Floats | NDArray[np.int64], z: Floats | float) -> tu
 
 
 def detectable(rates: Rates, *, power: float = 0.8, level: float = 0.95) -> Floats:
-    """(k,) distance from 50%, win-rate points, that so large a clustered error would have told from none in
+    """(k,) distance from 50%, win-rate points, that would have been significant with so large a clustered error in
     `power` of studies, each rate on its own. What the votes were enough for, whatever they said; nan where
     the votes have no error to go by."""
     from scipy.special import ndtri

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import InputError, unknown
-from bench.ratings.document import QuestionRatings, read_questions
+from bench.ratings.analysis_rows import PlanBlock
+from bench.ratings.document import QuestionRatings, read_plan, read_questions
 from bench.records import (
     Battle,
     Difference,
@@ -113,6 +114,8 @@ class Results:
     preferences: Mapping[str, QuestionRatings]
     """By question, `overall` first; empty until there are votes."""
     duels: Mapping[Duel, Tally]
+    plan: PlanBlock | None
+    """The planned comparisons; None: none were planned."""
     votes_method: Mapping[str, Any]
     """How the ratings were made, in the words of ratings.json."""
     simulated_votes: bool
@@ -229,6 +232,7 @@ def read_results(folder: StudyFolder) -> Results:
         warnings=scores.warnings,
         preferences=read_questions(ratings, str(folder.path / "ratings.json")),
         duels=_duels(folder),
+        plan=read_plan(ratings, str(folder.path / "ratings.json")),
         votes_method=ratings.get("method") or {},
         simulated_votes=bool(ratings.get("simulated")),
         excluded_votes=ratings.get("excluded") or {},

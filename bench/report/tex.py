@@ -33,11 +33,11 @@ class Section:
 PLAN: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Results", ("headline",), ("main",)),
     ("Samples", ("samples", "steps"), ()),
-    ("Preference", ("win-rates", "matrix"), ("leaderboards", "elo", "claims")),
+    ("Preference", ("win-rates", "matrix"), ("planned", "leaderboards", "elo", "claims")),
     (
         "Metrics",
         ("metrics", "metric-against-preference"),
-        ("metrics", "agreement", "contradictions", "published-metrics"),
+        ("metrics", "agreement", "powered", "contradictions", "published-metrics"),
     ),
     (
         "Speed",
@@ -48,7 +48,19 @@ PLAN: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 """Title, figures and tables of each section of results, in order."""
 APPENDIX = (
     ("samples-clearest", "samples-closest", "samples-disagreed", "by-category", "by-challenge"),
-    ("stopping", "robustness", "rules", "position", "images", "failures", "models"),
+    (
+        "stopping",
+        "robustness",
+        "rules",
+        "position",
+        "both-bad",
+        "weights",
+        "category-effects",
+        "covariates",
+        "images",
+        "failures",
+        "models",
+    ),
 )
 """Figures and tables of the appendix; leaderboards and win rates of single questions are in `tables/` only."""
 

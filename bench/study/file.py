@@ -238,6 +238,36 @@ class Report(_Section):
     """How the study is to be cited, in words or BibTeX; absent: made of title, authors and date."""
 
 
+Pair = tuple[str, str]
+
+
+class Analysis(_Section):
+    """`[analysis]`: the plan of the analysis. It is frozen and hashed before the first vote (analysis.json); the report
+    separates what it names from what it does not."""
+
+    primary: Pair | None = None
+    """The comparison that the study is for: a contender and its rival. Tested alone, at 5%."""
+    secondary: tuple[Pair, ...] = ()
+    """Further comparisons, tested together."""
+    question: str | None = None
+    """Of the planned comparisons; all questions together if absent."""
+    correction: Literal["holm", "none"] = "holm"
+    """Of the secondary comparisons, for their number."""
+    margin: Annotated[float, Field(gt=0, le=50)] = 3.0
+    """Of equivalence and of not being worse, win-rate points."""
+    weights: Literal["votes", "raters", "propensity"] = "votes"
+    """As `arena rate --weights`."""
+    prompt_mix: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Category to share: a row of the report says what such a mix of prompts would give."""
+    rater_mix: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """The same by rater group."""
+
+    @property
+    def given(self) -> bool:
+        """Whether the study file has the section: without it nothing is planned."""
+        return bool(self.model_fields_set)
+
+
 class StudyFile(_Section):
     """The whole file, as written."""
 
@@ -267,8 +297,23 @@ class StudyFile(_Section):
     """Table `[arena]`."""
     report: Report = Report()
     """Table `[report]`."""
+    analysis: Analysis = Analysis()
+    """Table `[analysis]`."""
     models: dict[str, dict[str, Any]] = {}
     """Models of your own, as tables `[models.NAME]`."""
+
+    @model_validator(mode="after")
+    def _planned_comparisons_name_what_is_there(self) -> StudyFile:
+        plan = self.analysis
+        for pair in (*([plan.primary] if plan.primary else []), *plan.secondary):
+            for name in pair:
+                if name not in self.contenders:
+                    raise ValueError(str(unknown("contender in [analysis]", name, self.contenders)))
+            if pair[0] == pair[1]:
+                raise ValueError(f"[analysis] compares '{pair[0]}' with itself: name two contenders")
+        if plan.question is not None and plan.question not in self.arena.questions:
+            raise ValueError(str(unknown("question in [analysis]", plan.question, self.arena.questions)))
+        return self
 
 
 def _parse(path: Path, data: bytes | None = None) -> tuple[str, StudyFile]:

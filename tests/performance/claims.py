@@ -1,6 +1,6 @@
 """What the SDXL-Turbo preference study could have claimed, under stated assumptions.
 
-    python tests/performance/claims.py [--repeats 400] [--out results/claims]
+    python tests/performance/claims.py [--repeats 200] [--out results/claims]
 
 The study (arXiv 2311.17042, figures 5 and 6) publishes win percentages of pairs as bars and Elo scores,
 without intervals and without the votes. So no verdict on it is possible; what is: for a true
@@ -69,7 +69,7 @@ def elo_spread(repeats: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=400)
+    parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("results/claims"))
     options = parser.parse_args()
     rows = []
@@ -105,9 +105,56 @@ def _table(document: dict, effect: str, column: str) -> list[str]:
     return lines + [f"| {name} | {_row(document, name, effect, column)} |" for name, _ in DESIGNS] + [""]
 
 
-def page(document: dict) -> str:
-    """One page: what is known, what is assumed, what follows."""
+def _share_at(document: dict, design: str, effect: str, rate: float, column: str) -> float:
+    for row in document["rows"]:
+        if (row["design"], row["effects"], row["rate"]) == (design, effect, rate):
+            return row[column]
+    raise KeyError(design)
+
+
+ALWAYS = (
+    "forced choice, no left-position effect, pairs, sides and prompts drawn evenly, raters alike in their numbers of "
+    "votes"
+)
+MODERATE = "rater SD 0.5 and prompt SD 0.7 logits, independent of each other"
+
+
+def sentences(document: dict) -> list[str]:
+    """What follows, each sentence with its assumption."""
     elo, needed = document["elo"], document["independent votes"]
+    few, many, wide = (DESIGNS[place][0] for place in (1, 3, 4))
+    shown, naive = "clustered claim", "vote-level either way"
+
+    def at(design: str, effect: str, rate: float, column: str) -> str:
+        return f"{_share_at(document, design, effect, rate, column):.0%}"
+
+    return [
+        f"- *Assuming moderate effects and {many}*: a true 55% would have been shown in "
+        f"{at(many, 'moderate', 0.55, shown)} of studies, a true 58% in {at(many, 'moderate', 0.58, shown)}.",
+        f"- *Assuming moderate effects and {wide} instead*: the true 55% in {at(wide, 'moderate', 0.55, shown)}; "
+        "sixteen times the prompts, the same votes.",
+        f"- *Assuming moderate effects and {few}*: the true 55% in {at(few, 'moderate', 0.55, shown)}, the true 62% in "
+        f"{at(few, 'moderate', 0.62, shown)}.",
+        f"- *Assuming no effects and {many}*: the true 55% in {at(many, 'none', 0.55, shown)}, the true 53% in "
+        f"{at(many, 'none', 0.53, shown)}.",
+        f"- *Assuming moderate effects and {many}, intervals as if votes were independent*: two equal contenders "
+        f"would have been told apart, falsely, in {at(many, 'moderate', 0.5, naive)} of studies where 5% are promised; "
+        f"by the clustered interval, in favour of the first, in {at(many, 'moderate', 0.5, shown)}, where 2.5% are.",
+        f"- *Assuming moderate effects and {many}*: that one of two equals is no worse by 3 points would have been "
+        f"shown in {at(many, 'moderate', 0.5, 'no worse by 3 points')} of studies; a bar near 50% supports "
+        'neither "better" nor "as good".',
+        "- *Assuming independent votes, which no panel gives*: votes a pair for 80% power are "
+        + ", ".join(f"{votes:,} at {rate}" for rate, votes in needed.items())
+        + ".",
+        "- *Assuming five contenders, 5,000 votes, moderate effects*: one shuffled order moves Elo by "
+        f"{elo['order noise of one shuffle']:.1f} points, the mean of 1,000 orders by "
+        f"{elo['standard error of the mean of 1,000 shuffles']:.2f}, another study of the same design by "
+        f"{elo['study to study']:.1f}: the spread over orders is not the uncertainty of a study.",
+    ]
+
+
+def page(document: dict) -> str:
+    """One page: what is known, what is assumed, what follows; every sentence of what follows names its assumption."""
     lines = [
         "# What could the SDXL-Turbo preference study have claimed?",
         "",
@@ -118,47 +165,36 @@ def page(document: dict) -> str:
         'and four steps beat SDXL at 50 "in the majority of comparisons". Blind pairs, two questions, '
         "a winner is forced; win percentages as bars, Elo with K = 1 from 1000, mean over shuffled orders. "
         "Not published as numbers: votes a pair, intervals, votes by rater. So the question is turned round: "
-        "*if the true win rate were p, how often would a study of such a design have shown it?*",
+        "*if the true win rate were p, how often would a study of such a design have shown it?* p is the win rate over "
+        "all raters and prompts of that kind; a bar shows p plus the study's error.",
         "",
-        "Assumed: no ties, no left-position effect; pairs, sides and prompts drawn evenly; one pair tested, "
-        "two-sided 95%, no correction for other pairs; designs as in the first column. Moderate effects: a "
-        "rater's taste for a contender has SD 0.5 logits and a contender's luck on a prompt 0.7; what they "
-        "were in that study nobody outside can know. p is the win rate over all raters and all prompts of "
-        "that kind; a bar shows p plus the study's error.",
+        f"Assumed in every sentence and table below: {ALWAYS}; one pair tested, two-sided 95%, no correction for other "
+        f"pairs. **Moderate** effects: {MODERATE}, which nobody outside can know of that study. **No** effects: votes "
+        "independent. Uneven raters make every share below smaller: see results/coverage for how much wider intervals "
+        "get.",
         "",
-        "## Share of studies that show the better one to be better, two-way clustered interval",
+        "## What follows",
         "",
-        "Moderate rater and prompt effects:",
+        *sentences(document),
+        "",
+        "## Share of studies that show the better one to be better, clustered interval",
+        "",
+        f"Assuming {MODERATE}:",
         "",
         *_table(document, "moderate", "clustered claim"),
-        "None, votes independent:",
+        "Assuming independent votes:",
         "",
         *_table(document, "none", "clustered claim"),
-        "## What the usual vote-level interval would have said",
+        "## Share of studies in which the usual vote-level interval makes a claim, in either direction",
         "",
-        "Moderate effects, claims in either direction. The first column is the share of false claims about "
-        "equals; 5% is what is promised:",
+        f"Assuming {MODERATE}; the first column is false claims about equals, of which 5% are promised:",
         "",
         *_table(document, "moderate", "vote-level either way"),
         '## Share of studies that show "no worse by 3 points" (one-sided 5%, clustered)',
         "",
+        f"Assuming {MODERATE}:",
+        "",
         *_table(document, "moderate", "no worse by 3 points"),
-        "## Elo",
-        "",
-        f"Five contenders, 5,000 votes, moderate effects: one shuffled order moves elo-add by "
-        f"{elo['order noise of one shuffle']:.1f} points, the mean of 1,000 orders by "
-        f"{elo['standard error of the mean of 1,000 shuffles']:.2f}, another study of the same design by "
-        f"{elo['study to study']:.1f}. The spread over orders is not the uncertainty of a study.",
-        "",
-        "## Reading",
-        "",
-        "- Independent votes a pair for 80% power: "
-        + ", ".join(f"{rate}: {votes:,}" for rate, votes in needed.items())
-        + ".",
-        "- More votes on the same 100 prompts stop helping; more prompts help. Compare the last two rows.",
-        '- A bar near 50% supports neither "better" nor "as good": "no worse by 3 points" needs a study '
-        "planned for it (`arena plan`).",
-        "",
     ]
     return "\n".join(lines)
 

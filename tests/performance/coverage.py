@@ -1,6 +1,6 @@
 """Coverage of the intervals by two simulators: share of simulated studies whose intervals hold the truth.
 
-    python tests/performance/coverage.py [--repeats 400] [--only table|methods|stopping] [--rows NAME …]
+    python tests/performance/coverage.py [--repeats 400] [--only table|methods|stopping|agreement] [--rows NAME …]
 
 The truth is what endless raters, prompts and votes would give. `ours` is bench.ratings.simulation.simulate_votes,
 `second` is tests/support/crossed_votes.py, written from the model's equations. Every vote here is simulated.
@@ -68,6 +68,7 @@ ROWS = (
     Row(name="two contenders, 5 raters, 500 votes", raters=even(5), votes=500, abilities=TWO),
     Row(name="one rater only", raters=(1.0,)),
 )
+PARTS = ("table", "methods", "stopping", "agreement")
 KINDS = ("marginal", "joint", "win rate", "average win rate", "equivalence", "accuracy")
 
 
@@ -316,6 +317,55 @@ def compared(row: Row, repeats: int, seed: int) -> list[dict[str, object]]:
     ]
 
 
+SHARED_PROMPTS = 60
+PANELS = (6, 8, 10, 20)
+
+
+def agreement_truth(rater_sd: float, prompt_sd: float, nu: float) -> tuple[float, float]:
+    """Krippendorff's alpha and the ceiling over endless raters and prompts, by Monte Carlo from the equations."""
+    rng = np.random.default_rng(7)
+    gap = np.sqrt(2) * prompt_sd * rng.standard_normal((4000, 1))
+    d = gap + np.sqrt(2) * rater_sd * rng.standard_normal((1, 2000))
+    shares = np.stack([np.exp(d / 2), np.exp(-d / 2), np.full(d.shape, nu)])
+    by_prompt = (shares / shares.sum(axis=0)).mean(axis=2)
+    same, marginal = (by_prompt**2).sum(axis=0).mean(), by_prompt.mean(axis=1)
+    alpha = 1 - (1 - same) / (1 - (marginal**2).sum())
+    decided = by_prompt[0] + by_prompt[1]
+    return float(alpha), float((by_prompt[:2] ** 2).sum() / (decided**2).sum())
+
+
+def agreement_coverage(raters: int, repeats: int, seed: int) -> dict[str, object]:
+    """Share of intervals of agreement that hold the truth, every rater judging SHARED_PROMPTS prompts of one pair."""
+    from bench.ratings.rater_agreement import agreement
+
+    rater_sd, prompt_sd, nu = 0.5, 1.0, 0.5
+    alpha, ceiling = agreement_truth(rater_sd, prompt_sd, nu)
+    held = {"alpha": [], "ceiling": []}
+    for repeat in range(repeats):
+        rng = np.random.default_rng([seed, raters, repeat])
+        gap = np.sqrt(2) * prompt_sd * rng.standard_normal((1, SHARED_PROMPTS))
+        d = gap + np.sqrt(2) * rater_sd * rng.standard_normal((raters, 1))
+        d = np.broadcast_to(d, (raters, SHARED_PROMPTS)).ravel()
+        shares = np.stack([np.exp(d / 2), np.exp(-d / 2), np.full(d.shape, nu)], axis=1)
+        below = np.cumsum(shares / shares.sum(axis=1, keepdims=True), axis=1)
+        n = len(d)
+        columns = {
+            "left": np.zeros(n, int),
+            "right": np.ones(n, int),
+            "outcome": (rng.random(n)[:, None] > below[:, :2]).sum(axis=1),
+            "rater": np.repeat(np.arange(raters), SHARED_PROMPTS),
+            "prompt": np.tile(np.arange(SHARED_PROMPTS), raters),
+        }
+        got = agreement(as_table(columns))
+        held["alpha"].append(got.alpha_low <= alpha <= got.alpha_high)
+        held["ceiling"].append(got.ceiling_low <= ceiling <= got.ceiling_high)
+    return {
+        "design": f"{raters} raters, {SHARED_PROMPTS} prompts",
+        "repeats": repeats,
+        **{name: float(np.mean(values)) for name, values in held.items()},
+    }
+
+
 LOOKS = 12
 
 
@@ -358,7 +408,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("table", "methods", "stopping"), default=None)
+    parser.add_argument("--only", choices=PARTS, default=None)
     parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], help="measured anew")
     parser.add_argument("--out", type=Path, default=Path("results/coverage"))
     options = parser.parse_args()
@@ -369,7 +419,7 @@ def main() -> None:
     document = {"simulated": True} | {
         k: [row for row in v if row["design"] not in anew or options.only not in (None, k)]
         for k, v in document.items()
-        if k in ("table", "methods", "stopping")
+        if k in PARTS
     }
 
     def keep(name: str, rows: list[dict[str, object]]) -> None:
@@ -400,6 +450,9 @@ def main() -> None:
             if not done("stopping", design=row.name):
                 measured = false_decisions(row, options.repeats, options.seed * 3000 + number)
                 keep("stopping", [*document.get("stopping", []), measured])
+    if options.only in (None, "agreement"):
+        rows = [agreement_coverage(raters, options.repeats, options.seed * 4000) for raters in PANELS]
+        keep("agreement", rows)
 
 
 def page(document: dict) -> str:
@@ -412,6 +465,8 @@ def page(document: dict) -> str:
         lines += methods_lines(document["methods"])
     if "stopping" in document:
         lines += stopping_lines(document["stopping"])
+    if "agreement" in document:
+        lines += agreement_lines(document["agreement"])
     return "\n".join(lines)
 
 
@@ -490,6 +545,23 @@ def stopping_lines(rows: list[dict]) -> list[str]:
         ),
         "",
         "No decision possible: the raters (or prompts) count as fewer than five even ones (Kish).",
+        "",
+    ]
+
+
+def agreement_lines(rows: list[dict]) -> list[str]:
+    return [
+        "## Agreement of raters",
+        "",
+        "Share of 95% intervals that hold the truth over endless raters and prompts; every rater judges every prompt "
+        "of one pair, rater SD 0.5, prompt SD 1 logits. Ceiling: how well one rater predicts another.",
+        "",
+        "| design | studies | Krippendorff's alpha | ceiling |",
+        "|---|---|---|---|",
+        *(
+            f"| {row['design']} | {row['repeats']} | {row['alpha']:.1%} | {row['ceiling']:.1%} |"
+            for row in rows
+        ),
         "",
     ]
 

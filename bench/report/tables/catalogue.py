@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from bench.report.results import Results
-from bench.report.tables import claims, metrics, presentation, speed, votes
+from bench.report.tables import claims, metrics, presentation, sensitivity, speed, votes
 from bench.report.tables.form import Cell, Column, Table
 from bench.report.tables.main import main_table
 
@@ -17,6 +17,7 @@ def all_tables(results: Results) -> list[Table]:
         *votes.all_of(results),
         *presentation.all_of(results),
         *claims.all_of(results),
+        *sensitivity.all_of(results),
         *metrics.all_of(results),
         *speed.all_of(results),
     ]

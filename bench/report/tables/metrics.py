@@ -262,8 +262,8 @@ def powered_table(results: Results) -> Table | None:
         name="powered",
         title=f"Win rates from {results.voters} and a metric together",
         columns=(
-            Column(head="Metric"),
-            Column(head="Question"),
+            Column(head="Metric", folds=True),
+            Column(head="Question", folds=True),
             Column(head="Contender"),
             Column(head="Win rate, votes alone", unit="%", digits=1),
             Column(head="Win rate, with the metric", unit="%", direction=UP, digits=1),

@@ -145,3 +145,29 @@ def test_a_plan_can_be_had_before_the_first_run(tmp_path):
     found = json.loads(arena("plan", study, "--rate", 0.8, "--repeats", 20, "--json"))
     assert found["contenders"] == 2
     assert found["prompts"] == 264
+
+
+def test_a_plan_is_frozen_before_the_first_vote_and_its_comparison_is_rated(tmp_path):
+    """A later edit changes nothing and is said; styles of the images shown are read on request."""
+    _, folder = make_study(tmp_path / "s", votes_per_pair=20)
+    text = folder.study_file.read_text()
+    plan = '[analysis]\nprimary = ["sdxl@50", "sdxl-turbo@1"]\nmargin = 4.0\n'
+    folder.study_file.write_text(text + plan)
+    arena("simulate", folder.path, "--raters", 12, "--strength", "sdxl@50=2")
+    frozen = json.loads((folder.path / "analysis.json").read_text())
+    assert frozen["votes"] == 0
+    folder.study_file.write_text(text + plan.replace("4.0", "9.0"))
+    document = json.loads(arena("rate", folder.path, "--style", "--json", *QUICK))
+    block = document["plan"]
+    assert (block["votes_before"], block["sha256"]) == (0, frozen["sha256"])
+    assert block["rows"][0]["a"] == "sdxl@50"
+    assert block["rows"][0]["margin"] == 4.0
+    assert block["rows"][0]["verdict"] == "better"
+    assert "edited in the study file since it was frozen, which changes nothing: margin" in block["notes"]
+    covariates = document["questions"]["overall"]["covariates"]
+    assert {row["name"] for row in covariates["rows"]} >= {"brightness", "saturation"}
+
+
+def test_style_needs_images(battles):
+    with pytest.raises(InputError, match="--style reads the images of a study"):
+        arena("rate", "--votes", battles, "--style")

@@ -14,7 +14,7 @@ from PIL import Image
 import bench
 
 PUBLIC = {
-    "InputError", "Ratings", "StudyResults", "__version__", "frechet", "generate", "load", "rate", "score",
+    "InputError", "Ratings", "StudyResults", "__version__", "frechet", "generate", "load", "powered", "rate", "score",
 }  # fmt: skip
 """Removing one of these, or changing what it takes or returns, is a new major version."""
 FRAMES = ("prompts", "images", "scores", "image_scores", "differences", "latency", "battles", "ratings", "win_rates",

@@ -236,3 +236,12 @@ def test_files_of_earlier_versions_open_and_broken_rows_are_named():
     assert (back.question, back.ratings[0].rating, back.n_raters_effective) == ("quality", 1000.0, None)
     with pytest.raises(InputError, match=r"ratings.json: questions.quality.ratings.0.contender.*arena rate"):
         read_questions({"questions": {"quality": {"ratings": [{"rating": 1.0}]}}}, "ratings.json")
+
+
+def test_few_prompts_are_said_to_limit_what_is_shown():
+    few = Design(strengths=(0.2, 0.1, 0.0, -0.1), raters=30, votes_per_rater=40, prompts=12, prompt_sd=1.0)
+    quick = Options(bootstrap=0, shuffles=0)
+    notes = rate(simulate_votes(few, 1), options=quick).questions["overall"].notes
+    assert any("12 prompts limit what can be shown: 0 of 6 pairs differ jointly" in note for note in notes)
+    many = rate(simulate_votes(replace(few, prompts=200), 1), options=quick).questions["overall"].notes
+    assert not any("limit what can be shown" in note for note in many)

@@ -27,7 +27,9 @@ from bench.ratings.fits import (
     score_and_information,
     to_ratings,
 )
+from bench.ratings.rate import Options, rate
 from bench.ratings.simulation import Design, simulate_votes
+from bench.ratings.sparse_fit import sparse_newton
 from bench.ratings.uncertainty import marginal_errors
 
 
@@ -359,3 +361,31 @@ def test_elo_add_keeps_the_points_and_averages_questions():
     assert both.rating.sum() == pytest.approx(2000)
     first = elo_add(tables[:1], shuffles=5).rating
     assert both.rating[0] != pytest.approx(first[0], abs=1e-6)
+
+
+@pytest.mark.parametrize(("position", "penalty"), [(True, 0.0), (False, 0.3)])
+def test_sparse_steps_reach_the_estimates_of_dense_ones(position, penalty):
+    strengths = tuple(np.random.default_rng(1).normal(0, 0.6, 40).tolist())
+    votes = simulate_votes(Design(strengths=strengths, votes_per_rater=60, position=0.2), 1)
+    counts = count_votes(votes)[..., :3]
+    dense, converged, _ = newton(counts[None], ties=True, position=position, penalty=penalty)
+    sparse, settled, _ = sparse_newton(counts, ties=True, position=position, penalty=penalty)
+    assert converged.all()
+    assert settled
+    assert sparse == pytest.approx(dense[0], abs=1e-8)
+
+
+def test_a_board_of_hundreds_has_wide_joint_intervals_and_rows_for_neighbours_only(monkeypatch):
+    """The limit lowered, so that a small board takes the way of a large one."""
+    votes = simulate_votes(Design(strengths=(0.6, 0.3, 0.0, -0.3, -0.6), votes_per_rater=60), 2)
+    usual = rate(votes, options=Options(bootstrap=0, shuffles=0)).questions["overall"]
+    for module in ("fits", "covariance", "uncertainty", "rate", "document_rows"):
+        monkeypatch.setattr(f"bench.ratings.{module}.MANY_CONTENDERS", 4)
+    large = rate(votes, options=Options(bootstrap=0, shuffles=0)).questions["overall"]
+    assert [row.rating for row in large.ratings] == pytest.approx(
+        [row.rating for row in usual.ratings], abs=1e-4
+    )
+    width = {(row.a, row.b): row.high - row.low for row in usual.differences}
+    assert len(large.differences) == 7  # Four neighbours, and the first with three more.
+    assert all(row.high - row.low > 0.95 * width[row.a, row.b] for row in large.differences)
+    assert any("by Bonferroni" in note for note in large.notes)

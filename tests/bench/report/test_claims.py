@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from bench.ratings.analysis_rows import PlainRating
 from bench.ratings.document import (
     EquivalenceRow,
     FewVotes,
-    PlainRating,
     QuestionRatings,
     RatingRow,
     Robustness,
