@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.device import default_dtype, memory_there
+from bench.device import default_dtype, matrix_rate, memory_there
 from bench.errors import InputError
 from bench.models.availability import Availability
 from bench.models.registry import Model
@@ -43,6 +43,7 @@ def examine(study: Study, results: Path, *, check: Callable[[Model], Availabilit
         _prompts(study),
         *([_references(study)] if study.references and study.edits else []),
         *_metrics(study),
+        *_scoring_time(study),
         *_votes(study),
         *_edit(study, results),
         _disk(study, results),
@@ -182,6 +183,30 @@ def _metrics(study: Study) -> list[Finding]:
     if not problems:
         return [Finding(what="metrics", state="ok", told="every network and reference is here")]
     return [Finding(what="metrics", state="error", told=told, cure="bench fetch STUDY") for told in problems]
+
+
+def _scoring_time(study: Study) -> list[Finding]:
+    """How long the metrics of large networks will take, at this device's measured rate."""
+    from bench.scoring.cost import REACHED, costs
+    from bench.sweep.settings import resolve_device
+
+    found = costs(study)
+    if not found:
+        return []
+    rate = matrix_rate(resolve_device(study, "auto"), seconds=0.3)
+    total = sum(cost.hours(rate) for cost in found)
+    parts = ", ".join(
+        f"{cost.metric} {cost.images:,} images x {cost.forwards * cost.tflop:.3g} TFLOP, {cost.hours(rate):,.1f} h"
+        for cost in found
+    )
+    return [
+        Finding(
+            what="scoring time",
+            state="warning" if total > 24 else "ok",
+            told=f"{parts}: at {100 * REACHED:.0f}% of {rate:.3g} TFLOP/s, which this device was measured at",
+            cure="use a GPU, or fewer prompts" if total > 24 else "",
+        )
+    ]
 
 
 def _votes(study: Study) -> list[Finding]:

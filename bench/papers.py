@@ -168,6 +168,11 @@ _ROWS = (
      "Hu, Xiwei and Wang, Rui and Fang, Yixiao and others", 2024, "arXiv:2403.05135"),
     ("lin2024evaluating", "Evaluating Text-to-Visual Generation with Image-to-Text Generation",
      "Lin, Zhiqiu and Pathak, Deepak and Li, Baiqi and others", 2024, "arXiv:2404.01291"),
+    ("ma2025hpsv3", "HPSv3: Towards Wide-Spectrum Human Preference Score",
+     "Ma, Yuhang and Wu, Xiaoshi and Sun, Keqiang and Li, Hongsheng", 2025, "arXiv:2508.03789"),
+    ("kamath2025geneval2", "GenEval 2: Addressing Benchmark Drift in Text-to-Image Evaluation",
+     "Kamath, Amita and Chang, Kai-Wei and Krishna, Ranjay and Zettlemoyer, Luke and Hu, Yushi and "
+     "Ghazvininejad, Marjan", 2025, "arXiv:2512.16853"),
     ("wiles2024revisiting", "Revisiting Text-to-Image Evaluation with Gecko: On Metrics, Prompts, and "
      "Human Ratings", "Wiles, Olivia and Zhang, Chuhan and Albuquerque, Isabela and others", 2024, "arXiv:2404.16820"),
 )  # fmt: skip

@@ -20,6 +20,8 @@ from bench.errors import InputError
 Row = TypeVar("Row")
 OUTCOMES = ("left", "right", "tie", "both_bad")
 STAGES = ("encode", "denoise", "decode", "total")
+CALIBRATION = "calibration"
+"""The stage of latency rows that are no model's: the kernel that ran beside each contender in each pass."""
 FELT_STAGES = ("network", "wait", "encode", "denoise", "decode", "paint")
 """What lies between a keystroke and its image, in order of time."""
 
@@ -143,6 +145,38 @@ class LatencyPass:
     """Of the GPU, degrees Celsius."""
     disturbed: str
     """Why the pass counts as disturbed; empty: it does not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRun:
+    """One contender under one load, or its cold start; a row of `load` in latency.json."""
+
+    contender: str
+    scenario: str
+    """`cold`: a pipeline opened, and its first image; `offline`: a whole batch of queries always waits (MLPerf's
+    Offline); `server`: queries arrive as a Poisson process (MLPerf's Server); `clients`: each of a number of clients
+    sends its next query when the last one is answered."""
+    batch: int
+    """Queries answered in one call at most; each asks for one image."""
+    rate: float | None = None
+    """Queries offered a second; of `server`."""
+    clients: int | None = None
+    """Of `clients`."""
+    seconds: float
+    """From the first query to the last answer; of `cold` all of it."""
+    latencies: tuple[float, ...]
+    """Seconds from each query's arrival to its image; of `cold`: opening, then the first image."""
+    memory: int | None = None
+    """Peak bytes on the GPU."""
+
+    @property
+    def images_a_second(self) -> float:
+        """Sustained; of `cold` of no meaning."""
+        return len(self.latencies) / self.seconds
+
+    def goodput(self, limit: float) -> float:
+        """Queries a second that are answered within `limit` seconds."""
+        return sum(latency <= limit for latency in self.latencies) / self.seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

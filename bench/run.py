@@ -120,6 +120,13 @@ def latency_stage(
     measure(study, folder, options, protocol, load=load, weights=weights, progress=told.step)
 
 
+def load_stage(study: Study, folder: StudyFolder, options: Options, weights: str, told: Told) -> None:
+    from bench.latency.load import LoadProtocol, measure_load
+    from bench.models.load import load
+
+    measure_load(study, folder, options, LoadProtocol(), load=load, weights=weights, progress=told.step)
+
+
 def score_stage(
     study: Study,
     folder: StudyFolder,

@@ -11,6 +11,7 @@ import typer
 
 from bench.cli.data import app as bring_app
 from bench.cli.info import app as look_app
+from bench.cli.judge import app as judge_app
 from bench.cli.live import app as live_app
 from bench.cli.prompts import app as prompts_app
 from bench.cli.references import app as reference_app
@@ -50,6 +51,7 @@ def options(
 
 
 app.add_typer(stages_app)
+app.add_typer(judge_app)
 app.add_typer(bring_app)
 app.add_typer(selfcheck_app)
 app.add_typer(look_app)

@@ -25,10 +25,10 @@ def prompts(context: typer.Context, as_json: Json = False) -> None:
 
     rows = [
         {"set": s.name, "prompts": s.count, "here": "yes" if sets.is_here(s.name) else "no", "licence": s.licence,
-         "title": s.title, "source": s.source}
+         "title": s.title, "source": s.source, "scorer": s.scorer or "none here"}
         for s in sets.PROMPT_SETS.values()
     ]  # fmt: skip
-    print_rows(rows, as_json, below=("title", "licence", "source"))
+    print_rows(rows, as_json, below=("title", "licence", "source", "scorer"))
 
 
 @app.command("add")

@@ -186,19 +186,27 @@ def latency(
         str,
         typer.Option(help="pretrained, or random: the real architecture at full size, nothing downloaded."),
     ] = "pretrained",
+    load: Annotated[
+        bool,
+        typer.Option(
+            help="Also cold start, the sustained Offline rate, Server latency under Poisson load, 1 to 8 clients."
+        ),
+    ] = False,
 ) -> None:
     """Time each stage of each contender.
 
     Example: [bold]bench latency turbo-preference --weights random --device cuda[/bold] measures the real
     architectures where no weights are at hand: speed does not depend on the values.
     """
-    from bench.run import latency_stage, opened_anywhere
+    from bench.run import latency_stage, load_stage, opened_anywhere
     from bench.study.study import read
 
     found = read(study)
     options = _options(device, dtype, batch_size, optimize, None)
     with opened_anywhere(found, results) as folder, progress() as told:
         latency_stage(found, folder, options, _protocol(samples), weights, told)
+        if load:
+            load_stage(found, folder, options, weights, told)
         print(f"{folder.where}/latency.json")
 
 

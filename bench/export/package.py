@@ -19,7 +19,17 @@ from typing import Any
 from bench.errors import InputError
 from bench.export.croissant import croissant
 from bench.export.images_table import IMAGES, write_images_table
-from bench.records import Battle, Failure, Generation, ImageScore, Prompt, Reference, iterate_rows, to_json
+from bench.records import (
+    Battle,
+    Failure,
+    Generation,
+    ImageScore,
+    Prompt,
+    PromptEffect,
+    Reference,
+    iterate_rows,
+    to_json,
+)
 from bench.report.results import Results, read_results
 from bench.report.text.bibliography import bibliography, bibtex, citation, with_names
 from bench.report.text.method import command_without_folders, data_statement, method
@@ -34,6 +44,7 @@ ROWS: dict[str, tuple[type, str]] = {
     "references": (Reference, "references.jsonl"),
     "battles": (Battle, "battles.jsonl"),
     "image_scores": (ImageScore, "image-scores.jsonl"),
+    "prompt_effects": (PromptEffect, "prompt-effects.jsonl"),
 }
 """Parquet file in `data/` → row type and file of the study folder. Scores and timings follow as views."""
 DOCUMENTS = (
@@ -341,6 +352,7 @@ _HELD = (
     ("data/ratings.parquet", "a row a question and contender: rating, interval, rank set"),
     ("data/scores.parquet", "a row a metric and contender: value, interval, N, protocol"),
     ("data/image_scores.parquet", "a row a metric and image"),
+    ("data/prompt_effects.parquet", "a row a metric, contender and prompt: what it adds to the score"),
     ("data/timings.parquet", "a row a timed call: stage, batch, seconds"),
     ("data/felt_pictures.parquet", "a row a picture drawn while typing: seconds of each stage"),
     ("data/failures.parquet", "a row a failure"),

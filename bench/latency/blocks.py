@@ -14,7 +14,7 @@ from typing import Any
 
 import bench.latency.conditions as conditions
 from bench.device import now
-from bench.records import Contender, Timing, from_dict
+from bench.records import CALIBRATION, Contender, Timing, from_dict
 from bench.store.study_folder import StudyFolder
 
 
@@ -153,7 +153,7 @@ def timed_block(
         images = block.batch * (len(totals.seconds) + protocol.warm_up + protocol.forwards)
         share = (end.joules - start.joules) / images
     calibrated = Timing(
-        contender=block.contender.name, stage="calibration", batch=block.batch, seconds=(before, after)
+        contender=block.contender.name, stage=CALIBRATION, batch=block.batch, seconds=(before, after)
     )
     ended = conditions.read(device)
     return BlockTimes(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import InputError, unknown
-from bench.records import Battle, Difference, ImageScore, Prompt, Score, Timing, from_dict, iterate_rows
-from bench.store.documents import read_scores
+from bench.records import CALIBRATION, Battle, Difference, ImageScore, LoadRun, Prompt, Score, iterate_rows
+from bench.store.documents import read_latency, read_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,13 +95,13 @@ class StudyResults:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """One row a metric and contender: value, 95% interval, n, protocol."""
-        scores = read_scores(self.folder)  # pyright: ignore[reportArgumentType]
+        scores = read_scores(self.folder)
         return frame(scores.rows if scores else (), Score)
 
     @cached_property
     def differences(self) -> pd.DataFrame:
         """One row a metric and pair of contenders: a minus b, paired by prompt, intervals that hold jointly."""
-        scores = read_scores(self.folder)  # pyright: ignore[reportArgumentType]
+        scores = read_scores(self.folder)
         return frame(scores.differences if scores else (), Difference)
 
     @cached_property
@@ -111,14 +111,32 @@ class StudyResults:
 
     @cached_property
     def latency(self) -> pd.DataFrame:
-        """One row a contender, stage and batch size: seconds a call (median, 5% and 95%) over n samples."""
+        """One row a contender, stage and batch size: seconds a call (median, 5% and 95%) over n samples.
+
+        The rows of stage `calibration` are the kernel's that ran beside the contender, and are in `calibration`.
+        """
+        return self._timings(lambda stage: stage != CALIBRATION)
+
+    @cached_property
+    def calibration(self) -> pd.DataFrame:
+        """As `latency`, of the calibration kernel that ran beside each contender: the machine, not a model."""
+        return self._timings(lambda stage: stage == CALIBRATION)
+
+    @cached_property
+    def load(self) -> pd.DataFrame:
+        """One row a contender and load: cold start, Offline, Server at a rate, clients; from `bench latency --load`."""
+        document = read_latency(self.folder)
+        return frame(document.load if document else (), LoadRun)
+
+    def _timings(self, wanted: Callable[[str], bool]) -> pd.DataFrame:
         import numpy as np
         import pandas as pd
 
-        document = self.folder.read_json("latency.json") or {}
+        document = read_latency(self.folder)
         rows = []
-        for entry in document.get("rows", ()):
-            timing = from_dict(Timing, entry, f"{self.folder.where}/latency.json")
+        for timing in document.rows if document else ():
+            if not wanted(timing.stage):
+                continue
             low, middle, high = np.quantile(timing.seconds, (0.05, 0.5, 0.95))
             rows.append(
                 (timing.contender, timing.stage, timing.batch, middle, low, high, len(timing.seconds))

@@ -10,7 +10,7 @@ from bench.errors import InputError, unknown
 
 Kind = Literal[
     "inception", "open_clip", "tiny-clip", "transformers-clip", "dinov2", "aesthetic", "miniature",
-    "image-reward", "instructblip", "lpips", "user",
+    "image-reward", "instructblip", "lpips", "hps-v3", "clip-flan-t5", "qwen-vl", "user",
 ]  # fmt: skip
 Joint = Literal["", "caption", "source"]
 
@@ -24,6 +24,8 @@ class Extractor:
     """As it stands in the protocol."""
     weights: str
     """Hub id, file or tag."""
+    base: str = ""
+    """Hub id of the model whose configuration, tokenizer or picture tower it takes besides."""
     architecture: str = ""
     """open_clip's name of it."""
     native: bool = False
@@ -34,11 +36,23 @@ class Extractor:
     """Numbers a feature row has, where that matters: distances warn below 10 images a number."""
     captions: str = ""
     """What stands in the text it reads, if not the bare prompt."""
+    answers: tuple[str, ...] = ()
+    """Spellings of the answer to `captions` whose probabilities are added up."""
+    questions: str = ""
+    """Of a metric that asks several questions a prompt: a name of `bench.metrics.questions.FORMS`."""
+    tflop: float = 0.0
+    """Of reading one image and one text, where a study has to be planned for it; 0: it has not."""
     licence: str = ""
     note: str = ""
 
 
+HPS_V3_TEXT = "data_collator_qwen.py"
+"""The authors' source file with HPSv3's instruction, as it is called beside the weights."""
+FLAN_T5 = "google/flan-t5-xxl"
+"""Whose vocabulary CLIP-FlanT5 reads with."""
+QWEN_RESIZE = "as the model's image processor: multiples of its patches near the display size"
 CLIP_RESIZE = "bicubic with antialias, shortest side, centre crop (open_clip's own transform)"
+LONGEST_RESIZE = "bicubic with antialias, longest side, padded with black to a square (HPSv2's own transform)"
 
 EXTRACTORS: dict[str, Extractor] = {
     "inception-tf": Extractor(
@@ -129,7 +143,7 @@ EXTRACTORS: dict[str, Extractor] = {
     ),
     "dinov2": Extractor(
         kind="dinov2",
-        resize="bicubic with antialias, PIL, to 224 x 224",
+        resize="bicubic with antialias, PIL, to 224 x 224; positions interpolated as torch.hub's DINOv2 (offset 0.1)",
         weights="facebook/dinov2-large",
         width=1024,
         licence="Apache-2.0",
@@ -142,7 +156,7 @@ EXTRACTORS: dict[str, Extractor] = {
     ),
     "hpsv2.1": Extractor(
         kind="open_clip",
-        resize=CLIP_RESIZE,
+        resize=LONGEST_RESIZE,
         architecture="ViT-H-14",
         weights="xswu/HPSv2/HPS_v2.1_compressed.pt",
         licence="Apache-2.0",
@@ -168,6 +182,64 @@ EXTRACTORS: dict[str, Extractor] = {
         joint="caption",
         captions='Question: Does this figure show "{}"? Please answer yes or no.',
         licence="MIT",
+    ),
+    "hps-v3": Extractor(
+        kind="hps-v3",
+        resize="bicubic with antialias, PIL, to 448 x 448; places numbered in one dimension, as in the authors' code",
+        weights="MizzenAI/HPSv3/HPSv3.safetensors",
+        base="Qwen/Qwen2-VL-7B-Instruct",
+        joint="caption",
+        captions=f"the authors' instruction with the prompt in it ({HPS_V3_TEXT})",
+        tflop=11.2,
+        licence="MIT",
+    ),
+    "clip-flant5-xxl": Extractor(
+        kind="clip-flan-t5",
+        resize="padded to a square, then as CLIP's image processor",
+        weights="zhiqiulin/clip-flant5-xxl",
+        base="openai/clip-vit-large-patch14-336",
+        joint="caption",
+        captions='Does this figure show "{}"? Please answer yes or no.',
+        answers=("Yes",),
+        tflop=6.3,
+        licence="Apache-2.0",
+    ),
+    "qwen2.5-vl-7b": Extractor(
+        kind="qwen-vl",
+        resize=QWEN_RESIZE,
+        weights="Qwen/Qwen2.5-VL-7B-Instruct",
+        joint="caption",
+        captions='Does this image show "{}"?',
+        answers=("Yes",),
+        tflop=6.4,
+        licence="Apache-2.0",
+    ),
+    "qwen3-vl-8b:soft-tifa": Extractor(
+        kind="qwen-vl",
+        resize=QWEN_RESIZE,
+        weights="Qwen/Qwen3-VL-8B-Instruct",
+        joint="caption",
+        questions="soft-tifa",
+        tflop=5.0,
+        licence="Apache-2.0",
+    ),
+    "qwen2.5-vl-7b:tifa": Extractor(
+        kind="qwen-vl",
+        resize=QWEN_RESIZE,
+        weights="Qwen/Qwen2.5-VL-7B-Instruct",
+        joint="caption",
+        questions="tifa",
+        tflop=6.4,
+        licence="Apache-2.0",
+    ),
+    "qwen2.5-vl-7b:dpg": Extractor(
+        kind="qwen-vl",
+        resize=QWEN_RESIZE,
+        weights="Qwen/Qwen2.5-VL-7B-Instruct",
+        joint="caption",
+        questions="dpg",
+        tflop=6.4,
+        licence="Apache-2.0",
     ),
     "lpips": Extractor(
         kind="lpips",

@@ -202,10 +202,8 @@ def computed(part: Part, network: Any, device: str) -> Iterator[tuple[list[str],
     device
         It decides the shape of a batch.
     """
-    located, own = part.located, part.located.open is not None
-    shape = (
-        1 if own and part.partners is not None else batch_shape(device)
-    )  # a user's function sees each once
+    located, alone = part.located, getattr(network, "alone", False)
+    shape = 1 if alone and part.partners is not None else batch_shape(device)
     partner_of = dict(zip([key for key, _ in part.files], part.partners or (), strict=False))
     together = shape if part.partners is None else max(shape, 16)
     for block, prepared in _prepared(part.files, network.prepare, part.size, part.fit, together):
@@ -220,8 +218,8 @@ def computed(part: Part, network: Any, device: str) -> Iterator[tuple[list[str],
             ]
             rows = np.concatenate(
                 [
-                    np.column_stack(network.pairs(_stacked(a), b))[:count]
-                    for a, b, count in _shaped(prepared, beside, shape, whole=own)
+                    np.column_stack(network.pairs(a if alone else _stacked(a), b))[:count]
+                    for a, b, count in _shaped(prepared, beside, shape, whole=alone)
                 ]
             )
         yield keys, _finite(rows, located.name)

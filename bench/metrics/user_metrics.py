@@ -174,6 +174,9 @@ def _imported(path: Path, _stamp: int, name: str) -> Any:
 class FunctionNetwork:
     """A user's function as a joint extractor: `prepare` and `pairs` as every network that reads captions."""
 
+    alone = True
+    """It sees each image once, never a copy that fills a batch."""
+
     def __init__(self, name: str, user: UserMetric, device: str = "cpu") -> None:
         self.name, self.user = name, user
         parameters = inspect.signature(user.function).parameters

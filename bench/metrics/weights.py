@@ -22,6 +22,8 @@ from bench.metrics.extractors import (
     BERT,
     CLIP_RESIZE,
     EXTRACTORS,
+    FLAN_T5,
+    HPS_V3_TEXT,
     INCEPTION_FILES,
     Extractor,
 )
@@ -29,6 +31,12 @@ from bench.metrics.networks import tiny_clip
 from bench.records import cache_folder
 from bench.store.download import download
 from bench.store.images import PIXELS
+
+SAID = ("note", "captions", "answers", "base", "questions")
+"""Fields of an extractor that its protocol holds where they are not empty."""
+_LARGE = "bfloat16 on a GPU, float32 on a CPU"
+DTYPES = {"hps-v3": _LARGE, "clip-flan-t5": _LARGE, "qwen-vl": _LARGE}
+"""By kind; all others compute in float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,8 @@ class Located:
     """Weights file, or a folder in the layout of its library; of a user's metric the file of its code."""
     open: Callable[[str], Any] | None = None
     """Device to the network, where it is none of `bench.metrics.networks`."""
+    questions: Path | None = None
+    """The file of questions, of an extractor that asks those of a file."""
 
     def protocol(self) -> dict[str, Any]:
         """Everything about it that decides a number."""
@@ -51,8 +61,9 @@ class Located:
             "resize": self.extractor.resize,
             "weights": self.extractor.weights,
             "weights_sha256": tree_sha256(self.path),
-            "dtype": "float32",
-        } | {key: value for key in ("note", "captions") if (value := getattr(self.extractor, key))}
+            "dtype": DTYPES.get(self.extractor.kind, "float32"),
+            **({"questions_sha256": tree_sha256(self.questions)} if self.questions else {}),
+        } | {key: value for key in SAID if (value := getattr(self.extractor, key))}
 
 
 @contextlib.contextmanager
@@ -145,12 +156,25 @@ def _find_tiny(entry: Extractor) -> Path | None:
     return tiny_clip.folder(cache_folder() / "tiny")
 
 
+def hub_folder(repository: str, file: str = "config.json") -> Path | None:
+    """Where a hub's repository is on this machine: in a folder of weights by its name, or in the hub's cache."""
+    folders = (folder / repository.rpartition("/")[2] for folder in weights_folders())
+    local = next((folder for folder in folders if (folder / file).is_file()), None)
+    found = None if local else _cached(repository, file)
+    return local or (found.parent if found else None)
+
+
 def _find_hub_folder(entry: Extractor) -> Path | None:
-    local = next((f / entry.weights.rpartition("/")[2] for f in weights_folders()), None)
-    if local is not None and (local / "config.json").is_file():
-        return local
-    config = _cached(entry.weights, "config.json")
-    return config.parent if config else None
+    return hub_folder(entry.weights)
+
+
+def _find_hps_v3(entry: Extractor) -> Path | None:
+    return _find_hub_file(entry) if hub_folder(entry.base) and find_file(HPS_V3_TEXT) else None
+
+
+def _find_clip_flan_t5(entry: Extractor) -> Path | None:
+    parts = hub_folder(entry.base), hub_folder(FLAN_T5, "tokenizer_config.json")
+    return hub_folder(entry.weights) if all(parts) else None
 
 
 def _find_aesthetic(entry: Extractor) -> Path | None:
@@ -170,10 +194,7 @@ def _find_image_reward(entry: Extractor) -> Path | None:
 
 def bert_folder() -> Path | None:
     """The folder with the vocabulary that ImageReward's captions are read with."""
-    folders = (folder / BERT.rpartition("/")[2] for folder in weights_folders())
-    local = next((folder for folder in folders if (folder / "vocab.txt").is_file()), None)
-    vocabulary = _cached(BERT, "vocab.txt")
-    return local or (vocabulary.parent if vocabulary else None)
+    return hub_folder(BERT, "vocab.txt")
 
 
 def _find_named(entry: Extractor) -> Path | None:
@@ -190,6 +211,9 @@ _FINDERS: dict[str, Callable[[Extractor], Path | None]] = {
     "aesthetic": _find_aesthetic,
     "image-reward": _find_image_reward,
     "lpips": _find_named,
+    "hps-v3": _find_hps_v3,
+    "clip-flan-t5": _find_clip_flan_t5,
+    "qwen-vl": _find_hub_folder,
     "miniature": _find_miniature,
 }
 
@@ -275,6 +299,23 @@ def _fetch_lpips(entry: Extractor) -> None:
     _fetch_url(AlexNet_Weights.IMAGENET1K_V1.url, entry.weights)
 
 
+def _fetch_hps_v3(entry: Extractor) -> None:
+    from huggingface_hub import snapshot_download
+
+    _fetch_hub_file(entry)
+    snapshot_download(entry.base, allow_patterns=["*.json", "*.txt"])
+    home = "https://raw.githubusercontent.com/MizzenAI/HPSv3/72b7ebaf0fe76bce636b3f4997aee319d0f65aef/"
+    _fetch_url(home + "hpsv3/dataset/data_collator_qwen.py", HPS_V3_TEXT)
+
+
+def _fetch_clip_flan_t5(entry: Extractor) -> None:
+    from huggingface_hub import snapshot_download
+
+    snapshot_download(entry.weights, allow_patterns=["*.json", "*.safetensors", "*.bin"])
+    snapshot_download(entry.base, allow_patterns=["*.json", "*.safetensors"])
+    snapshot_download(FLAN_T5, allow_patterns=["*tokenizer*", "spiece.model"])
+
+
 _PARTS: dict[str, tuple[Extractor, ...]] = {"aesthetic": (AESTHETIC_TOWER,)}
 _FETCHERS: dict[str, Callable[[Extractor], None]] = {
     "inception": _fetch_inception,
@@ -282,6 +323,8 @@ _FETCHERS: dict[str, Callable[[Extractor], None]] = {
     "aesthetic": _fetch_aesthetic,
     "image-reward": _fetch_image_reward,
     "lpips": _fetch_lpips,
+    "hps-v3": _fetch_hps_v3,
+    "clip-flan-t5": _fetch_clip_flan_t5,
 }
 
 

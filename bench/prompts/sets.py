@@ -50,6 +50,8 @@ class PromptSet:
     """Field of a Prompt → column of the file."""
     collapse: bool = False
     """The file has several rows a prompt."""
+    scorer: str = ""
+    """Metric of this suite that scores it as its authors do; empty: it has none here."""
 
     @property
     def own(self) -> bool:
@@ -84,6 +86,7 @@ _SETS = (
         licence="Apache-2.0",
         source="written for this suite",
         columns=_OWN_COLUMNS,
+        scorer="scene_accuracy",
     ),
     PromptSet(
         name="miniature-edit",
@@ -94,6 +97,7 @@ _SETS = (
         licence="Apache-2.0",
         source="drawn for this suite, by bench/miniature/edits.py",
         columns=_EDIT_COLUMNS,
+        scorer="edit_accuracy",
     ),
     PromptSet(
         name="parti",
@@ -142,6 +146,24 @@ _SETS = (
         columns={"text": "prompt", "category": "tag"},
     ),
     PromptSet(
+        name="geneval2",
+        title="GenEval 2, with the questions of Soft-TIFA",
+        home="github:facebookresearch/GenEval2",
+        revision="a6e82d2289e8d418f27f0adee77908b07060eea3",
+        files=(
+            SourceFile(
+                path="geneval2_data.jsonl",
+                sha256="09233adbc9f877fba205f1a20efa4a8640e7e62a91dfd55893562bed8a928e43",
+            ),
+        ),
+        count=800,
+        licence="CC-BY-NC-4.0",
+        source="Kamath et al. 2025, arXiv 2512.16853",
+        format="jsonl",
+        columns={"text": "prompt"},
+        scorer="soft_tifa",
+    ),
+    PromptSet(
         name="hpsv2",
         title="HPSv2 benchmark, four styles",
         home="hub:zhwang/HPDv2",
@@ -154,6 +176,7 @@ _SETS = (
         licence="Apache-2.0",
         source="Wu et al. 2023, arXiv 2306.09341",
         format="json",
+        scorer="hpsv2",
     ),
     PromptSet(
         name="dpg-bench",
@@ -167,6 +190,7 @@ _SETS = (
         format="csv",
         columns={"id": "item_id", "text": "text"},
         collapse=True,
+        scorer="dpg",
     ),
     PromptSet(
         name="coco2014-mlperf",
@@ -184,6 +208,7 @@ _SETS = (
         source="MLPerf Inference, text_to_image; Lin et al. 2014, arXiv 1405.0312",
         format="tsv-quoted",
         columns={"id": "id", "text": "caption"},
+        scorer="mlperf_clip",
     ),
     PromptSet(
         name="coco2017",
@@ -253,6 +278,7 @@ _SETS = (
         source="Hu et al. 2023, arXiv 2303.11897",
         format="json",
         columns={"id": "id", "text": "caption"},
+        scorer="tifa",
     ),
 )
 

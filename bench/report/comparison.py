@@ -17,7 +17,7 @@ import numpy as np
 from bench.errors import InputError
 from bench.latency.estimate import calibrated, ratio
 from bench.metrics.intervals import standard_error, t_quantile
-from bench.records import settings_hash
+from bench.records import CALIBRATION, settings_hash
 from bench.report.results import Results
 from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, decimals
 from bench.report.tables.metrics import label
@@ -120,7 +120,7 @@ def _effects_of(values: Mapping[str, Sequence[float]], value: float | None) -> d
 
 def _latency(results: Results) -> list[Measure]:
     about = results.timing_protocol
-    kernels = {(t.contender, t.batch): t for t in results.timings if t.stage == "calibration"}
+    kernels = {(t.contender, t.batch): t for t in results.timings if t.stage == CALIBRATION}
     measured = []
     for timing in results.timings:
         total = total_of(timing) if timing.stage == "total" else None

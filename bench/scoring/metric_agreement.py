@@ -7,7 +7,7 @@ with the ratings: `bench.ratings.bootstrap` (pigeonhole bootstrap, Owen 2007, An
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -42,6 +42,9 @@ class Judged:
     """By contender (n,), in the order of `keys`; empty for a metric of whole sets."""
     keys: Sequence[tuple[str, int]]
     """prompt_id and replicate of each image."""
+    pairs: Mapping[tuple[str, int, str, str], int] = field(default_factory=dict)
+    """Of a judge of pairs: prompt_id, replicate and both contenders, in one order, to 1 (the first is better), -1 or
+    0; empty for metrics, which speak of single images or of contenders."""
 
 
 def agreements(
@@ -85,7 +88,7 @@ def _row(
         notes.append("fewer than three rated contenders: no rank correlation")
     else:
         notes.append("ratings and scores are noisy: rank correlations are attenuated")
-    if not judged.images:
+    if not judged.images and not judged.pairs:
         notes.append("a number of the whole set: votes predicted by contender, its own uncertainty left out")
     if any(b.simulated for b in votes):
         notes.append("simulated votes")
@@ -110,7 +113,9 @@ def _row(
 
 def _hits(judged: Judged, votes: Sequence[Battle]) -> Array:
     """(n,) 1 the metric scores the winner higher, 0 lower, ½ alike; nan: a tie, or an image not scored."""
-    if judged.images:
+    if judged.pairs:
+        difference = np.array([_of_pair(judged.pairs, b) for b in votes])
+    elif judged.images:
         place = {key: i for i, key in enumerate(judged.keys)}
         image = [place.get((b.prompt_id, b.replicate)) for b in votes]
         difference = np.array(
@@ -125,6 +130,15 @@ def _hits(judged: Judged, votes: Sequence[Battle]) -> Array:
     hits = (1 + np.sign(judged.sign * difference) * sign) / 2
     hits[sign == 0] = np.nan
     return hits
+
+
+def _of_pair(pairs: Mapping[tuple[str, int, str, str], int], vote: Battle) -> float:
+    """What a judge of pairs says of the two images of a vote: above 0 for the left one; nan: it was not asked."""
+    ahead = pairs.get((vote.prompt_id, vote.replicate, vote.left, vote.right))
+    if ahead is not None:
+        return float(ahead)
+    behind = pairs.get((vote.prompt_id, vote.replicate, vote.right, vote.left))
+    return np.nan if behind is None else -float(behind)
 
 
 Interval = tuple[float | None, float | None, float | None]

@@ -5,23 +5,30 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import bench.metrics.references as references
 import bench.metrics.user_metrics as user_metrics
+import bench.prompts.fetch as prompt_fetch
+import bench.prompts.sets as prompt_sets
 import bench.scoring.mlperf as mlperf
 from bench.errors import InputError, unknown
 from bench.metrics.extractors import EXTRACTORS, clip_name
+from bench.metrics.questions import FORMS, Form, check_covered
 from bench.metrics.reference_fetch import fetch as fetch_reference
 from bench.metrics.registry import METRICS, Metric
 from bench.metrics.user_metrics import Resolved
 from bench.metrics.weights import Located, locate
 from bench.metrics.weights import fetch as fetch_weights
+from bench.store.download import download
 from bench.study.file import OwnMetric
 from bench.study.study import Study
 
 FILE = "file"
 """In place of an extractor: the values are read from a table."""
+VARIETY = 4
+"""Images a prompt below which a metric of a prompt's variety is warned of."""
 FEW = 10
 """Images a dimension of the features, below which a Fréchet distance is warned of."""
 
@@ -99,7 +106,25 @@ def located(metrics: Mapping[str, Metric], study: Study) -> dict[str, Located]:
     """Extractors of the plan in order, each with its weights found."""
     names = dict.fromkeys(extractor_of(metric, study) for metric in metrics.values())
     own = {resolved.located.name: resolved.located for resolved in user_metrics_of(study).values()}
-    return {name: own[name] if name in own else locate(name) for name in names if name != FILE}
+    return {name: own.get(name) or with_questions(locate(name), study) for name in names if name != FILE}
+
+
+def with_questions(place: Located, study: Study) -> Located:
+    """The extractor with its file of questions, where it asks those of a file.
+
+    Raises InputError: there is none, it is not of the metric's form, or it does not cover the study's prompts.
+    """
+    if not place.extractor.questions:
+        return place
+    form = FORMS[place.extractor.questions]
+    path = questions_file(study, form)
+    if not path.is_file():
+        raise InputError(
+            f"{form.source} asks the questions of {form.name}, which is not at {path}: run `bench fetch` where there "
+            "is a network, or name your own file in [metrics] questions"
+        )
+    check_covered(form.read(path), (prompt.text for prompt in study.prompts), path)
+    return replace(place, questions=path)
 
 
 def fetch(study: Study) -> dict[str, Path]:
@@ -108,8 +133,33 @@ def fetch(study: Study) -> dict[str, Path]:
     metrics = plan(study)
     names = dict.fromkeys(extractor_of(metric, study) for metric in metrics.values())
     found = {name: fetch_weights(name) for name in names if name in EXTRACTORS}
+    if not study.file.metrics.questions:
+        forms = {EXTRACTORS[name].questions for name in found} - {""}
+        found |= {FORMS[form].name: _fetch_questions(FORMS[form]) for form in sorted(forms)}
     wanted = {reference_name(name, study) for name, metric in metrics.items() if metric.kind == "reference"}
     return found | {name: fetch_reference(name) for name in sorted(wanted & set(references.PUBLISHED))}
+
+
+def questions_file(study: Study, form: Form) -> Path:
+    """The study's own file of questions, or where the benchmark's lies once fetched."""
+    named = study.file.metrics.questions
+    return study.base / Path(named).expanduser() if named else _questions_place(form)
+
+
+def _questions_place(form: Form) -> Path:
+    """Where a benchmark's file of questions lies once fetched: beside its prompts."""
+    return prompt_sets.paths(form.prompt_set)[0].parent / form.name
+
+
+def _fetch_questions(form: Form) -> Path:
+    """Brings a benchmark's file of questions; it may be that of its prompts."""
+    place, entry = _questions_place(form), prompt_sets.find(form.prompt_set)
+    if not place.is_file():
+        prompt_fetch.fetch(form.prompt_set)
+    if not place.is_file():
+        url = prompt_fetch.address(entry, prompt_sets.SourceFile(path=form.file))
+        download(url, place, f"check the network, or bring {form.name} there")
+    return place
 
 
 def wanting(study: Study) -> list[str]:

@@ -361,6 +361,11 @@ def _warnings(rows: Sequence[Score], job: Job, located: Mapping[str, Located]) -
                 f"{name}: {n} images are fewer than {needs.FEW} x {d}, the features' dimension: biased upwards, "
                 "only contenders of this study may be compared; kid has no such bias"
             )
+        few = job.study.file.images_per_prompt < needs.VARIETY
+        if few and job.metrics[name].statistic in ("diversity", "vendi", "pair_mean"):
+            found.append(
+                f"{name}: {needs.VARIETY} images a prompt or more tell variety from chance: images_per_prompt"
+            )
         if first.truncated:
             found.append(f"{name}: {first.truncated} captions were longer than the text tower and cut")
         if "random weights" in first.note:

@@ -7,14 +7,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.errors import InputError
-from bench.records import Difference, LatencyPass, PeopleAgreement, PoweredRow, Score, Timing, from_dict
+from bench.records import (
+    Difference,
+    LatencyPass,
+    LoadRun,
+    PeopleAgreement,
+    PoweredRow,
+    Score,
+    Timing,
+    from_dict,
+)
 
 
 class Documents(Protocol):
     """A study folder, as far as its documents go."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path | str: ...
 
     def read_json(self, name: str) -> Any | None: ...
 
@@ -46,7 +55,7 @@ ROWS: dict[str, type] = {
 
 def read_scores(folder: Documents) -> Scores | None:
     """None where the study has not been scored. Raises InputError: the file is not of this schema."""
-    document, where = folder.read_json(SCORES), str(folder.path / SCORES)
+    document, where = folder.read_json(SCORES), f"{folder.path}/{SCORES}"
     if document is None:
         return None
     known = {field.name for field in fields(Scores)}
@@ -82,16 +91,19 @@ class Latency:
     """An image, by contender; without those whose architecture is not here."""
     passes: tuple[LatencyPass, ...] = ()
     rows: tuple[Timing, ...] = ()
+    load: tuple[LoadRun, ...] = ()
+    """Cold start and behaviour under load; empty where it was not asked for."""
 
 
 def read_latency(folder: Documents) -> Latency | None:
     """None where nothing was timed. Raises InputError: the file is not of this schema."""
-    document, where = folder.read_json(LATENCY), str(folder.path / LATENCY)
+    document, where = folder.read_json(LATENCY), f"{folder.path}/{LATENCY}"
     if document is None:
         return None
     parts = {
         "passes": tuple(from_dict(LatencyPass, row, where) for row in document.get("passes") or ()),
         "rows": tuple(from_dict(Timing, row, where) for row in document.get("rows") or ()),
+        "load": tuple(from_dict(LoadRun, row, where) for row in document.get("load") or ()),
     }
     try:
         return Latency(**{**document, **parts})

@@ -96,6 +96,9 @@ class Metrics(_Section):
     """A built-in or built reference, or a folder of images (relative to the study file)."""
     clip: str = ""
     """The CLIP of `clip_score`; empty: the metric's default."""
+    questions: str = ""
+    """A file of questions about the prompts (`soft_tifa`, `tifa`, `dpg`), in its benchmark's form, relative to the
+    study file; empty: the one that comes with the benchmark's prompt set."""
     protocol: Literal["mlperf-sdxl"] | None = None
     """Adds the metrics of a published protocol, with pass or fail."""
     own: dict[str, OwnMetric] = {}

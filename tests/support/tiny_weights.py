@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from bench.metrics.extractors import AESTHETIC_TOWER, BERT, EXTRACTORS, Extractor
+from bench.metrics.extractors import AESTHETIC_TOWER, BERT, EXTRACTORS, FLAN_T5, HPS_V3_TEXT, Extractor
+from tests.support import clip_flan_t5, qwen_vl
 from tests.support.folders import T5_LETTERS
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "blue", "dog", "cat", "sky", "##s", "the"]
@@ -152,7 +153,7 @@ def _dinov2(home: Home, entry: Extractor) -> None:
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     torch.manual_seed(7)
-    model = Dinov2Model(Dinov2Config(**sizes, image_size=224, patch_size=14))
+    model = Dinov2Model(Dinov2Config(**sizes, image_size=518, patch_size=14))
     model.save_pretrained(home.hub(entry.weights, "config.json").parent)
 
 
@@ -257,6 +258,31 @@ def _lpips(home: Home, entry: Extractor) -> None:
     torch.save(state, home.weights / entry.weights)
 
 
+def _hps_v3(home: Home, entry: Extractor) -> None:
+    """Qwen2-VL-7B-Instruct's small files as its repository has them, flat configuration included; the weights in one
+    file in the names of `state_dict`, reward head and unused language head among them; the authors' source file."""
+    from safetensors.torch import save_file
+
+    folder = home.hub(entry.base, "config.json").parent
+    tokens = qwen_vl.processor_files(folder)
+    qwen_vl.flat_config(folder, vocabulary=tokens + 40)
+    (home.weights / HPS_V3_TEXT).write_text(qwen_vl.AUTHORS_SOURCE)
+    state = qwen_vl.reward_state(folder, vocabulary=tokens + 1)
+    save_file({n: v.contiguous() for n, v in state.items()}, home.hub(*entry.weights.rsplit("/", 1)))
+
+
+def _qwen_vl(home: Home, entry: Extractor) -> None:
+    qwen_vl.model_folder(home.hub(entry.weights, "config.json").parent, entry.weights)
+
+
+def _clip_flan_t5(home: Home, entry: Extractor) -> None:
+    clip_flan_t5.folders(
+        home.hub(entry.weights, "config.json").parent,
+        home.hub(entry.base, "config.json").parent,
+        home.hub(FLAN_T5, "tokenizer_config.json").parent,
+    )
+
+
 WRITERS: dict[str, Callable[[Home, Extractor], None]] = {
     "inception": _inception,
     "open_clip": _open_clip,
@@ -268,4 +294,7 @@ WRITERS: dict[str, Callable[[Home, Extractor], None]] = {
     "image-reward": _image_reward,
     "instructblip": _instructblip,
     "lpips": _lpips,
+    "hps-v3": _hps_v3,
+    "clip-flan-t5": _clip_flan_t5,
+    "qwen-vl": _qwen_vl,
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.errors import InputError
-from bench.metrics.extractors import AESTHETIC_TOWER
+from bench.metrics.extractors import AESTHETIC_TOWER, LONGEST_RESIZE
 from bench.metrics.feature_rows import Array
 from bench.metrics.weights import Located, find_open_clip, reading
 
@@ -40,6 +40,11 @@ class OpenClip:
                     force_quick_gelu=bool(known.get("quick_gelu")),
                 )
             self.tokenizer = open_clip.get_tokenizer(name)
+        if entry.resize == LONGEST_RESIZE:
+            side = model.visual.image_size
+            self.transform = open_clip.image_transform(
+                side, is_train=False, resize_mode="longest", fill_color=0
+            )
         self.model = model.to(device).eval()
         self.device = device
 

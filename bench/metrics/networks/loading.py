@@ -6,7 +6,10 @@ import importlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from bench.errors import InputError
 from bench.metrics.feature_rows import Array
+from bench.metrics.networks.asking import QuestionFile, Reader, WholeCaption
+from bench.metrics.questions import FORMS
 from bench.metrics.weights import Located
 
 
@@ -27,7 +30,10 @@ class Encoder(Protocol):
 
 
 class Judge(Protocol):
-    """A loaded extractor that reads an image together with something else (`Extractor.joint`)."""
+    """A loaded extractor that reads an image together with something else (`Extractor.joint`).
+
+    One with `alone = True` reads its pairs one by one, as lists: the shape of a batch decides none of its numbers.
+    """
 
     def prepare(self, image: Any) -> Any:
         """As of `Encoder`."""
@@ -42,7 +48,7 @@ def load(located: Located, device: str = "cpu") -> Any:
     """The network, ready on a device: an `Encoder`, or a `Judge` where the extractor is joint."""
     if located.open is not None:
         return located.open(device)
-    from bench.metrics.networks import clip, inception, judges, perceptual
+    from bench.metrics.networks import clip, inception, judges, perceptual, qwen_vl
 
     kind, path = located.extractor.kind, located.path
     if kind == "inception":
@@ -61,4 +67,30 @@ def load(located: Located, device: str = "cpu") -> Any:
         return judges.ImageReward(path, device)
     if kind == "instructblip":
         return judges.InstructBlip(path, located.extractor.captions, device)
+    if kind == "hps-v3":
+        return qwen_vl.HpsV3(path, located.extractor.base, device)
+    if kind in ("clip-flan-t5", "qwen-vl"):
+        return _asking(located, device)
     return importlib.import_module("bench.miniature.encoders").encoder(located.name, device)
+
+
+def reader(located: Located, device: str = "cpu") -> Reader:
+    """A vision-language model, ready to be asked."""
+    from bench.metrics.networks import clip_flan_t5, qwen_vl
+
+    if located.extractor.kind == "clip-flan-t5":
+        return clip_flan_t5.ClipFlanT5(located.path, located.extractor.base, device)
+    return qwen_vl.QwenReader(located.path, device)
+
+
+def _asking(located: Located, device: str) -> Judge:
+    """A reader with what it is asked. Raises InputError: it asks the questions of a file, and has none."""
+    entry = located.extractor
+    if not entry.questions:
+        return WholeCaption(reader(located, device), entry.captions, entry.answers)
+    if located.questions is None:
+        raise InputError(
+            f"extractor '{located.name}' asks the questions of a file: name it in [metrics] questions"
+        )
+    form = FORMS[entry.questions]
+    return QuestionFile(reader(located, device), form, form.read(located.questions))

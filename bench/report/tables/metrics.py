@@ -27,7 +27,9 @@ from bench.report.text.phrases import listed
 LABELS = {
     "clip_score": "CLIP score", "fid": "FID", "fid_infinity": "FID∞", "kid": "KID", "fd_dinov2": "FD-DINOv2",
     "cmmd": "CMMD", "hpsv2": "HPSv2.1", "pickscore": "PickScore", "image_reward": "ImageReward",
-    "aesthetic": "Aesthetic", "vqascore": "VQAScore", "patch_fid": "Patch FID",
+    "hpsv3": "HPSv3", "soft_tifa": "Soft-TIFA", "tifa": "TIFA", "dpg": "DPG",
+    "vqascore_clip_flant5": "VQAScore (CLIP-FlanT5)", "vqascore_qwen": "VQAScore (Qwen2.5-VL)",
+    "aesthetic": "Aesthetic", "vqascore": "VQAScore (InstructBLIP)", "patch_fid": "Patch FID",
     "fid_clean": "FID (clean)", "fd_clip": "FD-CLIP", "scene_accuracy": "Scene accuracy",
     "edit_accuracy": "Edit made", "kept_accuracy": "Rest kept",
     "mini_clip_score": "mini-CLIP score", "lpips": "LPIPS", "precision": "Precision", "recall": "Recall",

@@ -115,6 +115,7 @@ def fill(homes: Homes, name: str, tmp_path: Path, patch: pytest.MonkeyPatch) -> 
 
 FROM_THE_HUB = [
     "clip-vit-g-14", "mlperf-clip", "hpsv2.1", "pickscore", "dinov2", "instructblip", "image-reward", "aesthetic",
+    "hps-v3", "clip-flant5-xxl", "qwen2.5-vl-7b",
 ]  # fmt: skip
 
 

@@ -15,15 +15,13 @@ from typer.testing import CliRunner
 
 from bench.cli.app import app
 from bench.errors import InputError
-from bench.records import Battle, Generation, ImageScore, read_rows
+from bench.records import Battle, ImageScore, read_rows
 from bench.scoring.requirements import plan
 from bench.scoring.score import score
 from bench.store.documents import read_scores
-from bench.store.study_folder import StudyFolder, sha256, write_rows
-from bench.study.study import Study, read
-
-NAMES = ("tiny-turbo@1", "tiny-sdxl@50")
-PROMPTS = ("a red fox", "a blue bird, flying", "éclair", "four")
+from bench.store.study_folder import StudyFolder, write_rows
+from bench.study.study import Study
+from tests.support.scored_study import NAMES, PROMPTS, make, pixels
 
 FUNCTION = '''
 import numpy as np
@@ -44,48 +42,6 @@ for line in sys.stdin:
     path, prompt = line.rstrip("\\n").split("\\t")
     print(np.asarray(Image.open(path), dtype=float).mean() / 255)
 """
-
-
-def pixels(contender: int, prompt: int, replicate: int, side: int = 32) -> np.ndarray:
-    random = np.random.default_rng([contender, prompt, replicate])
-    return random.integers(0, 256 - 40 * contender, (side, side, 3), dtype=np.uint8)
-
-
-def make(folder: Path, metrics: str, replicates: int = 2) -> tuple[StudyFolder, Study]:
-    """A study of two contenders with random images at the display size."""
-    (folder / "prompts.txt").write_text("\n".join(PROMPTS) + "\n", encoding="utf-8")
-    (folder / "study.toml").write_text(
-        f'name = "own"\ncontenders = {list(NAMES)}\ndisplay_size = 32\nimages_per_prompt = {replicates}\n'
-        f'[prompts]\nfile = "prompts.txt"\n{metrics}',
-        encoding="utf-8",
-    )
-    study = read(folder / "study.toml")
-    place = StudyFolder(folder / "results/own")
-    place.write_study(study.text, study.prompts)
-    rows = []
-    for c, name in enumerate(NAMES):
-        for p, prompt in enumerate(study.prompts):
-            for r in range(replicates):
-                path = place.image(name, prompt.id, r)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(pixels(c, p, r)).save(path, lossless=True)
-                data = path.read_bytes()
-                rows.append(
-                    Generation(
-                        contender=name,
-                        prompt_id=prompt.id,
-                        replicate=r,
-                        seed=1,
-                        sha256=sha256(data),
-                        bytes=len(data),
-                        width=32,
-                        height=32,
-                        seconds=0.1,
-                        settings="x",
-                    )
-                )
-    place.append(place.generations_file, rows)
-    return place, study
 
 
 def by_image(folder: StudyFolder, metric: str) -> np.ndarray:
@@ -348,3 +304,26 @@ def test_values_without_a_replicate_are_those_of_all_replicates(tmp_path: Path) 
     rows = score(folder, study)
     assert [row.value for row in rows] == [1.5, 1.5]
     assert dataclasses.asdict(rows[0])["n"] == 8
+
+
+def test_the_handbook_s_example_is_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLIP-IQA on a tiny CLIP, and its softmax of two cosines by hand."""
+    import open_clip
+    import torch
+
+    from bench.metrics.networks import tiny_clip
+
+    code = (Path(__file__).parents[3] / "docs/examples/clip_iqa.py").read_text(encoding="utf-8")
+    name = f"local-dir:{tiny_clip.folder(tmp_path / 'tiny')}"
+    (tmp_path / "clip_iqa.py").write_text(
+        code.replace('"RN50", "openai"', f'"{name}", None'), encoding="utf-8"
+    )
+    folder, study = make(tmp_path, '[metrics.clip_iqa]\nfunction = "./clip_iqa.py:clip_iqa"\nshare = true\n')
+    rows = score(folder, study)
+    model, _, transform = open_clip.create_model_and_transforms(name)
+    with torch.inference_mode():
+        words = model.eval().encode_text(open_clip.get_tokenizer(name)(["Good photo.", "Bad photo."]))
+        image = model.encode_image(transform(Image.fromarray(pixels(1, 2, 0)))[None])
+        good, bad = (100 * torch.cosine_similarity(image, words)).tolist()
+    assert by_image(folder, "clip_iqa")[1, 2, 0] == pytest.approx(1 / (1 + np.exp(bad - good)), rel=1e-4)
+    assert rows[0].interval.startswith("Wilson")
