@@ -29,7 +29,8 @@ def folders(model: Path, clip: Path, words: Path) -> None:
     tokenizer.save_pretrained(words)
     sizes = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
     torch.manual_seed(0)
-    CLIPVisionModel(CLIPVisionConfig(**sizes, image_size=28, patch_size=14)).save_pretrained(clip)
+    tower = CLIPVisionModel(CLIPVisionConfig(**sizes, image_size=28, patch_size=14))
+    tower.save_pretrained(clip)
     CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}).save_pretrained(
         clip
     )
@@ -44,6 +45,10 @@ def folders(model: Path, clip: Path, words: Path) -> None:
     for number, wide in ((0, 24), (2, 32)):
         state[f"mm_projector.{number}.weight"] = torch.randn(32, wide) * 0.3
         state[f"mm_projector.{number}.bias"] = torch.randn(32)
+    for name, value in tower.state_dict().items():  # trained on with the rest, under the names of its time
+        plain = name.removeprefix("vision_model.")
+        if "position_ids" not in name:
+            state[f"vision_tower.vision_tower.vision_model.{plain}"] = value + 0.1 * torch.randn_like(value)
     about = {
         **config.to_dict(), "model_type": "clip_t5", "architectures": ["CLIPT5ForConditionalGeneration"],
         "mm_vision_tower": "openai/clip-vit-large-patch14-336", "mm_projector_type": "mlp2x_gelu",

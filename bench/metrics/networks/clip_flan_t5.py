@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def _parts(path: Path, clip: Path, dtype: Any) -> tuple[Any, Any, Any, int]:
     tower: Any = CLIPVisionModel.from_pretrained(clip, dtype=dtype, local_files_only=True)
     prefix = "vision_tower.vision_tower."
     if held := {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}:
-        tower.load_state_dict({_tower_name(n): v for n, v in held.items() if "position_ids" not in n})
+        tower.load_state_dict(_tower_names(held, [name for name, _ in tower.named_parameters()]))
     wide = state["mm_projector.0.weight"]
     projector = nn.Sequential(
         nn.Linear(wide.shape[1], wide.shape[0]), nn.GELU(), nn.Linear(wide.shape[0], wide.shape[0])
@@ -118,12 +118,11 @@ def _parts(path: Path, clip: Path, dtype: Any) -> tuple[Any, Any, Any, int]:
     return language, tower, projector, int(about.get("mm_vision_select_layer", -2))
 
 
-def _tower_name(name: str) -> str:
-    """A weight's name in `CLIPVisionModel`, which may or may not have `vision_model.` before it."""
-    from transformers import CLIPVisionModel
-
-    nested = hasattr(CLIPVisionModel, "vision_model") or "vision_model" in CLIPVisionModel.base_model_prefix
-    return name if nested else name.removeprefix("vision_model.")
+def _tower_names(held: dict[str, Any], own: Iterable[str]) -> dict[str, Any]:
+    """The held weights under the names that the tower has: `vision_model.` stands before them, or does not."""
+    known, inner = set(own), "vision_model."
+    plain = {name.removeprefix(inner): value for name, value in held.items() if "position_ids" not in name}
+    return {name if name in known else f"{inner}{name}": value for name, value in plain.items()}
 
 
 def _state(path: Path) -> dict[str, Any]:

@@ -173,8 +173,11 @@ def test_clip_flan_t5_gives_the_probability_of_yes_and_the_end(home: Home) -> No
     language.lm_head = torch.nn.Linear(
         32, language.config.vocab_size, bias=False
     )  # FLAN-T5 does not share it
-    language.load_state_dict({n: v for n, v in state.items() if not n.startswith(("mm_", "embed"))})
+    language.load_state_dict({n: v for n, v in state.items() if not n.startswith(("mm_", "embed", "vision"))})
     tower, pictures = CLIPVisionModel.from_pretrained(clip), CLIPImageProcessor.from_pretrained(clip)
+    for name, value in tower.named_parameters():
+        held = f"vision_tower.vision_tower.vision_model.{name.removeprefix('vision_model.')}"
+        value.data = state[held]
     language.eval()
     system = (
         "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
