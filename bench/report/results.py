@@ -23,12 +23,14 @@ from bench.records import (
     Generation,
     ImageScore,
     KeyWait,
+    LatencyPass,
     PeopleAgreement,
     PoweredRow,
     Prompt,
     PromptEffect,
     Score,
     Timing,
+    from_dict,
     iterate_rows,
     read_rows,
 )
@@ -89,6 +91,8 @@ class Results:
     generations: Mapping[Key, Generation]
     failures: tuple[Failure, ...]
     timings: tuple[Timing, ...]
+    passes: tuple[LatencyPass, ...]
+    """What the machine did in each round of timings; empty in folders of versions without passes."""
     timing_protocol: Mapping[str, Any]
     memory: Mapping[str, int]
     """Peak bytes on the GPU by `<contender> batch <n>`."""
@@ -216,6 +220,10 @@ def read_results(folder: StudyFolder) -> Results:
         generations=made,
         failures=tuple(folder.failures()),
         timings=tuple(folder.timings()) if latency else (),
+        passes=tuple(
+            from_dict(LatencyPass, row, str(folder.path / "latency.json"))
+            for row in latency.get("passes") or ()
+        ),
         timing_protocol=latency.get("protocol") or {},
         memory=latency.get("memory") or {},
         work=latency.get("tflop") or {},

@@ -97,7 +97,7 @@ def stages_of(results: Results, contender: str) -> Stages | None:
     if not timed:
         return None
     batch = min(t.batch for t in timed)
-    medians = {t.stage: median(t.seconds) * 1000 / batch for t in timed if t.batch == batch}
+    medians = {t.stage: (milliseconds(t) or 0.0) / batch for t in timed if t.batch == batch}
     parts = [medians.get(stage, 0.0) for stage in ("encode", "denoise", "decode")]
     return Stages(
         contender=contender,
@@ -202,7 +202,9 @@ def median(samples: Sequence[float]) -> float:
 
 
 def milliseconds(timing: Timing | None) -> float | None:
-    return 1000 * median(timing.seconds) if timing and timing.seconds else None
+    """A call of a stage, by the estimator of `total_of`, so that figures and tables have one number."""
+    total = total_of(timing)
+    return None if total is None else total.value
 
 
 def quantile(samples: Sequence[float], q: float) -> float:

@@ -107,7 +107,7 @@ def _notes(results: Results) -> list[str]:
     if any(t.stage == "total" for t in results.timings):
         batches = sorted({t.batch for t in results.timings if t.stage == "total"})
         rate = f", images/s at batch {batches[-1]}" if len(batches) > 1 else ""
-        notes.append(f"Latency: median of an image at batch {batches[0]}{rate}; {results.device}.")
+        notes.append(f"Latency: of an image at batch {batches[0]}{rate}; {results.device}.")
     headline = results.headline
     if headline is not None:
         whose = "Simulated votes" if results.simulated_votes else "Votes"

@@ -12,7 +12,6 @@ from bench.report.tables.form import DOWN, UP, Cell, Column, Estimate, Table, de
 from bench.report.timings import (
     dtype_of,
     felt_of,
-    median,
     milliseconds,
     p95_of,
     seconds_an_image,
@@ -67,12 +66,29 @@ def latency_table(results: Results) -> Table | None:
         ),
         rows=tuple(rows),
         notes=(
-            "Median milliseconds a call of the given batch; brackets hold the 95% order-statistic interval of the "
-            "median over N calls after warm-up.",
+            *_timed_in_words(results),
             f"Window: {window}.",
         ),
         counts_below=True,
     )
+
+
+def _timed_in_words(results: Results) -> list[str]:
+    """How the milliseconds were made of samples, and what the machine did meanwhile."""
+    if not any(timing.passes for timing in results.timings):
+        return [
+            "Median milliseconds a call of the given batch; brackets hold the 95% order-statistic interval of the "
+            "median over N calls after warm-up."
+        ]
+    disturbed = [part.disturbed for part in results.passes if part.disturbed]
+    words = (
+        "Milliseconds a call of the given batch: the geometric mean of the medians of N passes; brackets hold its 95% "
+        "interval over passes."
+    )
+    if not disturbed:
+        return [words]
+    first = disturbed[0] if len(set(disturbed)) == 1 else f"first: {disturbed[0]}"
+    return [words, f"Disturbed: {len(disturbed)} of {len(results.passes)} passes ({first})."]
 
 
 def work_table(results: Results) -> Table | None:
@@ -130,12 +146,14 @@ def _floor_in_words(results: Results) -> list[str]:
 
 
 def throughput(results: Results) -> dict[str, dict[int, float]]:
-    """Images a second at the median, by contender and batch size."""
+    """Images a second by contender and batch size."""
     rates: dict[str, dict[int, float]] = {}
     for name in results.contenders:
         for timing in results.timings:
             if timing.contender == name and timing.stage == "total" and timing.seconds:
-                rates.setdefault(name, {})[timing.batch] = timing.batch / median(timing.seconds)
+                rates.setdefault(name, {})[timing.batch] = (
+                    1000 * timing.batch / (milliseconds(timing) or math.inf)
+                )
     return rates
 
 

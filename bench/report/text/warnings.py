@@ -31,7 +31,7 @@ def banners(results: Results) -> list[Banner]:
         _sizes(results),
     ]
     shown += [_other_anchor(results), _random_timings(results), _failed(results)]
-    shown += [_newer_votes(results), _mixed(results), _unfinished(results)]
+    shown += [_newer_votes(results), _mixed(results), _unfinished(results), _disturbed(results)]
     shown += [Banner(title="About the metrics", text=text) for text in results.warnings]
     return [banner for banner in shown if banner is not None]
 
@@ -176,4 +176,18 @@ def _unfinished(results: Results) -> Banner | None:
         title="Not finished",
         text="run.json, which is written last, is not there: the study has not run to its end, and versions, "
         "models and licences are not recorded.",
+    )
+
+
+def _disturbed(results: Results) -> Banner | None:
+    """Where most passes were timed beside other work: the times are not those of the machine alone."""
+    disturbed = [part for part in results.passes if part.disturbed]
+    if 2 * len(disturbed) <= len(results.passes):
+        return None
+    shares = [part.others for part in disturbed if part.others is not None]
+    beside = f"; other processes used up to {max(shares):.0%} of the processors" if shares else ""
+    return Banner(
+        title="Disturbed timings",
+        text=f"{len(disturbed)} of {len(results.passes)} passes were timed on a busy machine{beside}: times are longer "
+        "than on a quiet one, and ratios of contenders less sure. `bench latency` times again.",
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -73,3 +74,38 @@ def test_an_image_that_a_metric_has_not_seen_is_left_alone(results: Results) -> 
         metric="m", fingerprint="f", contender=TURBO[0], prompt_id="p000", replicate=0, value=1.0
     )
     assert disputed(replace(results, image_scores=(one,))) == []
+
+
+def test_timings_on_a_busy_machine_are_said_to_be(tmp_path: Path) -> None:
+    """Three passes of 2, 4 and 8 s, two of them disturbed: 4 s, the geometric mean, in table, figure and answer."""
+    from bench.records import LatencyPass, Timing
+    from bench.report.tables.speed import latency_table
+    from bench.report.text.warnings import banners
+    from bench.report.timings import seconds_an_image, stages_of
+
+    folder = make_study(tmp_path / "busy", contenders=("sdxl-turbo@1",), side=16)
+    timing = Timing(
+        contender="sdxl-turbo@1", stage="total", batch=1, seconds=(2.0, 4.0, 8.0), passes=(0, 1, 2)
+    )
+    passes = [
+        LatencyPass(
+            number=k, order=("sdxl-turbo@1 batch 1",), seconds=1.0, kernel=0.1, others=share, clock_mhz=None,
+            temperature=None, disturbed=why,
+        )
+        for k, (share, why) in enumerate(((0.1, ""), (0.5, "other processes"), (0.9, "other processes")))
+    ]  # fmt: skip
+    document = folder.read_json("latency.json") or {}
+    rows = {"rows": [asdict(timing)], "passes": [asdict(part) for part in passes]}
+    folder.write_json("latency.json", {**document, **rows})
+    busy = read_results(folder)
+    table = latency_table(busy)
+    assert table is not None
+    assert "Disturbed: 2 of 3 passes (other processes)." in table.notes
+    (banner,) = (banner for banner in banners(busy) if banner.title == "Disturbed timings")
+    assert "2 of 3 passes" in banner.text
+    assert "up to 90% of the processors" in banner.text
+    total, stages = seconds_an_image(busy, "sdxl-turbo@1"), stages_of(busy, "sdxl-turbo@1")
+    assert total is not None
+    assert stages is not None
+    assert total.value == pytest.approx(4.0)
+    assert stages.total == pytest.approx(4000.0)
