@@ -24,6 +24,7 @@ from bench.records import (
     ImageScore,
     KeyWait,
     LatencyPass,
+    LoadRun,
     PeopleAgreement,
     PoweredRow,
     Prompt,
@@ -91,6 +92,8 @@ class Results:
     generations: Mapping[Key, Generation]
     failures: tuple[Failure, ...]
     timings: tuple[Timing, ...]
+    load: tuple[LoadRun, ...]
+    """Contenders under load; empty where it was not measured."""
     passes: tuple[LatencyPass, ...]
     """What the machine did in each round of timings; empty in folders of versions without passes."""
     timing_protocol: Mapping[str, Any]
@@ -220,6 +223,9 @@ def read_results(folder: StudyFolder) -> Results:
         generations=made,
         failures=tuple(folder.failures()),
         timings=tuple(folder.timings()) if latency else (),
+        load=tuple(
+            from_dict(LoadRun, row, str(folder.path / "latency.json")) for row in latency.get("load") or ()
+        ),
         passes=tuple(
             from_dict(LatencyPass, row, str(folder.path / "latency.json"))
             for row in latency.get("passes") or ()

@@ -41,7 +41,7 @@ PLAN: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ),
     (
         "Speed",
-        ("latency", "throughput", "interactive"),
+        ("latency", "throughput", "goodput", "interactive"),
         ("latency", "work", "interactive", "published-latency"),
     ),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.ratings.document import OVERALL
 from bench.records import Prompt
-from bench.report.figures import bars, human, samples
+from bench.report.figures import bars, goodput, human, samples
 from bench.report.figures.headline import Point, pareto, quality_against_seconds
 from bench.report.figures.style import WIDTHS, Style, Theme, fonts, styles
 from bench.report.images.grids import models_with_steps, same_seeds
@@ -73,7 +73,8 @@ def all_drawings(results: Results) -> list[Drawing]:
     drawings = [
         _headline(results, look), *_samples(results), *_steps(results), _wins(results), _matrix(results),
         _slices(results, "category"), _slices(results, "challenge"), _metrics(results, look),
-        _human(results, look), _latency(results, look), _throughput(results, look), _felt(results, look),
+        _human(results, look), _latency(results, look), _throughput(results, look),
+        _goodput(results, look), _felt(results, look),
     ]  # fmt: skip
     return [drawing for drawing in drawings if drawing is not None]
 
@@ -248,6 +249,26 @@ def _throughput(results: Results, look: dict[str, Style]) -> Drawing | None:
         name="throughput",
         caption=f"Images a second at each batch size that was timed, log axis; {results.device}. Filled: the largest.",
         draw=lambda width, theme: bars.throughput_dots(rates, look, width, theme),
+    )
+
+
+def _goodput(results: Results, look: dict[str, Style]) -> Drawing | None:
+    """Contenders that were timed with queries arriving at several rates."""
+    curves, ceilings = {}, {}
+    for name in list(results.contenders)[:LATENCY_ROWS]:
+        runs = [run for run in results.load if run.contender == name]
+        curve = goodput.goodput_curve(runs)
+        if any(rate > 0 for _, rate in curve):
+            curves[name], ceilings[name] = curve, goodput.offline_rate(runs)
+    if not curves:
+        return None
+    queries = max(len(run.latencies) for run in results.load if run.scenario == "server")
+    return Drawing(
+        name="goodput",
+        caption="Images a second that are answered within the time allowed, queries arriving at random, at the best of "
+        f"the rates that were offered (at most {queries} queries a rate); {results.device}. Dotted at the right: the "
+        "rate without waiting for queries (Offline).",
+        draw=lambda width, theme: goodput.goodput_curves(curves, ceilings, look, width, theme),
     )
 
 
