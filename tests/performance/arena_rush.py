@@ -130,7 +130,7 @@ def untruths(browsers: list[Browser], complete_at: float) -> list[str]:
 def measure(raters: int, slots: int, url: str | None, limit_s: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         _, folder = make_study(
-            Path(scratch) / "s", prompts=slots, names=NAMES[:2], size=64, questions=("quality",),
+            Path(scratch) / "s", prompts=max(10, slots // 10), names=NAMES[:2], size=64, questions=("quality",),
             votes_per_pair=slots, votes_per_rater=LIMIT, attention_rate=0.0, repeat_rate=0.0,
             first_vote_minutes=1, completion_code=CODES["completed"], codes={"full": CODES["full"]},
         )  # fmt: skip

@@ -48,6 +48,8 @@ votes_per_rater = {LIMIT}
 attention_rate = 0.25
 repeat_rate = 0.0
 min_seconds = 0.6
+expire_minutes = 60
+first_vote_minutes = 60
 completion_code = "DONE1234"
 return_link = "https://app.prolific.com/submissions/complete?cc={{code}}"
 instructions = {{en = "Look at the whole picture before you answer.", de = "Sehen Sie das ganze Bild an."}}
