@@ -27,6 +27,30 @@ if TYPE_CHECKING:
     from arena.voting import Desk
 
 
+InvitedOnly = Annotated[
+    bool,
+    typer.Option(
+        help="Refuse raters without an invite, a link the panel signed, or an id listed with `arena list`. "
+        "Panel links must be of a study in [arena.panel] studies."
+    ),
+]
+TrustedNetworks = Annotated[
+    list[str] | None,
+    typer.Option(help="Address range without limits on new raters, as 10.0.0.0/8; repeat for more."),
+]
+Share = Annotated[
+    bool, typer.Option(help="Ask Gradio for a public https address that leads here, for 72 hours.")
+]
+Embedding = Annotated[
+    list[str] | None,
+    typer.Option(help="A site that may show the page inside its own (https://lab.example); repeat for more."),
+]
+PublicHosts = Annotated[
+    list[str] | None,
+    typer.Option(help="Name the server is reached by, where a proxy passes on another; repeat for more."),
+]
+
+
 def _render(desk: Desk) -> None:
     """Render the pictures before the first rater comes."""
     from rich.console import Console
@@ -54,32 +78,13 @@ def serve(
     database: Database = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
-    invited_only: Annotated[
-        bool,
-        typer.Option(
-            help="Refuse raters without an invite, a link the panel signed, or an id listed with `arena list`. "
-            "Panel links must be of a study in [arena.panel] studies."
-        ),
-    ] = False,
-    trusted_network: Annotated[
-        list[str] | None,
-        typer.Option(help="Address range without limits on new raters, as 10.0.0.0/8; repeat for more."),
-    ] = None,
+    invited_only: InvitedOnly = False,
+    trusted_network: TrustedNetworks = None,
     https: Annotated[bool, typer.Option(help="Behind HTTPS: cookies are sent over HTTPS only.")] = False,
     admin: Annotated[bool, typer.Option(help="Serve the administrator's page at /admin/.")] = True,
-    share: Annotated[
-        bool, typer.Option(help="Ask Gradio for a public https address that leads here, for 72 hours.")
-    ] = False,
-    embed: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A site that may show the page inside its own (https://lab.example); repeat for more."
-        ),
-    ] = None,
-    public_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Name the server is reached by, where a proxy passes on another; repeat for more."),
-    ] = None,
+    share: Share = False,
+    embed: Embedding = None,
+    public_host: PublicHosts = None,
 ) -> None:
     """Put a study before raters. The admin token comes from ARENA_ADMIN_TOKEN, or is printed once.
 
@@ -91,19 +96,14 @@ def serve(
 
     from arena.admission import Gate
     from arena.panels import SigningKeys
-    from arena.web.app import create_app, new_token
+    from arena.web.app import create_app
     from arena.web.security import RateLimits
     from bench.address import check_address
 
     check_address(host, port)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     desk, key = open_desk(study, results, database)
-    token = os.environ.get("ARENA_ADMIN_TOKEN")
-    if admin and token is not None and len(token) < 16:
-        raise InputError("ARENA_ADMIN_TOKEN is too short: use at least 16 random characters")
-    if admin and token is None:
-        token = new_token()
-        print(f"admin token (shown once): {token}  at http://{host}:{port}/admin-login", file=sys.stderr)
+    token = _admin_token(f"http://{host}:{port}/admin-login") if admin else None
     _render(desk)
     hosts = list(public_host or ())
     if share:
@@ -115,7 +115,7 @@ def serve(
     server = create_app(
         desk,
         key,
-        admin_token=token if admin else None,
+        admin_token=token,
         gate=Gate(
             invited_only=invited_only,
             panel=desk.settings.panel,
@@ -138,6 +138,19 @@ def serve(
         access_log=False,
         timeout_keep_alive=75,  # longer than a rater looks at a pair: else each vote may meet a closing connection
     )
+
+
+def _admin_token(address: str) -> str:
+    """From the environment, or a new one, printed with the address it is for."""
+    from arena.web.app import new_token
+
+    token = os.environ.get("ARENA_ADMIN_TOKEN")
+    if token is None:
+        token = new_token()
+        print(f"admin token (shown once): {token}  at {address}", file=sys.stderr)
+    if len(token) < 16:
+        raise InputError("ARENA_ADMIN_TOKEN is too short: use at least 16 random characters")
+    return token
 
 
 def space(

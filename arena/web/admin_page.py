@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -73,79 +73,7 @@ def _mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> No
     import gradio as gr
 
     with gr.Blocks(title="Administration", analytics_enabled=False) as blocks:
-        gr.HTML(HEAD)
-        status = gr.HTML()
-        with gr.Row():
-            buttons = {phase: gr.Button(LABELS[phase], min_width=80) for phase in PHASES}
-            refresh = gr.Button("Refresh", min_width=80)
-        with gr.Column(visible=False) as sure:
-            gr.HTML(f"<strong>Close the study?</strong> {FINAL[desk.settings.reveal]}")
-            with gr.Row():
-                close = gr.Button("Close the study", variant="stop", min_width=80)
-                keep = gr.Button("Not now", min_width=80)
-        links = " · ".join(f'<a href="../admin-export/{kind}" download>{kind}</a>' for kind in FORMATS)
-        gr.HTML(f"Download the votes: {links}")
-        with gr.Tab("Leaderboard"):
-            board = gr.HTML()
-        with gr.Tab("Pairs"):
-            matrix = gr.HTML()
-        with gr.Tab("Raters"):
-            people = gr.Dataframe(headers=admin_views.RATER_COLUMNS, interactive=False)
-        with gr.Tab("Checks"):
-            gr.HTML(
-                "Attention checks that were failed. Set one aside where its images do not show what they should: it is "
-                "then not held against the rater."
-            )
-            with gr.Row():
-                number = gr.Number(label="Number", precision=0, minimum=1)
-                reason = gr.Textbox(label="Reason", max_length=200)
-                aside = gr.Button("Set aside", min_width=80)
-            answer = gr.HTML()
-            failed = gr.HTML()
-        with gr.Tab("Reports"):
-            gr.HTML(
-                "Pictures that raters reported. Such a pair never comes back to the rater who reported it."
-            )
-            reports = gr.Dataframe(headers=admin_views.REPORT_COLUMNS, interactive=False)
-
-        phases = list(buttons.values())
-        outputs = [status, matrix, board, people, reports, failed, *phases]
-
-        def everything() -> list[Any]:
-            return [
-                *admin_views.everything(desk),
-                admin_checks.failed_checks_page(desk),
-                *phase_buttons(desk),
-            ]
-
-        blocks.load(everything, None, outputs, api_visibility="private")
-        aside.click(
-            lambda number, reason: [
-                admin_checks.set_aside(desk, number, reason),
-                admin_checks.failed_checks_page(desk),
-            ],
-            [number, reason],
-            [answer, failed],
-            api_visibility="private",
-        )
-        refresh.click(everything, None, outputs, api_visibility="private")
-        gr.Timer(EVERY).tick(
-            lambda: [admin_views.progress(desk), admin_views.matrix(desk), *phase_buttons(desk)],
-            None,
-            [status, matrix, *phases],
-            api_visibility="private",
-            show_progress="hidden",
-        )
-        for phase, button in {**buttons, "closed": close}.items():
-            button.click(
-                lambda phase=phase: [set_phase(desk, phase), gr.Column(visible=False), *phase_buttons(desk)],
-                None,
-                [status, sure, *phases],
-                api_visibility="private",
-            )
-        buttons["closed"].click(lambda: gr.Column(visible=True), None, sure, api_visibility="private")
-        keep.click(lambda: gr.Column(visible=False), None, sure, api_visibility="private")
-
+        _fill(blocks, desk)
     gr.mount_gradio_app(
         app,
         blocks,
@@ -163,3 +91,91 @@ def _mount(app: FastAPI, desk: Desk, who: Callable[[Request], str | None]) -> No
         max_file_size=0,
         theme=theme(),
     )
+
+
+def _fill(blocks: Any, desk: Desk) -> None:
+    """The components and their handlers, within the page's context."""
+    import gradio as gr
+
+    gr.HTML(HEAD)
+    status = gr.HTML()
+    with gr.Row():
+        buttons = {phase: gr.Button(LABELS[phase], min_width=80) for phase in PHASES}
+        refresh = gr.Button("Refresh", min_width=80)
+    phases = list(buttons.values())
+    _closing(desk, buttons, [status, *phases])
+    links = " · ".join(f'<a href="../admin-export/{kind}" download>{kind}</a>' for kind in FORMATS)
+    gr.HTML(f"Download the votes: {links}")
+    with gr.Tab("Leaderboard"):
+        board = gr.HTML()
+    with gr.Tab("Pairs"):
+        matrix = gr.HTML()
+    with gr.Tab("Raters"):
+        people = gr.Dataframe(headers=admin_views.RATER_COLUMNS, interactive=False)
+    with gr.Tab("Checks"):
+        failed = _checks(desk)
+    with gr.Tab("Reports"):
+        gr.HTML("Pictures that raters reported. Such a pair never comes back to the rater who reported it.")
+        reports = gr.Dataframe(headers=admin_views.REPORT_COLUMNS, interactive=False)
+
+    def everything() -> list[Any]:
+        checks = admin_checks.failed_checks_page(desk)
+        return [*admin_views.everything(desk), checks, *phase_buttons(desk)]
+
+    outputs = [status, matrix, board, people, reports, failed, *phases]
+    blocks.load(everything, None, outputs, api_visibility="private")
+    refresh.click(everything, None, outputs, api_visibility="private")
+    gr.Timer(EVERY).tick(
+        lambda: [admin_views.progress(desk), admin_views.matrix(desk), *phase_buttons(desk)],
+        None,
+        [status, matrix, *phases],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+
+
+def _closing(desk: Desk, buttons: Mapping[str, Any], outputs: Sequence[Any]) -> None:
+    """The buttons of the phases; closing asks first. outputs: the status, then the buttons."""
+    import gradio as gr
+
+    with gr.Column(visible=False) as sure:
+        gr.HTML(f"<strong>Close the study?</strong> {FINAL[desk.settings.reveal]}")
+        with gr.Row():
+            close = gr.Button("Close the study", variant="stop", min_width=80)
+            keep = gr.Button("Not now", min_width=80)
+    status, *phases = outputs
+    for phase, button in {**buttons, "closed": close}.items():
+        button.click(
+            lambda phase=phase: [set_phase(desk, phase), gr.Column(visible=False), *phase_buttons(desk)],
+            None,
+            [status, sure, *phases],
+            api_visibility="private",
+        )
+    buttons["closed"].click(lambda: gr.Column(visible=True), None, sure, api_visibility="private")
+    keep.click(lambda: gr.Column(visible=False), None, sure, api_visibility="private")
+
+
+def _checks(desk: Desk) -> Any:
+    """The tab of failed attention checks; the component that lists them."""
+    import gradio as gr
+
+    gr.HTML(
+        "Attention checks that were failed. Set one aside where its images do not show what they should: it is then "
+        "not held against the rater."
+    )
+    with gr.Row():
+        number = gr.Number(label="Number", precision=0, minimum=1)
+        reason = gr.Textbox(label="Reason", max_length=200)
+        aside = gr.Button("Set aside", min_width=80)
+    answer = gr.HTML()
+    failed = gr.HTML()
+    aside.click(
+        lambda number, reason: [
+            admin_checks.set_aside(desk, number, reason),
+            admin_checks.failed_checks_page(desk),
+        ],
+        [number, reason],
+        [answer, failed],
+        api_visibility="private",
+    )
+    return failed

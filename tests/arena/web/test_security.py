@@ -3,7 +3,7 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from arena.cli import app as command
+from arena.cli import collect as command
 from arena.web import sharing
 from arena.web.app import create_app
 from bench.errors import InputError
