@@ -18,11 +18,13 @@ from arena.db import queries, raters
 from arena.db.assignments import Transaction
 from arena.db.database import VoteDatabase
 from arena.db.rows import Assignment
-from arena.entry.practice import judge_practice
+from arena.entry import batches
+from arena.entry.practice import check_gold, judge_practice
 from arena.entry.stages import TAKES_PART, Hand, owed_code
 from arena.next_assignment import Stock, draft, fitted_gains, in_order
-from arena.quality import exclusion_of, rater_quality
+from arena.quality import exclusion_of
 from arena.results.decided import decided_pairs
+from arena.results.decisions import judge, set_check_aside
 from arena.shown.study_images import StudyImages, signature
 from bench.errors import InputError
 from bench.records import OUTCOMES
@@ -119,40 +121,19 @@ class Desk:
                 "run `bench run` first"
             )
         self.database.prepare(pool)
-        self._check_gold()
+        check_gold(self.settings, self.images.made)
         with self.database.writing() as tx:
-            if self.settings.batch and not tx.setting("batch_end"):
-                tx.set_setting("batch_end", str(_votes(tx) + self.settings.batch))
+            if self.settings.batch and not tx.setting(batches.END):
+                batches.start_batch(tx, self.settings.batch)
         with self.database.reading() as tx:
             self._stock = replace(self._stock, scenes=tx.cell_counts())
-
-    def _check_gold(self) -> None:
-        """Raises InputError where a gold pair names an image that the study does not have."""
-        for gold in self.settings.gold:
-            for contender in (gold.better, gold.worse):
-                if (contender, gold.prompt, gold.replicate) not in self.images.made:
-                    raise InputError(
-                        f"[[arena.gold]]: there is no image of prompt '{gold.prompt}' by '{contender}' "
-                        f"(replicate {gold.replicate}): correct the study file, or generate it"
-                    )
 
     def set_phase(self, phase: str) -> None:
         """Open, pause or close the study; opening begins the next batch where the study has batches."""
         with self.database.writing() as tx:
             tx.set_setting("phase", phase)
             if phase == "open" and self.settings.batch:
-                tx.set_setting("batch_end", str(_votes(tx) + self.settings.batch))
-
-    def _left_of_batch(self, tx: Transaction) -> int:
-        """Pairs that may still be handed out before the study pauses by itself."""
-        rows = tx.pairs()
-        return int(tx.setting("batch_end", "0")) - sum(p.taken for p in rows)
-
-    def _end_batch(self) -> None:
-        """Pause the study where its batch is complete."""
-        with self.database.writing() as tx:
-            if tx.phase == "open" and _votes(tx) >= int(tx.setting("batch_end", "0")):
-                tx.set_setting("phase", "paused")
+                batches.start_batch(tx, self.settings.batch)
 
     def hand(self, rater_id: str) -> Hand:
         """What the rater has now, after topping it up. Raises Refused for an unknown rater."""
@@ -176,7 +157,7 @@ class Desk:
             held, last = tuple(tx.open_assignments(rater_id)), tx.last_answered(rater_id)
             free, pending = tx.slots() if phase == "open" and len(held) < AHEAD else (0, 0)
             if free and self.settings.batch:
-                free = max(0, min(free, self._left_of_batch(tx)))
+                free = max(0, min(free, batches.left_of_batch(tx)))
             stage = self._stage(tx, rater, phase, held, free)
         limit = self.settings.votes_per_rater
         held = held if stage == "vote" else ()
@@ -287,24 +268,12 @@ class Desk:
             limited = None if seconds is None else min(seconds, max(0.0, now - since))
             tx.vote(one, answer, seconds=limited, now=now, display=display)
         if self.settings.batch and one.cell_id is not None:
-            self._end_batch()
+            with self.database.writing() as tx:
+                batches.end_batch(tx)
         if one.kind == "practice":
             judge_practice(self.database, self.settings, rater_id)
         elif one.kind == "check" or one.number % JUDGE_EVERY == JUDGE_EVERY - 1:
-            self.judge(rater_id)
-        return True
-
-    def judge(self, rater_id: str) -> bool:
-        """Whether the study's rules exclude the rater by now; if so, the rater's slots return to the pool."""
-        with self.database.reading() as tx:
-            aside = raters.checks_set_aside(tx.db)
-            about = rater_quality(tx.log(rater_id), {}, {}, self.exclusion, aside)
-        if not any(one.careless for one in about):
-            return False
-        with self.database.writing() as tx:
-            rater = raters.rater(tx.db, rater_id, lock=True)
-            if rater is not None and not rater.standing:
-                tx.release(rater_id, standing="careless", reason=about[0].excluded)
+            judge(self.database, self.exclusion, rater_id)
         return True
 
     def decide_about(self, rater_id: str, standing: str, reason: str) -> int:
@@ -326,24 +295,8 @@ class Desk:
             return change(rater_id, standing=standing, reason=reason[:200])
 
     def set_check_aside(self, assignment_id: int, reason: str) -> bool:
-        """Hold a failed attention check no longer against its rater; whether the rater's votes count again by that.
-
-        Raises InputError: there is no such check.
-        """
-        with self.database.writing() as tx:
-            one = tx.find(assignment_id)
-            if one is None or one.kind != "check":
-                raise InputError(
-                    f"assignment {assignment_id} is no attention check: `arena checks` lists them"
-                )
-            raters.set_check_aside(tx.db, one.id, reason=reason[:200], now=self.clock())
-            rater = raters.rater(tx.db, one.rater_id, lock=True)
-            aside = raters.checks_set_aside(tx.db)
-            about = rater_quality(tx.log(one.rater_id), {}, {}, self.exclusion, aside)
-            if rater is None or rater.standing != "careless" or any(entry.careless for entry in about):
-                return False
-            tx.reinstate(one.rater_id, standing="", reason="")
-            return True
+        """As `arena.results.decisions.set_check_aside`."""
+        return set_check_aside(self.database, self.exclusion, assignment_id, reason, now=self.clock())
 
     def skip(self, rater_id: str, token: str) -> None:
         """A pair whose images could not be shown: its slot returns, nothing is held against the rater."""
@@ -459,10 +412,6 @@ def _undoable(last: Assignment | None) -> bool:
     if last is None or last.kind == "practice":
         return False
     return last.state == "voted" and last.revision == 0
-
-
-def _votes(tx: Transaction) -> int:
-    return sum(pair.voted for pair in tx.pairs())
 
 
 def asked_of(pair: Row[Any]) -> int:

@@ -1,4 +1,4 @@
 """The way into a study: questions about the rater, quotas, practice pairs.
 
-Imports: arena.admission, arena.db, bench.study.
+Imports: arena.admission, arena.db, bench.errors, bench.study.
 """

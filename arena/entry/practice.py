@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from arena.db import raters
 from arena.db.database import VoteDatabase
 from arena.db.rows import Assignment
+from bench.errors import InputError
 from bench.study.file import Arena
 from bench.study.participation import Gold, in_language
+
+
+def check_gold(settings: Arena, made: Container[tuple[str, str, int]]) -> None:
+    """Raises InputError where a gold pair names an image that the study does not have.
+
+    made: contender, prompt and replicate of every image.
+    """
+    for gold in settings.gold:
+        for contender in (gold.better, gold.worse):
+            if (contender, gold.prompt, gold.replicate) not in made:
+                raise InputError(
+                    f"[[arena.gold]]: there is no image of prompt '{gold.prompt}' by '{contender}' "
+                    f"(replicate {gold.replicate}): correct the study file, or generate it"
+                )
 
 
 def judge_practice(database: VoteDatabase, settings: Arena, rater_id: str) -> str:
