@@ -158,7 +158,7 @@ async function answer(choice, scale) {
   for (const marked of element.querySelectorAll(".chosen")) marked.classList.remove("chosen");
   busy = false;
   if (data.saved) durations.push(elapsed);
-  const rests = data.saved && data.state?.stage === "vote" && data.state.progress.done % data.state.break_after === 0;
+  const rests = data.saved && data.state?.stage === "vote" && !data.feedback && data.state.progress.done % data.state.break_after === 0;
   if (rests) { state = data.state; stage("rest"); }
   await settle(data, data.state && data.error ? say(data.error) : data.feedback ? feedback(data.feedback) : "");
 }
