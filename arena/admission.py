@@ -1,9 +1,9 @@
 """Who may vote: the server's key, cookies, invites, panel links, sessions.
 
 A rater has one session: the browser whose cookie holds the session's secret. A second browser takes it over only
-with a one-time code, so that whoever knows or guesses a panel id does not receive that person's pairs.
+with a one-time code, so that a person who knows or guesses a panel id does not receive that participant's pairs.
 
-A rater's id is a salted hash. Whoever comes from a paid panel has the panel's id in a table of its own,
+A rater's id is a salted hash. For raters of a paid panel the panel's id is in a table of its own,
 together with the salt; once `arena forget` erases that row nothing leads from the id to the person.
 """
 
@@ -33,7 +33,7 @@ MOVE_SECONDS = 900
 
 
 class Refused(Exception):
-    """Somebody may not do that; `code` is a key of the languages file, `status` the HTTP status."""
+    """A request that is not allowed; `code` is a key of the languages file, `status` the HTTP status."""
 
     def __init__(self, code: str, status: int) -> None:
         super().__init__(code)
@@ -166,7 +166,7 @@ def admit(
     gate: Gate = OPEN_GATE,
     session: Session | None = None,
 ) -> Session:
-    """Let somebody in who comes by a link.
+    """Admit a rater who comes by a link.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def admit(
     Raises
     ------
     Refused: a wrong or used-up invite or code, or none where one is required; a panel link of another study, not
-        confirmed by the panel, of somebody who is on a list of those not wanted, or already at work in another
+        confirmed by the panel, of a participant who is listed as not wanted, or already at work in another
         browser; a mere look at the task.
     """
     if parameters.get("assignmentId") == MTURK_PREVIEW:

@@ -7,7 +7,7 @@ accepts to lose (`false_exclusion`). Under the careful rate the ratio is a super
 Ville's inequality at most that share is ever excluded, however often one looks (Wald 1945, Annals of
 Mathematical Statistics 16:117). `results/arena/quality.md` has the measured power and cost of each rule.
 
-Nobody is excluded for ties, for inconsistent repeats, or for disagreeing with others: between equal contenders
+No rater is excluded for ties, for inconsistent repeats, or for disagreeing with others: between equal contenders
 a careful rater does all three.
 """
 
@@ -125,7 +125,7 @@ class RaterQuality:
     same_side: float
     """Share of the commoner side among the answers left and right, 0 to 1."""
     ties: float
-    """Share of answers `tie`, 0 to 1; nobody is excluded for it."""
+    """Share of answers `tie`, 0 to 1; no rater is excluded for it."""
     against: Mapping[str, float]
     """Rule → its highest log likelihood ratio, careless over careful."""
     excluded: str

@@ -173,7 +173,7 @@ class Desk:
             can_undo=phase == "open" and rater.standing in TAKES_PART and _undoable(last),
             code=code,
         )
-        # While slots are scarce, nobody holds one in advance.
+        # While slots are scarce, no rater holds one in advance.
         most = AHEAD if free > pending else 1
         full = len(held) >= most or (limit is not None and rater.voted + len(held) >= limit)
         return hand, phase == "open" and rater.standing in TAKES_PART and free > 0 and not full
@@ -181,7 +181,7 @@ class Desk:
     def _stage(
         self, tx: Transaction, rater: Row[Any], phase: str, held: Sequence[Assignment], free: int
     ) -> str:
-        """The rater's stage, one of STAGES, if nothing more is handed out; `free`: slots nobody holds."""
+        """The rater's stage, one of STAGES, if nothing more is handed out; `free`: slots that no rater holds."""
         if rater.standing in ("returned", "withdrawn"):
             return "closed"
         if rater.standing == "full":
@@ -240,7 +240,7 @@ class Desk:
 
         Raises
         ------
-        Refused: unknown or somebody else's token, expired, another answer was already given, an answer the
+        Refused: unknown or another rater's token, expired, another answer was already given, an answer the
             study does not allow, study closed.
         """
         if answer not in OUTCOMES:

@@ -124,7 +124,7 @@ def participants(
 ) -> None:
     """Who took part, how well, and what they are owed; and the files that panels' bulk tools take.
 
-    Nobody is rejected by a rule alone: whom a rule excludes is listed for `review`; `arena review` decides.
+    No rater is rejected by a rule alone: those whom a rule excludes are listed for `review`; `arena review` decides.
 
     Example: arena participants miniature --format prolific-approve --out approve.txt
     """
@@ -230,7 +230,7 @@ def anchor(
     results: Results = DEFAULT_RESULTS,
     database: Database = None,
 ) -> None:
-    """Print the head of the vote log, for somebody else to keep: it proves later that nothing was taken away.
+    """Print the head of the vote log, for a third party to keep: it proves later that no vote was removed.
 
     Example: arena anchor miniature --out anchor.jsonl --timestamp "openssl ts -query -data {file} -sha256 -out a.tsq"
     """

@@ -251,7 +251,7 @@ class Transaction:
         return list(last.values())
 
     def slots(self) -> tuple[int, int]:
-        """Votes still wanted that nobody holds, and votes that are held and not yet given."""
+        """Votes still wanted that no rater holds, and votes that are held and not yet given."""
         row = self.db.execute(queries.SLOTS).one()
         return int(row.free or 0), int(row.pending or 0)
 

@@ -1,6 +1,6 @@
 """Proof that no vote was changed, added or removed: the whole database against its chain, and anchors outside of it.
 
-What the database alone can prove ends where somebody has the server's key, or puts an older copy of the whole
+What the database alone can prove ends where an attacker has the server's key, or puts an older copy of the whole
 database in place: both pass `verify_database`. An anchor that a third party holds shows either of them.
 """
 
@@ -27,7 +27,7 @@ from bench.records import read_rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """The head of the log at one time, for somebody else to keep."""
+    """The head of the log at one time, for a third party to keep."""
 
     study: str
     votes: int

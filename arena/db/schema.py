@@ -68,7 +68,7 @@ raters = Table(
     ),  # of the page; '' before 0004
 )
 
-panels = Table(  # the only table that knows who somebody is; `arena forget` erases rows of it
+panels = Table(  # the only table with a person's id; `arena forget` erases rows of it
     "panels",
     metadata,
     Column("provider", String(40), primary_key=True),

@@ -1,6 +1,6 @@
 """The log of votes: a chain of hashes made with the server's key, and the answers that stand in it.
 
-Every vote and every undo is a row. A row's hash covers the row and the hash before it, so whoever has the key
+Every vote and every undo is a row. A row's hash covers the row and the hash before it, so that the holder of the key
 sees a row that was changed, removed, added or moved.
 """
 

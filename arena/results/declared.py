@@ -1,4 +1,4 @@
-"""What raters said of themselves, in sums that point at nobody."""
+"""What raters declared about themselves, in sums too large to identify one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Votes out and in: battles for any tool, the signed log for whoever wants to check it."""
+"""Votes out and in: battles for any tool, the signed log for verification."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from arena.quality import Exclusion, RaterQuality, rater_quality
 from bench.errors import InputError, unknown
 
 PANEL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What a panel's own ids look like; anything else came from an address somebody typed, and is paid by nobody."""
+"""What a panel's own ids look like; anything else comes from an address typed by hand, and cannot be paid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ def _participant(rater: Any, panel: Any, about: RaterQuality | None) -> Particip
 
 
 def _action(rater: Any, panel: Any, about: RaterQuality | None) -> tuple[str, str]:
-    """What is to be done about a rater's pay, and why. Nobody is rejected by a rule alone."""
+    """What is to be done about a rater's pay, and why. No rater is rejected by a rule alone."""
     if rater.standing in ("returned", "withdrawn"):
         return "none", rater.standing
     if rater.standing == "excluded":
@@ -109,7 +109,7 @@ def payment_file(people: Sequence[Participant], kind: str, *, bonus: float | Non
 
     Raises
     ------
-    InputError: unknown kind, a bonus file without an amount, or simulated raters, whom nobody pays.
+    InputError: unknown kind, a bonus file without an amount, or simulated raters, who are not paid.
     """
     if kind not in FILES:
         raise unknown("payment file", kind, FILES)
@@ -117,7 +117,7 @@ def payment_file(people: Sequence[Participant], kind: str, *, bonus: float | Non
         columns = [name for name in Participant.__slots__]
         return _csv(columns, ({name: getattr(one, name) for name in columns} for one in people))
     if any(one.simulated for one in people):
-        raise InputError("this study's raters are simulated: nobody is to be paid")
+        raise InputError("this study's raters are simulated: there is no one to pay")
     mine = [one for one in people if one.provider == kind.split("-")[0]]
     if kind == "prolific-approve":
         return "".join(one.participant + "\n" for one in mine if one.action == "approve")

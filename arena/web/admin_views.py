@@ -141,12 +141,12 @@ def _met(rows: Sequence[Row[Any]], a: str, b: str) -> str:
     wins, losses = pair.first_wins, pair.second_wins
     if a != pair.first:
         wins, losses = losses, wins
-    told = wins + losses + pair.ties
-    share = (wins + pair.ties / 2) / told if told else 0.5
+    decided = wins + losses + pair.ties
+    share = (wins + pair.ties / 2) / decided if decided else 0.5
     colour = f"rgba(47,127,214,{share - 0.5:.2f})" if share >= 0.5 else f"rgba(214,110,47,{0.5 - share:.2f})"
-    said = f"{100 * share:.0f}%" if told else "–"
+    shown = f"{100 * share:.0f}%" if decided else "–"
     of = f"{pair.voted}, decided" if pair.decided else f"{pair.voted} of {pair.wanted}"
-    return f'<td class="cell" style="background:{colour}">{said}<br><small>{of}</small></td>'
+    return f'<td class="cell" style="background:{colour}">{shown}<br><small>{of}</small></td>'
 
 
 def leaderboard(desk: Desk, rows: Sequence[Battle]) -> str:
