@@ -45,6 +45,8 @@ class Browser:
     votes: int = 0
     pictures: int = 0
     waits: int = 0
+    reconnected: int = 0
+    """Calls sent again because the connection had been closed."""
     errors: list[str] = field(default_factory=list)
     stage: str = "never came"
     code: str | None = None
@@ -58,15 +60,22 @@ async def browse(url: str, mine: Browser, rng: random.Random, deadline: float) -
         base_url=url, headers=POST, timeout=120, limits=limits, verify=False
     ) as client:
 
-        async def call(path: str, body: dict[str, Any]) -> dict[str, Any]:
-            while True:  # the page keeps trying while a server is busy
-                reply = await client.post(path, json=body)
-                if reply.status_code < 500:
-                    return reply.json()
-                mine.errors.append(f"{path} {reply.status_code}")
+        async def asked(method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+            """As the page does: again until the server answers, for a connection that was closed as well."""
+            while True:
+                try:
+                    reply = await client.request(method, path, json=body)
+                    if reply.status_code < 500:
+                        return reply
+                    mine.errors.append(f"{path} {reply.status_code}")
+                except (httpx.ReadError, httpx.RemoteProtocolError):
+                    mine.reconnected += 1
                 await asyncio.sleep(1)
 
-        if (await client.get("/")).status_code != 200:
+        async def call(path: str, body: dict[str, Any]) -> dict[str, Any]:
+            return (await asked("POST", path, body)).json()
+
+        if (await asked("GET", "/")).status_code != 200:
             mine.errors.append("page")
         state = (await call("/api/start", {"consent": True}))["state"]
         if mine.leaves:
@@ -87,7 +96,7 @@ async def browse(url: str, mine: Browser, rng: random.Random, deadline: float) -
                 for side in ("left", "right"):
                     if ballot[side] not in seen:
                         seen.add(ballot[side])
-                        picture = await client.get("/" + ballot[side])
+                        picture = await asked("GET", "/" + ballot[side])
                         mine.pictures += picture.status_code == 200
             await asyncio.sleep(rng.uniform(1.0, 4.0))
             body = {
@@ -156,6 +165,7 @@ def measure(raters: int, slots: int, url: str | None, limit_s: float) -> dict[st
         "told": dict(Counter(one.stage for one in browsers)), "codes": dict(Counter(str(one.code) for one in browsers)),
         "answers_by_browser": dict(sorted(Counter(one.votes for one in browsers).items())),
         "pictures": sum(one.pictures for one in browsers), "waits": sum(one.waits for one in browsers),
+        "sent_again": sum(one.reconnected for one in browsers),
         "last_vote_after_s": round(rows[-1].created - started, 1) if rows else None,
         "everybody_told_after_s": round(max(one.told_at for one in browsers) - started, 1),
         "load_average": round(os.getloadavg()[0], 1), "wrong": wrong,
