@@ -39,7 +39,7 @@ class Participant:
     """Which completion code was shown: `completed`, `full`, `screened_out`, or '' so far."""
     action: str
     """`approve`; `reject` (the operator excluded the rater); `review` (a rule did, or the id is not a panel's);
-    `none` (nothing given, returned, or withdrawn)."""
+    `none` (nothing given, returned, or withdrawn before a code was owed)."""
     reason: str
     simulated: bool
 
@@ -82,8 +82,10 @@ def _participant(rater: Any, panel: Any, about: RaterQuality | None) -> Particip
 
 def _action(rater: Any, panel: Any, about: RaterQuality | None) -> tuple[str, str]:
     """What is to be done about a rater's pay, and why. No rater is rejected by a rule alone."""
-    if rater.standing in ("returned", "withdrawn"):
+    if rater.standing == "returned":
         return "none", rater.standing
+    if rater.standing == "withdrawn":  # from the analysis; what was done is paid
+        return ("approve" if rater.code else "none"), rater.standing
     if rater.standing == "excluded":
         return "reject", rater.standing_reason
     if not rater.voted and not rater.code:

@@ -345,7 +345,7 @@ def operators_work(
     for kind, text in files.items():
         (out / f"{folder.path.name}-{kind}.txt").write_text(text)
     approved = {*files["prolific-approve"].split()}
-    if approved != {f"P{n:02}" for n in range(1, 9)} | {"P10", "P11"}:
+    if approved != {f"P{n:02}" for n in range(1, 9)} | {"P10", "P11", "P12"}:
         wrong.append(f"approved: {sorted(approved)}")
     if action.get("P09") != "review" or not files["prolific-reject"].startswith("participant,reason\nP09,"):
         wrong.append(f"the careless one: {action.get('P09')}; {files['prolific-reject']!r}")

@@ -6,6 +6,7 @@ from fastapi.testclient import TestClient
 from arena.admission import unseal, withdrawal_token
 from arena.db.proof import verify_database
 from arena.results.export import collect
+from arena.results.participants import participants
 from arena.web.app import create_app
 from tests.support.arena_desk import KEY, Clock, make_desk, start, vote_all
 
@@ -41,6 +42,8 @@ def test_a_withdrawn_raters_answers_leave_every_later_analysis_and_are_counted_a
     with desk.database.reading() as tx:
         assert sum(pair.taken for pair in tx.pairs()) == 0
     assert (desk.hand(rater).stage, desk.hand(rater).code) == ("closed", "completed"), "pay does not change"
+    people = participants(desk.database, desk.exclusion)
+    assert [(one.action, one.reason) for one in people] == [("approve", "withdrawn")]
     assert "zurückgezogen" in client.get("/" + address).text
     assert verify_database(desk.database).rows == 5
 
