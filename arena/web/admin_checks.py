@@ -68,13 +68,15 @@ def _thumbnail(desk: Desk, row: Logged, side: str) -> str:
     return f'<img alt="{side}" width="{small.width}" src="data:image/webp;base64,{b64encode(out.getvalue()).decode()}">'
 
 
-def set_aside(desk: Desk, number: float | None, reason: str) -> str:
-    """What came of it, in a sentence."""
+def set_aside(desk: Desk, number: str, reason: str) -> str:
+    """Set the check of that number aside; what came of it, in a sentence."""
+    if not number.strip().isdecimal():
+        return "Write the number of a check."
     try:
-        back = desk.set_check_aside(int(number or 0), reason)
+        back = desk.set_check_aside(int(number), reason)
     except InputError as error:
         return escape(str(error))
-    return f"Check {int(number or 0)} is set aside." + (" The rater's votes count again." if back else "")
+    return f"Check {int(number)} is set aside." + (" The rater's votes count again." if back else "")
 
 
 def check_rows(desk: Desk) -> list[dict[str, Any]]:

@@ -164,7 +164,7 @@ def _checks(desk: Desk) -> Any:
         "not held against the rater."
     )
     with gr.Row():
-        number = gr.Number(label="Number", precision=0, minimum=1)
+        number = gr.Textbox(label="Number", max_length=12)
         reason = gr.Textbox(label="Reason", max_length=200)
         aside = gr.Button("Set aside", min_width=80)
     answer = gr.HTML()

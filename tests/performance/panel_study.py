@@ -59,6 +59,8 @@ full = "FULL7777"
 no_consent = "NOCONS99"
 [arena.panel]
 studies = ["{STUDY}", "HIT1"]
+reward = 0.6
+fee = 0.33
 [arena.consent]
 version = "2026-11 (simulated)"
 investigator = "A simulated investigator"

@@ -55,7 +55,7 @@ def test_a_check_that_a_person_sets_aside_brings_the_raters_votes_back(make):
     vote = next(row for row in log(desk) if row.kind == "vote")
     with pytest.raises(InputError, match="no attention check"):
         desk.set_check_aside(vote.assignment_id, "")
-    answers = [set_aside(desk, row["assignment_id"], "images alike") for row in checks]
+    answers = [set_aside(desk, str(row["assignment_id"]), "images alike") for row in checks]
     assert "count again" in " ".join(answers)
     assert desk.hand(rater).stage == "vote"
     assert not any(row.excluded for row in collect(desk.database, desk.prompts, desk.exclusion)[0])
