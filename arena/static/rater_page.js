@@ -11,7 +11,7 @@
     show("completion", state.completion_code).querySelector("output").textContent = state.completion_code ?? "";
     const link = show("return", state.return_link).querySelector("a");
     if (state.return_link) link.href = state.return_link;
-    show("withdraw", done).querySelector("a").href = `withdraw?lang=${document.documentElement.lang}`;
+    show("withdraw", done).querySelector("a").href = `withdraw?lang=${document.querySelector("[data-part=ballot]").lang}`;
     show("revealed", state.revealed).textContent = state.revealed ? `${say("revealed")}: ${state.revealed.join(", ")}` : "";
     $("resume").hidden = state.stage !== "finished";
     $("resume").style.display = state.stage === "finished" ? "" : "none";

@@ -165,7 +165,8 @@ async function answer(choice, scale) {
 
 // After a practice pair: whether the answer was right, and why.
 function feedback({ right, better, why }) {
-  return [say(right ? "practice_right" : `practice_${better}_better`), why].filter(Boolean).join(" ");
+  const side = geometry.arrangement === "stacked" ? { left: "top", right: "bottom" }[better] : better;
+  return [say(right ? "practice_right" : `practice_${side}_better`), why].filter(Boolean).join(" ");
 }
 
 // Whatever the server answered, what it says is now the truth; without a state we ask for one.
