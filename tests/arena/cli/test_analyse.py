@@ -55,7 +55,9 @@ def test_any_votes_file_is_rated_and_written_where_one_says(battles, tmp_path):
     assert overall | {"question": "quality"} == quality
     assert said.count("quality: 450 votes, 15 raters") == 1
     assert "overall:" not in said
-    first, second, third = (line.split("│")[2].strip() for line in said.splitlines() if line.startswith("│"))
+    lines = said.splitlines()
+    head = next(n for n, line in enumerate(lines) if line.startswith("rank  contender"))
+    first, second, third = (line.split()[1] for line in lines[head + 1 : head + 4])
     assert (first, second, third) == ("gold", "iron", "lead")
     assert "1000 is iron" in said
     assert str(out) in said
