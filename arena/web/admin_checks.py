@@ -65,7 +65,8 @@ def _thumbnail(desk: Desk, row: Logged, side: str) -> str:
     small.thumbnail((SIDE, SIDE))
     out = io.BytesIO()
     small.save(out, "WEBP", quality=80)
-    return f'<img alt="{side}" width="{small.width}" src="data:image/webp;base64,{b64encode(out.getvalue()).decode()}">'
+    data = b64encode(out.getvalue()).decode()
+    return f'<img alt="{side}" width="{small.width}" style="max-width: none" src="data:image/webp;base64,{data}">'
 
 
 def set_aside(desk: Desk, number: str, reason: str) -> str:
