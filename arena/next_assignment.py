@@ -60,8 +60,12 @@ def draft(
     vote = draft_vote(tx, stock, rng, rater_id, number, mine, gain)
     if vote is None:
         return None
+    # Blocks of checks are counted from the first pair after the practice, which has none.
+    practised = sum(a.kind == "practice" for a in mine)
+    results = [(given - practised, failed) for given, failed in tx.results_of(rater_id)]
+    pending = any(_open_check(a) for a in mine)
     if stock.settings.attention_rate and check_due(
-        stock.settings, rater_id, number, tx.results_of(rater_id), any(_open_check(a) for a in mine)
+        stock.settings, rater_id, number - practised, results, pending
     ):
         return draft_gold(stock, rng, vote.question, mine, "check") or draft_check(stock, rng, vote)
     if luck < stock.settings.repeat_rate:

@@ -126,6 +126,16 @@ def test_practice_comes_first_with_feedback_and_counts_neither_as_votes_nor_towa
     assert verify_database(desk.database).rows == 7
 
 
+def test_practice_takes_no_attention_check_away(make):
+    desk = make(practice={"pairs": 3, "needed": 0}, attention_rate=0.25, votes_per_rater=8, votes_per_pair=60)
+    for _ in range(6):
+        rater = arrive(desk)
+        vote_all(desk, rater)
+        kinds = [row.kind for row in log(desk) if row.rater_id == rater]
+        assert kinds[:3] == ["practice"] * 3
+        assert [kinds[3:7].count("check"), kinds[7:].count("check")] == [1, 1]
+
+
 def test_whoever_fails_the_practice_is_screened_out_before_the_first_vote(make):
     desk = make(practice={"pairs": 2, "needed": 2}, codes={"screened_out": "OUT"})
     rater = arrive(desk)
