@@ -17,7 +17,7 @@ SECONDS = 8.0
 """Per vote, loading and breaks included, where no other number is known; as `arena plan` assumes."""
 KEPT = (
     "for each rater: a random id, the time of arrival, the group (invite label or panel), the page's language, the "
-    "version and SHA-256 of the consent text, answers to the screening and demographic questions below, whether votes "
+    "version and SHA-256 of the consent text, answers to the screening and demographic questions, whether votes "
     "count and why not, the completion code shown",
     "for each answer: the pair of images, the question, the answer, its time and duration, window size, pixel ratio, "
     "picture size, arrangement and language of the page, how long the page was hidden, and a comment if one is given",
@@ -117,7 +117,7 @@ def _procedure(study: Study, seconds: float, pay: float | None) -> Iterator[str]
         yield f"- {question.name}: “{words}” Answers: {', '.join(question.answers)}."
     if limit:
         minutes = limit * seconds / 60
-        line = f"At {seconds:g} seconds an answer that is about {minutes:.0f} minutes"
+        line = f"At {seconds:g} seconds an answer that is about {minutes:.2g} minutes"
         yield line + (f", worth {pay * minutes / 60:.2f} at {pay:g} an hour." if pay is not None else ".")
     yield (
         f"A break is suggested after every {settings.break_after} answers. Any picture can be reported, and is then "
