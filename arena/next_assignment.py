@@ -1,13 +1,14 @@
 """What a rater is handed next: a vote, an attention check or a repeat; chosen, and not yet written.
 
-Reads counters within the caller's transaction and draws from the generator of rater and number, so the
-same study seed, rater and tables give the same draft.
+Reads counters within the caller's transaction and draws from the generator of rater and number, so the same study seed,
+rater and tables give the same draft.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from arena.db.rows import Draft
 from arena.quality import CHECKS
 from bench.records import Prompt
 from bench.study.file import Arena
+from bench.study.study import Study
 
 FIRST_CHECK = 6
 """Assignments among which the first check stands; never the very first."""
@@ -26,6 +28,9 @@ RECHECK = 5
 """Assignments within which another check follows while the checks speak against a rater."""
 REPEAT_AFTER = 5
 """A pair comes again only after that many others."""
+DESIGN_EFFECT = 2.0
+"""`active`: variance of a rating over that of as many independent votes. About right for 40 votes a rater on a few
+hundred prompts; results/pairing was simulated with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +39,41 @@ class Stock:
 
     settings: Arena
     prompts: Mapping[str, Prompt]
-    made: frozenset[tuple[str, str, int]]
+    images: frozenset[tuple[str, str, int]]
     """Contender, prompt and replicate of every image there is."""
     scenes: Mapping[int, int]
     """Pair id → prompts and replicates it can be shown on."""
+    turns: Mapping[tuple[str, int], float]
+    """Prompt and replicate → its place in the order that pairs go through (`pairing.shuffled_turns`)."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one rater was handed so far, votes only."""
+
+    scenes: dict[tuple[str, str], set[tuple[str, int]]] = field(default_factory=dict)
+    """Pair in the order of its names → prompts and replicates."""
+    asked: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Question and pair → votes."""
+    lean: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Pair → times the first stood on the left, less times the second did."""
+    left: Counter[str] = field(default_factory=Counter)
+    """Contender → times it stood on the left, less times on the right."""
+
+
+def seen_by(history: Sequence[Row[Any]]) -> Seen:
+    """history: the rater's assignments (`arena.db.queries.HISTORY`)."""
+    seen = Seen()
+    for a in history:
+        if a.kind != "vote":
+            continue
+        pair = in_order(a.left, a.right)
+        seen.scenes.setdefault(pair, set()).add((a.prompt_id, a.replicate))
+        seen.asked[a.question, *pair] += 1
+        seen.lean[pair] += 1 if a.left == pair[0] else -1
+        seen.left[a.left] += 1
+        seen.left[a.right] -= 1
+    return seen
 
 
 def draft(
@@ -45,31 +81,29 @@ def draft(
     stock: Stock,
     rater_id: str,
     number: int,
-    mine: Sequence[Row[Any]],
-    gain: Mapping[int, float] | None,
+    history: Sequence[Row[Any]],
 ) -> Draft | None:
     """The rater's assignment `number`; None where no pair is left for this rater.
 
-    mine: what the rater was handed so far (`arena.db.queries.HISTORY`).
-    gain: pair id → expected information, `active` only.
+    history: what the rater was handed so far (`arena.db.queries.HISTORY`).
     """
     rng = pairing.generator(stock.settings.seed, rater_id, number)
-    if practice_due(stock.settings, mine):
-        return draft_practice(stock, rng, number, mine)
-    luck = rng.random()
-    vote = draft_vote(tx, stock, rng, rater_id, number, mine, gain)
+    if practice_due(stock.settings, history):
+        return draft_practice(stock, rng, number, history)
+    point = rng.random()
+    vote = draft_vote(tx, stock, rng, rater_id, number, seen_by(history))
     if vote is None:
         return None
     # Blocks of checks are counted from the first pair after the practice, which has none.
-    practised = sum(a.kind == "practice" for a in mine)
+    practised = sum(a.kind == "practice" for a in history)
     results = [(given - practised, failed) for given, failed in tx.results_of(rater_id)]
-    pending = any(_open_check(a) for a in mine)
+    pending = any(_open_check(a) for a in history)
     if stock.settings.attention_rate and check_due(
         stock.settings, rater_id, number - practised, results, pending
     ):
-        return draft_gold(stock, rng, vote.question, mine, "check") or draft_check(stock, rng, vote)
-    if luck < stock.settings.repeat_rate:
-        return draft_repeat(stock, rng, mine) or vote
+        return draft_gold(stock, rng, vote.question, history, "check") or draft_check(stock, rng, vote)
+    if point < stock.settings.repeat_rate:
+        return draft_repeat(stock, rng, history) or vote
     return vote
 
 
@@ -89,7 +123,7 @@ def draft_practice(
     gold = draft_gold(stock, rng, question, mine, "practice")
     if gold is not None:
         return gold
-    made = sorted(stock.made)
+    made = sorted(stock.images)
     contender, prompt, replicate = made[int(rng.integers(len(made)))]
     like = Draft(
         kind="practice", question=question, prompt_id=prompt, replicate=replicate,
@@ -142,7 +176,7 @@ def check_due(
 
     One stands at a random place in every block of 1 / attention_rate assignments, in the first block among the
     first six. While the checks answered so far speak against the rater, another follows within five assignments:
-    a careful rater who slipped once is cleared by it, a careless one is found out.
+    it clears a careful rater who slipped once, and excludes a careless one.
 
     Parameters
     ----------
@@ -170,14 +204,9 @@ def draft_vote(
     rng: np.random.Generator,
     rater_id: str,
     number: int,
-    mine: Sequence[Row[Any]],
-    gain: Mapping[int, float] | None,
+    seen: Seen,
 ) -> Draft | None:
     """A pair, then a prompt and replicate this rater has not seen it on, then the sides."""
-    seen: dict[tuple[str, str], set[tuple[str, int]]] = {}
-    for a in mine:
-        if a.kind == "vote":
-            seen.setdefault(in_order(a.left, a.right), set()).add((a.prompt_id, a.replicate))
     rows = tx.pairs()
     for question in pairing.question_order(stock.settings.questions, rater_id, number):
         asked = [p for p in rows if p.question == question]
@@ -185,33 +214,34 @@ def draft_vote(
             rng,
             stock.settings.pairing,
             taken=np.array([p.taken for p in asked], np.int64),
+            own=np.array([seen.asked[question, p.first, p.second] for p in asked], np.int64),
             eligible=np.array([_wanted(p, seen, stock.scenes) for p in asked], bool),
-            gain=None if gain is None else np.array([gain.get(p.id, 0.0) for p in asked]),
-            epsilon=stock.settings.epsilon,
+            wanted=np.array([p.wanted for p in asked], np.int64),
         )
         if chosen is None:
             continue
         pair = asked[chosen[0]]
         candidates = tx.cells(pair.id)
-        shown = seen.get((pair.first, pair.second), set())
+        shown = seen.scenes.get((pair.first, pair.second), set())
         scene = pairing.choose_scene(
-            rng,
             taken=np.array([c.taken for c in candidates], np.int64),
             eligible=np.array([(c.prompt_id, c.replicate) not in shown for c in candidates], bool),
+            turn=np.array([stock.turns.get((c.prompt_id, c.replicate), 0.0) for c in candidates]),
+            begin=chosen[0] / len(asked),
         )
         if scene is None:
             continue
-        cell = candidates[scene[0]]
-        sides = (pair.second, pair.first) if pairing.swap_sides(rng) else (pair.first, pair.second)
+        cell = candidates[scene]
+        left, right = _sides(rng, pair.first, pair.second, seen)
         return Draft(
             kind="vote",
             question=question,
             prompt_id=cell.prompt_id,
             replicate=cell.replicate,
-            left=sides[0],
-            right=sides[1],
+            left=left,
+            right=right,
             probability=chosen[1],
-            prompt_probability=scene[1],
+            prompt_probability=1.0,
             cell_id=cell.id,
             pair_id=pair.id,
             cell_taken=cell.taken,
@@ -219,11 +249,18 @@ def draft_vote(
     return None
 
 
-def _wanted(pair: Row[Any], seen: Mapping[tuple[str, str], set[Any]], scenes: Mapping[int, int]) -> bool:
+def _sides(rng: np.random.Generator, first: str, second: str, seen: Seen) -> tuple[str, str]:
+    """Left and right: what makes the rater's sides even, of the pair, then of the two contenders; drawn where both
+    are even."""
+    lean = seen.lean[first, second] or seen.left[first] - seen.left[second]
+    return (second, first) if pairing.swap_sides(rng, lean) else (first, second)
+
+
+def _wanted(pair: Row[Any], seen: Seen, scenes: Mapping[int, int]) -> bool:
     """Whether the pair needs votes, and this rater could give one on something new."""
     if pair.decided or pair.taken >= pair.wanted:
         return False
-    return len(seen.get((pair.first, pair.second), ())) < scenes.get(pair.id, 0)
+    return len(seen.scenes.get((pair.first, pair.second), ())) < scenes.get(pair.id, 0)
 
 
 def draft_check(stock: Stock, rng: np.random.Generator, like: Draft, kind: str = "check") -> Draft:
@@ -231,7 +268,7 @@ def draft_check(stock: Stock, rng: np.random.Generator, like: Draft, kind: str =
     shown = like.left
     others = sorted(
         prompt
-        for contender, prompt, replicate in stock.made
+        for contender, prompt, replicate in stock.images
         if contender == shown
         and replicate == like.replicate
         and prompt != like.prompt_id
@@ -256,25 +293,25 @@ def draft_check(stock: Stock, rng: np.random.Generator, like: Draft, kind: str =
     )
 
 
-def draft_repeat(stock: Stock, rng: np.random.Generator, mine: Sequence[Row[Any]]) -> Draft | None:
+def draft_repeat(stock: Stock, rng: np.random.Generator, history: Sequence[Row[Any]]) -> Draft | None:
     """A pair this rater answered a while ago, with the sides drawn anew."""
-    again = {a.repeats for a in mine}
-    answered = [a for a in mine if a.kind == "vote" and a.state == "voted"]
+    again = {a.repeats for a in history}
+    answered = [a for a in history if a.kind == "vote" and a.state == "voted"]
     candidates = [a for a in answered[:-REPEAT_AFTER] if a.id not in again]
     if not candidates:
         return None
-    one = candidates[int(rng.integers(len(candidates)))]
-    sides = (one.right, one.left) if pairing.swap_sides(rng) else (one.left, one.right)
+    vote = candidates[int(rng.integers(len(candidates)))]
+    sides = (vote.right, vote.left) if pairing.swap_sides(rng) else (vote.left, vote.right)
     return Draft(
         kind="repeat",
-        question=one.question,
-        prompt_id=one.prompt_id,
-        replicate=one.replicate,
+        question=vote.question,
+        prompt_id=vote.prompt_id,
+        replicate=vote.replicate,
         left=sides[0],
         right=sides[1],
         probability=stock.settings.repeat_rate,
         prompt_probability=1 / len(candidates),
-        repeats=one.id,
+        repeats=vote.id,
     )
 
 
@@ -282,24 +319,40 @@ def in_order(one: str, other: str) -> tuple[str, str]:
     return (one, other) if one < other else (other, one)
 
 
-def fitted_gains(rows: Sequence[Row[Any]]) -> dict[int, float]:
-    """pair id → expected information, each question fitted alone with a standard normal prior."""
+def votes_by_target(rows: Sequence[Row[Any]], study: Study) -> dict[int, int]:
+    """pair id → votes it is to get, `active`: each question's remaining votes by the target's weights.
+
+    Each question is fitted alone, with a standard normal prior; a vote counts as 1 / DESIGN_EFFECT of an independent
+    one. The total stays `votes_per_pair` a pair; a decided pair gives none of its votes away. Pairs whose contender
+    left the study are passed over.
+    """
     from bench.ratings.fits import newton, score_and_information
 
-    gains: dict[int, float] = {}
+    wanted: dict[int, int] = {}
+    settings, compared = study.file.arena, {in_order(*pair) for pair in study.comparisons}
+    rows = [p for p in rows if (p.first, p.second) in compared]
     for question in sorted({p.question for p in rows}):
-        mine = [p for p in rows if p.question == question]
-        names = sorted({p.first for p in mine} | {p.second for p in mine})
-        code = {name: i for i, name in enumerate(names)}
-        first = np.array([code[p.first] for p in mine])
-        second = np.array([code[p.second] for p in mine])
-        counts = np.zeros((1, len(names), len(names), 3))
-        counts[0, first, second, 0] = [p.first_wins + p.ties / 2 for p in mine]
-        counts[0, first, second, 1] = [p.second_wins + p.ties / 2 for p in mine]
+        asked = [p for p in rows if p.question == question]
+        names = sorted({p.first for p in asked} | {p.second for p in asked})
+        code, m = {name: i for i, name in enumerate(names)}, len(names)
+        first = np.array([code[p.first] for p in asked])
+        second = np.array([code[p.second] for p in asked])
+        counts = np.zeros((1, m, m, 3))
+        counts[0, first, second, 0] = [(p.first_wins + p.ties / 2) / DESIGN_EFFECT for p in asked]
+        counts[0, first, second, 1] = [(p.second_wins + p.ties / 2) / DESIGN_EFFECT for p in asked]
         strength, _, _ = newton(counts, ties=False, position=False, penalty=1.0)
         _, information = score_and_information(counts, strength, ties=False, position=False, penalty=1.0)
-        m = len(names)
         covariance = np.linalg.inv(information[0][:m, :m])
-        information_of = pairing.order_information(strength[0, :m], covariance, first, second)
-        gains.update({p.id: float(g) for p, g in zip(mine, information_of, strict=True)})
-    return gains
+        rng = pairing.generator(settings.seed, f"target {question}", int(sum(p.voted for p in asked)))
+        weight = pairing.target_weights(
+            settings.target, strength[0, :m], covariance, first, second, code.get(study.chosen, -1), rng
+        )
+        open_pairs = np.array([not p.decided for p in asked])
+        taken = np.array([p.taken for p in asked], np.int64)
+        used = np.where(open_pairs, taken, np.maximum(taken, settings.votes_per_pair)).sum()
+        remaining = max(0, settings.votes_per_pair * len(asked) - int(used))
+        if open_pairs.any():
+            votes = pairing.allotted(taken[open_pairs], remaining, weight[open_pairs], settings.epsilon)
+            still = [p.id for p in asked if not p.decided]
+            wanted.update(zip(still, votes.tolist(), strict=True))
+    return wanted

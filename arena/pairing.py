@@ -1,15 +1,15 @@
 """Which pair next, on which prompt, which side: pure functions of counters and a seeded generator.
 
-Every choice comes with the probability it had, given everything that was known when it was made. Under
-`active` no probability is below epsilon over the number of pairs, so estimates can be reweighted by its
-inverse (Horvitz and Thompson 1952). Under `balanced` and `exhaustive` the least-judged pair has all of the
-probability; there the design itself is even, and nothing is to be reweighted.
+Every choice of a pair comes with the probability it had, given everything that was known when it was made. Under
+`active` each pair that the rater can vote on has a chance. Under `balanced` and `exhaustive` the pairs with the fewest
+votes, and among them those that the rater has seen least, share all of the probability: the design itself is even.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ Mask = NDArray[np.bool_]
 RULES = ("balanced", "active", "exhaustive")
 BLOCK = 10
 """Votes on one question before the other one is asked."""
+DRAWS = 400
+"""Normal draws behind the chance of each contender to be first."""
 
 
 def generator(seed: int, rater_id: str, number: int) -> np.random.Generator:
@@ -51,69 +53,100 @@ def choose_pair(
     rule: str,
     *,
     taken: Ints,
+    own: Ints,
     eligible: Mask,
-    gain: Floats | None = None,
-    epsilon: float = 0.2,
+    wanted: Ints | None = None,
 ) -> tuple[int, float] | None:
     """Index of a pair and the probability it had, or None where none is eligible.
 
-    taken: (k,) votes given or handed out. gain: (k,) expected information, `active` only.
+    Parameters
+    ----------
+    taken: (k,) votes given or handed out.
+    own: (k,) those of this rater. Their votes on one pair are correlated, so the next one is worth less.
+    wanted: (k,) votes that each pair is to get, `active` only; see `allotted`.
     """
     if not eligible.any():
         return None
     if rule == "active":
-        if gain is None:
-            raise ValueError("active pairing needs the expected information of every pair")
-        best = eligible & (gain >= gain[eligible].max() - 1e-12)
-        chances = epsilon * eligible / eligible.sum() + (1 - epsilon) * best / best.sum()
+        if wanted is None:
+            raise ValueError("active pairing needs the votes that every pair is to get")
+        chances = eligible * np.maximum(wanted - taken, 1) / (1 + own)
     elif rule in RULES:
-        best = eligible & (taken == taken[eligible].min())
-        chances = best / best.sum()
+        fewest = eligible & (taken == taken[eligible].min())
+        chances = (fewest & (own == own[fewest].min())).astype(np.float64)
     else:
         raise unknown("pairing", rule, RULES)
-    index = int(rng.choice(len(chances), p=chances / chances.sum()))
+    chances = chances / chances.sum()
+    index = int(rng.choice(len(chances), p=chances))
     return index, float(chances[index])
 
 
-def choose_scene(rng: np.random.Generator, *, taken: Ints, eligible: Mask) -> tuple[int, float] | None:
-    """A prompt and replicate of the pair: the least judged, drawn evenly among equals."""
-    return choose_pair(rng, "balanced", taken=taken, eligible=eligible)
+def shuffled_turns(scenes: Sequence[tuple[str, int]], seed: int) -> dict[tuple[str, int], float]:
+    """Prompt and replicate → place, 0 to 1, in the order in which every pair of the study goes through them."""
+    order = generator(seed, "turns", 0).permutation(len(scenes)).tolist()
+    return {scene: place / len(scenes) for scene, place in zip(sorted(scenes), order, strict=True)}
 
 
-def order_information(mean: Floats, covariance: Floats, first: Ints, second: Ints) -> Floats:
-    """(k,) nats one vote on each pair is expected to tell about which of the two is better.
+def choose_scene(*, taken: Ints, eligible: Mask, turn: Floats, begin: float) -> int | None:
+    """Index of a prompt and replicate of the pair: the fewest votes first, in turn from the pair's own beginning.
 
-    mean (m,), covariance (m, m): strengths in logits, normal. The mutual information of the vote (left or
-    right, Bradley-Terry) and the sign of the difference: H(vote) less E[H(vote | sign)], by quadrature over
-    the normal difference. Nought where the order is known, and where the vote would be a coin's.
+    Parameters
+    ----------
+    turn: (k,) place of each in the study's order, in [0, 1).
+    begin: the pair's own place. Pairs that begin evenly spaced are on different prompts at any time, so the totals of
+        the prompts stay even too.
     """
-    centre = mean[first] - mean[second]
-    spread = np.sqrt(
-        np.maximum(
-            covariance[first, first] + covariance[second, second] - 2 * covariance[first, second], 1e-12
-        )
-    )
-    z = np.linspace(-6, 6, 241)
-    weight = np.exp(-(z**2) / 2)
-    weight /= weight.sum()
-    difference = centre[:, None] + spread[:, None] * z
-    wins = 1 / (1 + np.exp(-np.clip(difference, -40, 40)))
-    ahead = (difference > 0) + 0.5 * (difference == 0)
-    share = ahead @ weight
-    above = (ahead * wins) @ weight
-    total = wins @ weight
-    conditional = np.zeros(len(centre))
-    for part, joint in ((share, above), (1 - share, total - above)):
-        likely = np.divide(joint, part, out=np.full(len(centre), 0.5), where=part > 1e-12)
-        conditional += part * _entropy(likely)
-    return np.maximum(_entropy(total) - conditional, 0.0)
+    if not eligible.any():
+        return None
+    return int(np.lexsort(((turn - begin) % 1.0, taken, ~eligible))[0])
 
 
-def _entropy(p: Floats) -> Floats:
-    p = np.clip(p, 1e-15, 1 - 1e-15)
-    return -(p * np.log(p) + (1 - p) * np.log1p(-p))
+def target_weights(
+    target: str,
+    mean: Floats,
+    covariance: Floats,
+    first: Ints,
+    second: Ints,
+    chosen: int,
+    rng: np.random.Generator,
+) -> Floats:
+    """(k,) how much a vote on each pair serves the target, given strengths that are normal with this mean (m,) and
+    covariance (m, m), logits.
+
+    `order`: the chance that the pair stands in the wrong order. `chosen`: the same, for pairs with that contender.
+    `first`: pairs of the leader with each other contender, by the chance that the other one is first (top-two sampling,
+    Russo 2020, Operations Research 68(6)).
+    """
+    if target == "first":
+        root = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(mean)))
+        best = (mean + rng.standard_normal((DRAWS, len(mean))) @ root.T).argmax(axis=1)
+        chance, leader = np.bincount(best, minlength=len(mean)) / DRAWS, int(mean.argmax())
+        return np.where(first == leader, chance[second], np.where(second == leader, chance[first], 0.0))
+    from scipy.special import ndtr
+
+    variance = covariance[first, first] + covariance[second, second] - 2 * covariance[first, second]
+    wrong = ndtr(-np.abs(mean[first] - mean[second]) / np.sqrt(np.maximum(variance, 1e-12)))
+    return wrong if target == "order" else wrong * ((first == chosen) | (second == chosen))
 
 
-def swap_sides(rng: np.random.Generator) -> bool:
-    """Whether the second contender of the pair stands on the left."""
-    return bool(rng.random() < 0.5)
+def allotted(taken: Ints, remaining: int, weight: Floats, epsilon: float) -> Ints:
+    """(k,) votes that each pair is to get in all: those it has, and its share of the remaining ones.
+
+    Parameters
+    ----------
+    weight: (k,) of `target_weights`.
+    epsilon: share of the remaining votes that is spread evenly.
+    """
+    count, total = len(weight), float(weight.sum())
+    by_weight = weight / total if total > 0 else np.full(count, 1 / count)
+    share = (1 - epsilon) * by_weight + epsilon / count
+    ends = np.rint(np.cumsum(share) * remaining).astype(np.int64)
+    return taken + np.diff(ends, prepend=0)
+
+
+def swap_sides(rng: np.random.Generator, lean: int = 0) -> bool:
+    """Whether the second contender of the pair stands on the left.
+
+    lean: how many more times the first one than the second stood on the left for this rater; 0: drawn.
+    """
+    return lean > 0 if lean else bool(rng.random() < 0.5)

@@ -21,7 +21,7 @@ from arena.db.rows import Assignment
 from arena.entry import batches
 from arena.entry.practice import check_gold, judge_practice
 from arena.entry.stages import TAKES_PART, Hand, owed_code
-from arena.next_assignment import Stock, draft, fitted_gains, in_order
+from arena.next_assignment import Stock, draft, in_order, votes_by_target
 from arena.quality import exclusion_of
 from arena.results.decided import decided_pairs
 from arena.results.decisions import judge, set_check_aside
@@ -52,11 +52,11 @@ class Desk:
         self.questions = questions_of(self.settings)
         self._seen = self._looked = signature(folder)
         self.images = StudyImages(study, folder)
+        self._allotted_at: int | None = None
         self._take(study)
         self.exclusion = exclusion_of(self.settings)
         self.left_out = 0
         self._lock = threading.Lock()
-        self._gain: tuple[int, dict[int, float]] | None = None
         self._decided_at = 0
         self._progress = (float("-inf"), 0.0)
 
@@ -65,7 +65,11 @@ class Desk:
         self.study = study
         self.prompts = {prompt.id: prompt for prompt in study.prompts}
         self._stock = Stock(
-            settings=self.settings, prompts=self.prompts, made=frozenset(self.images.made), scenes={}
+            settings=self.settings,
+            prompts=self.prompts,
+            images=frozenset(self.images.made),
+            scenes={},
+            turns={},
         )
 
     def refresh(self) -> bool:
@@ -126,7 +130,10 @@ class Desk:
             if self.settings.batch and not tx.setting(batches.END):
                 batches.start_batch(tx, self.settings.batch)
         with self.database.reading() as tx:
-            self._stock = replace(self._stock, scenes=tx.cell_counts())
+            cells = tx.cell_counts()
+        turns = pairing.shuffled_turns(scenes, self.settings.seed)
+        self._stock = replace(self._stock, scenes=cells, turns=turns)
+        self._allotted_at = None
 
     def set_phase(self, phase: str) -> None:
         """Open, pause or close the study; opening begins the next batch where the study has batches."""
@@ -159,7 +166,7 @@ class Desk:
             if free and self.settings.batch:
                 free = max(0, min(free, batches.left_of_batch(tx)))
             stage = self._stage(tx, rater, phase, held, free)
-        limit = self.settings.votes_per_rater
+        limit = self.settings.limit
         held = held if stage == "vote" else ()
         code = owed_code(stage, rater.voted, limit, rater.code)
         if code != rater.code:
@@ -192,7 +199,7 @@ class Desk:
             return phase
         if held:
             return "vote"
-        limit = self.settings.votes_per_rater
+        limit = self.settings.limit
         if limit is not None and rater.voted >= limit:
             return "done"
         wanted = [p for p in tx.pairs() if not p.decided and p.voted < p.wanted]
@@ -341,7 +348,8 @@ class Desk:
 
     def _top_up(self, rater_id: str, now: float) -> bool:
         """Hand out one more pair, if the rater may have one; whether it did."""
-        gain = self._gains() if self.settings.pairing == "active" else None
+        if self.settings.pairing == "active":
+            self._allot()
         for _ in range(TRIES):
             try:
                 with self.database.writing(durable=False) as tx:
@@ -352,10 +360,10 @@ class Desk:
                     held = sum(a.state == "open" for a in mine)
                     if rater.standing not in TAKES_PART:
                         return False
-                    limit = self.settings.votes_per_rater
+                    limit = self.settings.limit
                     if held >= AHEAD or (limit is not None and rater.voted + held >= limit):
                         return False
-                    chosen = draft(tx, self._stock, rater_id, rater.issued, mine, gain)
+                    chosen = draft(tx, self._stock, rater_id, rater.issued, mine)
                     if chosen is None:
                         return False
                     shows = self._shows_reference(chosen.question)
@@ -375,15 +383,18 @@ class Desk:
                 continue
         return False
 
-    def _gains(self) -> dict[int, float]:
-        """Expected information of every pair, by pair id; refitted once there are 2% more votes."""
+    def _allot(self) -> None:
+        """Share the remaining votes out among the pairs by the study's target, once there are 2% more votes."""
         with self.database.reading() as tx:
             rows = tx.pairs()
         total = sum(p.voted for p in rows)
         with self._lock:
-            if self._gain is None or total > self._gain[0] * 1.02:
-                self._gain = (total, fitted_gains(rows))
-            return self._gain[1]
+            if self._allotted_at is not None and total <= self._allotted_at * 1.02:
+                return
+            self._allotted_at = total
+        wanted = votes_by_target(rows, self.study)
+        with self.database.writing(durable=False) as tx:
+            tx.set_wanted(wanted)
 
     def decide(self) -> int:
         """Ask no more about pairs whose better contender is known; how many are newly so.

@@ -210,20 +210,25 @@ def _scoring_time(study: Study) -> list[Finding]:
 
 
 def _votes(study: Study) -> list[Finding]:
-    """What the votes that the study asks for can tell, before anybody is asked; see `arena plan`."""
-    from bench.ratings.planning import what_votes_tell
+    """What the votes that the study asks for can show, before the first rater is invited; see `arena plan`."""
+    from bench.ratings.planning import USUAL_VOTES_PER_RATER, Session, what_votes_show
 
     names, arena = [c.name for c in study.contenders], study.file.arena
     if "arena" not in study.file.model_fields_set or len(names) < 2 or len(study.prompts) < 2:
         return []
     pairs = [(names.index(a), names.index(b)) for a, b in study.comparisons]
-    smallest, power, ceiling = what_votes_tell(
-        len(names), pairs, len(study.prompts), arena.votes_per_pair, arena.votes_per_rater
+    session = Session(
+        answers=arena.limit or USUAL_VOTES_PER_RATER,
+        questions=len(arena.questions),
+        checks=arena.checks,
+    )
+    smallest, power, ceiling = what_votes_show(
+        len(names), pairs, len(study.prompts), arena.votes_per_pair, session
     )
     told = (
-        f"{arena.votes_per_pair:,} votes a comparison tell a win rate of {smallest:.1%} in 80% of studies"
+        f"{arena.votes_per_pair:,} votes a comparison show a win rate of {smallest:.1%} in 80% of studies"
         if smallest
-        else f"{arena.votes_per_pair:,} votes a comparison tell no win rate below 99% in 80% of studies"
+        else f"{arena.votes_per_pair:,} votes a comparison show no win rate below 99% in 80% of studies"
     )
     told += f", 55% in {power:.0%}"
     if power >= 0.8:

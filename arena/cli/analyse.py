@@ -36,7 +36,7 @@ def plan(
         ),
     ] = None,
     win_rate: Annotated[float, typer.Option("--rate", help="Win rate to tell from one half.")] = 0.55,
-    power: Annotated[float, typer.Option(help="Share of studies that should tell.")] = 0.8,
+    power: Annotated[float, typer.Option(help="Share of studies that should show it.")] = 0.8,
     contenders: Annotated[int | None, typer.Option(show_default="the study's, or 2")] = None,
     compare: Annotated[
         str | None,
@@ -44,9 +44,18 @@ def plan(
     ] = None,
     prompts: Annotated[int | None, typer.Option(show_default="the study's, or 100")] = None,
     votes_per_pair: Annotated[
-        int | None, typer.Option(help="Also say what so many would tell.", show_default="the study's")
+        int | None, typer.Option(help="Also say what so many would show.", show_default="the study's")
     ] = None,
-    votes_per_rater: Annotated[int | None, typer.Option(show_default="the study's, or 40")] = None,
+    votes_per_rater: Annotated[
+        int | None,
+        typer.Option(
+            help="Answers of one rater: all questions, checks and repeats.", show_default="the study's, or 40"
+        ),
+    ] = None,
+    checks: Annotated[
+        float | None,
+        typer.Option(help="Share of answers that are checks or repeats.", show_default="the study's, or 0"),
+    ] = None,
     spread: Annotated[
         float, typer.Option(help="Unevenness of raters: coefficient of variation of their numbers of votes.")
     ] = 0.0,
@@ -66,14 +75,14 @@ def plan(
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
 ) -> None:
-    """How many prompts, raters and votes a claim takes, and what they cost, before anybody is asked.
+    """How many prompts, raters and votes a claim takes, and what they cost, before the first rater is invited.
 
     Example: arena plan turbo-preference --rate 0.55
 
     Example: arena plan --rate 0.515 --contenders 2 --prompts 1632 --votes-per-rater 20
     """
     from arena.cli.tables import show_plan
-    from bench.ratings.planning import Cost, comparisons_of
+    from bench.ratings.planning import USUAL_VOTES_PER_RATER, Cost, comparisons_of
     from bench.ratings.planning import plan as planned
 
     asked = None if study is None else study_of(study, results)
@@ -88,7 +97,9 @@ def plan(
     if votes_per_pair is None and arena is not None:
         votes_per_pair = arena.votes_per_pair
     if votes_per_rater is None:
-        votes_per_rater = (arena.votes_per_rater if arena else None) or 40
+        votes_per_rater = (arena.limit if arena else None) or USUAL_VOTES_PER_RATER
+    if checks is None:
+        checks = arena.checks if arena else 0.0
     if prompts is None:
         prompts = 100 if asked is None else len(asked.prompts)
     result = planned(
@@ -96,6 +107,7 @@ def plan(
         contenders=contenders,
         comparisons=pairs,
         questions=len(arena.questions) if arena else 1,
+        checks=checks,
         votes_per_rater=votes_per_rater,
         prompts=prompts,
         rater_sd=rater_sd,
@@ -218,7 +230,8 @@ def rate_votes(
     else:
         read = _study_votes(str(study), weights, results, database, style=style)
         opened, table, folder, declared, last, plan = read
-        options = replace(options, anchor=anchor or opened.file.report.anchor)
+        named = () if opened.file.arena.compare == "all" else opened.comparisons
+        options = replace(options, anchor=anchor or opened.file.report.anchor, comparisons=named)
         if plan is not None:
             options = as_planned(options, plan, weights=weights, margin=margin)
         name, out = opened.name, out or folder / "ratings.json"

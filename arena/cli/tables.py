@@ -17,7 +17,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from bench.ratings.planning import Plan, sentences
+from bench.ratings.plan_words import sentences
+from bench.ratings.planning import Plan
 
 SHOWN_DESIGNS = 6
 SHOWN = 12
@@ -54,8 +55,8 @@ def show_plan(planned: Plan) -> None:
     for text in sentences(planned):
         console.print(text, highlight=False, markup=False)
     table = Table(
-        "prompts", "votes a rater", "raters", "votes", "hours", "pay",
-        title=f"Designs that tell {planned.rate:.1%} in {planned.target_power:.0%} of studies, the cheapest first",
+        "prompts", "answers a rater", "raters", "votes", "hours", "pay",
+        title=f"Designs that show {planned.rate:.1%} in {planned.target_power:.0%} of studies, the cheapest first",
     )  # fmt: skip
     for column in table.columns:
         column.justify = "right"

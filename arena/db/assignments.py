@@ -91,6 +91,11 @@ class Transaction:
             return self.db.execute(query).all()
         return self.db.execute(queries.PAIRS).all()
 
+    def set_wanted(self, wanted: Mapping[int, int]) -> None:
+        """Pair id → votes it is to get from now on."""
+        for pair_id, count in wanted.items():
+            self.db.execute(update(pairs).where(pairs.c.id == pair_id).values(wanted=count))
+
     def mark_decided(self, found: Iterable[tuple[str, str, str]]) -> int:
         """Ask no more about these (question, first, second); how many were still being asked about."""
         changed = 0

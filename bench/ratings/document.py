@@ -10,7 +10,7 @@
    {question, n, n_raters, n_prompts, n_raters_effective, n_prompts_effective, notes: [text],
     ratings:     [{contender, rating, low, high, rank_low, rank_high, n,
                    both_bad_rate, both_bad_low, both_bad_high}]      best first; rating null: see notes
-    differences: [{a, b, difference, low, high, simultaneous, p_adjusted}]
+    differences: [{a, b, difference, low, high, simultaneous, p_adjusted, named}]
     win_rates:   [{a, b, wins_a, wins_b, ties, both_bad, rate, low, high, wilson_low, wilson_high, n,
                    p, detectable}]
     average_win_rates: [{contender, rate, low, high, opponents, n}]
@@ -87,6 +87,8 @@ class DifferenceRow:
     simultaneous: bool = True
     """The intervals of all pairs hold jointly."""
     p_adjusted: float = math.nan
+    named: bool = False
+    """One of the study's comparisons, where it names some: interval and p are joint over these, not over all pairs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

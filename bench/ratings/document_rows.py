@@ -90,13 +90,23 @@ def plain_rows(fit: Fit, cover: Covariance, anchor: int | None) -> tuple[PlainRa
 
 
 def difference_rows(
-    contenders: tuple[str, ...], differences: Differences | None
+    contenders: tuple[str, ...], differences: Differences | None, named: Differences | None = None
 ) -> tuple[DifferenceRow, ...]:
+    """All pairs, of many contenders the neighbours; those among `named` with the intervals that are joint over them."""
     if differences is None:
         return ()
+    rows = {(row.a, row.b): row for row in _difference_rows(contenders, differences, named=False)}
+    if named is not None:
+        rows |= {(row.a, row.b): row for row in _difference_rows(contenders, named, named=True)}
+    return tuple(rows.values())
+
+
+def _difference_rows(
+    contenders: tuple[str, ...], differences: Differences, *, named: bool
+) -> tuple[DifferenceRow, ...]:
     points = (SCALE * part for part in (differences.difference, differences.low, differences.high))
     columns = [differences.first, differences.second, *points, differences.p_adjusted]
-    if len(contenders) > MANY_CONTENDERS:
+    if len(contenders) > MANY_CONTENDERS and not named:
         columns = [column[_neighbours(differences, len(contenders))] for column in columns]
     return tuple(
         DifferenceRow(
@@ -107,6 +117,7 @@ def difference_rows(
             high=high,
             simultaneous=True,
             p_adjusted=p,
+            named=named,
         )
         for a, b, d, low, high, p in zip(*(column.tolist() for column in columns), strict=True)
     )

@@ -3,7 +3,8 @@
 Independent votes are the textbook's; real ones come from raters who differ and on prompts that differ, and past
 some point more votes on the same prompts teach nothing: the ceiling of those prompts. `plan` reads the answer off
 `bench.ratings.power`'s curve, lists designs that reach the wanted power with what each costs, and simulates whole
-studies of the answer, with the intervals of `arena rate`, to show that the curve holds there.
+studies of the answer, with the intervals of `arena rate`, to check the curve there. `bench.ratings.plan_words` puts
+a plan into sentences, `bench.ratings.pilot` takes its assumptions from votes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bench.errors import InputError, unknown
 from bench.ratings.covariance import covariance
 from bench.ratings.fits import count_votes, davidson
 from bench.ratings.power import PowerCurve
-from bench.ratings.simulation import Design, gap_for_rate, simulate_votes
+from bench.ratings.simulation import Design, gap_for_rate, lognormal_shares, simulate_votes
 from bench.ratings.uncertainty import simultaneous_differences, t_quantile
 from bench.ratings.winrates import wilson
 
@@ -27,7 +28,7 @@ PROMPTS = (50, 100, 200, 400, 800, 1600)
 VOTES_PER_RATER = (20, 40, 60, 100)
 """Designs that `plan` compares, beside the one it is asked about."""
 USUAL_VOTES_PER_RATER = 40
-"""Where a study does not say how many votes a rater gives."""
+"""Answers of a rater where a study sets no limit."""
 PLAN_DRAWS = 2000
 
 
@@ -42,8 +43,8 @@ class Cost:
     setup_minutes: float = 3.0
     """Consent, instructions and practice, once a rater."""
 
-    def hours(self, votes: int, raters: int) -> float:
-        return votes * self.seconds / 3600 + raters * self.setup_minutes / 60
+    def hours(self, answers: int, raters: int) -> float:
+        return answers * self.seconds / 3600 + raters * self.setup_minutes / 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +53,14 @@ class PlannedDesign:
 
     prompts: int
     votes_per_rater: int
+    """Answers of one rater in all: every question, attention checks and repeats."""
     raters: int
     votes: int
-    """In all, on one question."""
+    """That count, of all raters, on one question."""
     power: float
     """By the formula, 0 to 1."""
     hours: float
-    """Of raters' time, all questions."""
+    """Of raters' time."""
     money: float
 
 
@@ -86,6 +88,8 @@ class Plan:
     comparisons: int
     """Comparisons that the joint intervals are over."""
     questions: int
+    checks: float
+    """Share of a rater's answers that are attention checks or repeats."""
     target_power: float
     independent_per_pair: int
     """Votes on one pair if votes were independent, none a tie, and nothing else compared."""
@@ -100,7 +104,7 @@ class Plan:
     """Votes on one question that the study asks for; None: nothing was asked."""
     asked_power: float | None
     asked_rate: float | None
-    """The smallest win rate that the asked votes tell with the target power; None: none below 99%."""
+    """The smallest win rate that the asked votes show with the target power; None: none below 99%."""
     check: PlanCheck | None
     assumptions: tuple[str, ...]
 
@@ -131,6 +135,7 @@ def plan(
     contenders: int = 2,
     comparisons: Sequence[tuple[int, int]] | None = None,
     questions: int = 1,
+    checks: float = 0.0,
     votes_per_rater: int = USUAL_VOTES_PER_RATER,
     prompts: int = 100,
     rater_sd: float = 0.5,
@@ -143,12 +148,14 @@ def plan(
     repeats: int = 100,
     seed: int = 0,
 ) -> Plan:
-    """Votes needed to tell the first comparison, `rate` against 1 − rate, among all comparisons at once.
+    """Votes needed to show who is better in the first comparison, `rate` against 1 − rate, among all at once.
 
     Parameters
     ----------
     rate : marginal win rate over raters, prompts and sides, a tie half.
     comparisons : pairs of contenders by index that votes are spent on; None: all pairs.
+    checks : share of a rater's answers that are attention checks or repeats, in [0, 1).
+    votes_per_rater : answers of one rater in all: every question, checks and repeats.
     rater_sd, prompt_sd : logits, how far raters and prompts differ about a contender.
     ties : share between equals, in [0, 1).
     spread : coefficient of variation of the votes a rater gives; 0: all the same.
@@ -163,39 +170,52 @@ def plan(
     rate = max(rate, 1 - rate)
     pairs = tuple(comparisons or itertools.combinations(range(max(contenders, 2)), 2))
     _check_plan(
-        contenders, votes_per_rater, prompts, votes_per_pair, ties, rater_sd, prompt_sd, spread, repeats
+        contenders,
+        votes_per_rater,
+        prompts,
+        votes_per_pair,
+        ties,
+        rater_sd,
+        prompt_sd,
+        spread,
+        repeats,
+        checks,
     )
+    session = Session(answers=votes_per_rater, questions=questions, checks=checks)
     base = Design(
         strengths=(0.0,) * contenders,
-        votes_per_rater=votes_per_rater,
         prompts=prompts,
+        balanced=True,
         rater_sd=rater_sd,
         prompt_sd=prompt_sd,
         tie=math.log(2 * ties / (1 - ties)) if ties else -math.inf,
         comparisons=pairs,
     )
     curve = curve_for(base, rate, spread)
-    priced = Pricing(curve=curve, power=power, questions=questions, cost=cost or Cost())
+    priced = Pricing(curve=curve, power=power, session=session, cost=cost or Cost())
     answer = priced.design(prompts, votes_per_rater)
     grid = itertools.product(sorted({*PROMPTS, prompts}), sorted({*VOTES_PER_RATER, votes_per_rater}))
-    designs = [found for p, v in grid if (found := priced.design(p, v)) is not None]
+    designs = [each for p, v in grid if (each := priced.design(p, v)) is not None]
     asked = None if votes_per_pair is None else votes_per_pair * len(pairs)
     return Plan(
         rate=rate,
         contenders=contenders,
         comparisons=len(pairs),
         questions=questions,
+        checks=checks,
         target_power=power,
         independent_per_pair=alone,
         prompts=prompts,
         ceiling=curve.ceiling(prompts),
         answer=answer,
-        designs=tuple(sorted(designs, key=lambda one: (one.money, one.prompts))),
+        designs=tuple(sorted(designs, key=lambda each: (each.money, each.prompts))),
         asked_votes=asked,
-        asked_power=None if asked is None else _power_of(curve, asked, votes_per_rater, prompts),
-        asked_rate=None if asked is None else detectable_rate(base, asked, power=power, spread=spread),
-        check=None if answer is None or not repeats else _simulated(curve, answer, power, repeats, seed),
-        assumptions=_assumptions(base, ties, spread, repeats),
+        asked_power=None if asked is None else _power_of(curve, asked, session, prompts),
+        asked_rate=None
+        if asked is None
+        else detectable_rate(base, asked, session, power=power, spread=spread),
+        check=None if answer is None or not repeats else _simulated(priced, answer, repeats, seed),
+        assumptions=_assumptions(base, session, ties, spread),
     )
 
 
@@ -220,41 +240,59 @@ def curve_for(design: Design, rate: float, spread: float = 0.0) -> PowerCurve:
     )
 
 
-def detectable_rate(design: Design, votes: int, *, power: float = 0.8, spread: float = 0.0) -> float | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What one rater does."""
+
+    answers: int
+    """In all: every question, attention checks and repeats."""
+    questions: int = 1
+    checks: float = 0.0
+    """Share of the answers that are attention checks or repeats."""
+
+    @property
+    def votes(self) -> float:
+        """That count, on one question."""
+        return self.answers * (1 - self.checks) / self.questions
+
+
+def detectable_rate(
+    design: Design, votes: int, session: Session, *, power: float = 0.8, spread: float = 0.0
+) -> float | None:
     """The smallest win rate that so many votes tell from 50% with this power; None: none below 99%."""
+
+    def reached(rate: float) -> bool:
+        return _power_of(curve_for(design, rate, spread), votes, session, design.prompts) >= power
+
     low, high = 0.5, 0.99
-    if _power_of(curve_for(design, high, spread), votes, design.votes_per_rater, design.prompts) < power:
+    if not reached(high):
         return None
     while high - low > 0.0005:
         middle = (low + high) / 2
-        reached = (
-            _power_of(curve_for(design, middle, spread), votes, design.votes_per_rater, design.prompts)
-            >= power
-        )
-        low, high = (low, middle) if reached else (middle, high)
+        low, high = (low, middle) if reached(middle) else (middle, high)
     return high
 
 
-def what_votes_tell(
-    contenders: int, comparisons: Sequence[tuple[int, int]], prompts: int, votes_per_pair: int,
-    votes_per_rater: int | None, *, rate: float = 0.55,
+def what_votes_show(
+    contenders: int, comparisons: Sequence[tuple[int, int]], prompts: int, votes_per_pair: int, session: Session,
+    *, rate: float = 0.55,
 ) -> tuple[float | None, float, float]:  # fmt: skip
-    """What a study as written can tell, under the assumptions of `plan`.
+    """What a study as written can show, under the assumptions of `plan`.
 
-    Returns the smallest win rate told in 80% of studies (None: none below 99%), the power for `rate`, and the
+    Returns the smallest win rate shown in 80% of studies (None: none below 99%), the power for `rate`, and the
     power for it that endless votes on these prompts come near.
     """
     base = Design(
         strengths=(0.0,) * contenders,
         prompts=prompts,
-        votes_per_rater=votes_per_rater or USUAL_VOTES_PER_RATER,
         tie=math.log(0.5),
         comparisons=tuple(comparisons),
+        balanced=True,
     )
     curve, votes = curve_for(base, rate), votes_per_pair * len(comparisons)
     return (
-        detectable_rate(base, votes),
-        _power_of(curve, votes, base.votes_per_rater, prompts),
+        detectable_rate(base, votes, session),
+        _power_of(curve, votes, session, prompts),
         curve.ceiling(prompts),
     )
 
@@ -265,19 +303,20 @@ class Pricing:
 
     curve: PowerCurve
     power: float
-    questions: int
+    session: Session
     cost: Cost
 
-    def design(self, prompts: int, votes_per_rater: int) -> PlannedDesign | None:
-        """The fewest raters with so many prompts and votes each; None: no number of them reaches the power."""
-        votes = self.curve.votes_for(self.power, votes_per_rater, prompts)
-        if votes is None:
+    def design(self, prompts: int, answers: int, power: float | None = None) -> PlannedDesign | None:
+        """The fewest raters with so many prompts and answers each; None: no number of them reaches the power."""
+        each = replace(self.session, answers=answers).votes
+        raters = self.curve.raters_for(power or self.power, each, prompts)
+        if raters is None:
             return None
-        raters = votes // votes_per_rater
-        hours = self.cost.hours(votes * self.questions, raters)
+        votes = round(raters * each)
+        hours = self.cost.hours(raters * answers, raters)
         return PlannedDesign(
             prompts=prompts,
-            votes_per_rater=votes_per_rater,
+            votes_per_rater=answers,
             raters=raters,
             votes=votes,
             power=self.curve.power(votes, raters, prompts),
@@ -286,70 +325,9 @@ class Pricing:
         )
 
 
-def sentences(planned: Plan) -> list[str]:
-    """The plan in words, most important first."""
-    what = f"{planned.rate:.1%} from {1 - planned.rate:.1%} in {planned.target_power:.0%} of studies"
-    over = (
-        f"{planned.comparisons} comparisons of {planned.contenders} contenders at once"
-        if planned.comparisons > 1
-        else "one comparison"
-    )
-    lines = []
-    if planned.answer is None:
-        lines.append(
-            f"With {planned.prompts:,} prompts no number of votes tells {what} ({over}): at most "
-            f"{planned.ceiling:.0%}. Take more prompts; raters and votes do not make up for them."
-        )
-    else:
-        lines.append(f"To tell {what} ({over}): {_design(planned.answer, planned)}.")
-    if planned.designs:
-        best = planned.designs[0]
-        if planned.answer is None or best.money < 0.98 * planned.answer.money:
-            lines.append(f"Cheapest: {_design(best, planned)}.")
-    lines.append(
-        f"The textbook's {planned.independent_per_pair:,} votes a comparison suppose independent votes, no ties and "
-        "one comparison"
-        + (f"; this plan takes {planned.inflation:.1f} times as many." if planned.inflation else ".")
-    )
-    if planned.asked_votes is not None and planned.asked_power is not None:
-        smallest = (
-            f"the smallest win rate it tells in {planned.target_power:.0%} of studies is {planned.asked_rate:.1%}"
-            if planned.asked_rate
-            else "it tells no win rate below 99%"
-        )
-        lines.append(
-            f"As written, the study asks for {planned.asked_votes:,} votes a question: {planned.asked_power:.0%} of "
-            f"such studies would tell {planned.rate:.1%}; {smallest}."
-        )
-    if planned.check is not None:
-        check = planned.check
-        interval = (
-            f"{check.votes_low:,} to {check.votes_high:,} votes"
-            if check.votes_low and check.votes_high
-            else f"{check.votes_low:,} votes or more"
-            if check.votes_low
-            else "no such number"
-        )
-        lines.append(
-            f"Checked by {check.repeats} simulated studies of that design: {check.power:.0%} told it "
-            f"[{check.power_low:.0%}, {check.power_high:.0%}], which puts the number needed at {interval}."
-        )
-    return lines
-
-
-def _design(one: PlannedDesign, planned: Plan) -> str:
-    text = (
-        f"{one.prompts:,} prompts: {one.votes:,} votes a question ({one.votes / planned.comparisons:,.0f} a "
-        f"comparison) by {one.raters:,} raters of {one.votes_per_rater}"
-    )
-    if planned.questions > 1:
-        text += f"; with {planned.questions} questions {one.votes * planned.questions:,} votes"
-    return f"{text}; {one.hours:,.0f} hours, {one.money:,.0f} in pay"
-
-
 def _check_plan(
     contenders: int, votes_per_rater: int, prompts: int, votes_per_pair: int | None, ties: float, rater_sd: float,
-    prompt_sd: float, spread: float, repeats: int,
+    prompt_sd: float, spread: float, repeats: int, checks: float,
 ) -> None:  # fmt: skip
     """Raises InputError for what `plan` cannot plan."""
     if contenders < 2 or votes_per_rater < 1 or prompts < 2 or repeats < 0:
@@ -359,49 +337,55 @@ def _check_plan(
         )
     if votes_per_pair is not None and votes_per_pair < 1:
         raise InputError(f"votes per pair {votes_per_pair}: at least 1")
-    if not 0 <= ties < 1 or min(rater_sd, prompt_sd, spread) < 0:
+    if not 0 <= ties < 1 or not 0 <= checks < 1 or min(rater_sd, prompt_sd, spread) < 0:
         raise InputError(
-            f"ties {ties} must lie in [0, 1); rater SD, prompt SD and spread must not be negative"
+            f"ties {ties} and checks {checks} must lie in [0, 1); rater SD, prompt SD and spread must not be negative"
         )
 
 
-def _assumptions(design: Design, ties: float, spread: float, repeats: int) -> tuple[str, ...]:
-    votes = (
-        f"every rater gives {design.votes_per_rater} votes"
-        if not spread
-        else f"raters give {design.votes_per_rater} votes in the mean, coefficient of variation {spread}"
+def _assumptions(design: Design, session: Session, ties: float, spread: float) -> tuple[str, ...]:
+    answers = f"a rater gives {session.answers} answers" + (
+        f" in the mean (coefficient of variation {spread:g})" if spread else ""
     )
+    shares = [f"{session.checks:.0%} of them checks and repeats"] if session.checks else []
+    shares += [f"shared by {session.questions} questions"] if session.questions > 1 else []
     return (
-        f"{votes}, on comparisons, sides and prompts drawn evenly",
-        f"raters differ with SD {design.rater_sd} logits a contender, prompts with SD {design.prompt_sd}",
+        ", ".join([answers, *shares]),
+        "comparisons, prompts and sides get equal numbers of votes",
+        f"raters differ with SD {design.rater_sd:.2g} logits a contender, prompts with SD {design.prompt_sd:.2g}",
         f"equals tie in {ties:.0%} of votes; nothing is called both bad; no left-position effect",
         "all other contenders lie half way between the two",
-        "two-way clustered joint 95% intervals of the comparisons decide"
-        + (f"; {repeats} simulated studies check the answer" if repeats else ""),
+        "two-way clustered joint 95% intervals of the comparisons decide",
     )
 
 
-def _power_of(curve: PowerCurve, votes: int, votes_per_rater: int, prompts: int) -> float:
-    return curve.power(votes, max(2.0, votes / votes_per_rater), prompts)
+def _power_of(curve: PowerCurve, votes: int, session: Session, prompts: int) -> float:
+    return curve.power(votes, max(2.0, votes / session.votes), prompts)
 
 
-def _simulated(curve: PowerCurve, answer: PlannedDesign, target: float, repeats: int, seed: int) -> PlanCheck:
+def _simulated(priced: Pricing, answer: PlannedDesign, repeats: int, seed: int) -> PlanCheck:
     """Whole studies of the answer; how far off the curve may be, carried over to the number of votes."""
-    from scipy.special import ndtri
+    from scipy.special import ndtr, ndtri
 
+    curve = priced.curve
     design = replace(
-        curve.design, raters=answer.raters, votes_per_rater=answer.votes_per_rater, prompts=answer.prompts
+        curve.design,
+        raters=answer.raters,
+        votes_per_rater=max(1, round(answer.votes / answer.raters)),
+        prompts=answer.prompts,
+        rater_shares=lognormal_shares(answer.raters, curve.spread) if curve.spread else (),
     )
-    told = sum(_told_apart(design, curve, seed * 1_000_003 + repeat) for repeat in range(repeats))
-    share = told / repeats
+    shown = sum(shows_the_better(design, curve, seed * 1_000_003 + repeat) for repeat in range(repeats))
+    share = shown / repeats
     low, high = (
         float(end[0]) for end in wilson(np.array([share]), np.array([repeats]), t_quantile(math.inf))
     )
 
     def needed(power: float) -> int | None:
         # The curve's power at which the true one is the target, if they differ by the same number of SDs there.
-        wanted = float(_ndtr(ndtri(target) - ndtri(power) + ndtri(answer.power)))
-        return curve.votes_for(wanted, answer.votes_per_rater, answer.prompts)
+        wanted = float(ndtr(ndtri(priced.power) - ndtri(power) + ndtri(answer.power)))
+        design = priced.design(answer.prompts, answer.votes_per_rater, wanted)
+        return None if design is None else design.votes
 
     return PlanCheck(
         repeats=repeats,
@@ -413,17 +397,12 @@ def _simulated(curve: PowerCurve, answer: PlannedDesign, target: float, repeats:
     )
 
 
-def _ndtr(x: float) -> float:
-    from scipy.special import ndtr
-
-    return float(ndtr(x))
-
-
-def _told_apart(design: Design, curve: PowerCurve, seed: int) -> bool:
-    """Whether one simulated study finds the better contender better; one whose fit has no finite estimate does not."""
+def shows_the_better(design: Design, curve: PowerCurve, seed: int) -> bool:
+    """Whether one simulated study finds the better contender of the curve's target better, by the joint intervals of
+    `arena rate`; one whose fit has no finite estimate does not."""
     table = simulate_votes(design, seed)
     try:
-        fit = davidson(table.contenders, count_votes(table), position=False)
+        fit = davidson(table.contenders, count_votes(table))
     except InputError:
         return False
     cover = covariance(fit, table)

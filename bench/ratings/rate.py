@@ -107,6 +107,8 @@ class Options:
     """Shares of categories and rater groups that a row of `sensitivity` is about."""
     this_rater_only: bool = False
     """Rate the votes of a single rater all the same: intervals then hold for that rater alone."""
+    comparisons: tuple[tuple[str, str], ...] = ()
+    """Pairs of contenders that the study names: their differences hold jointly over these alone; (): all pairs."""
     seed: int = 0
 
 
@@ -192,7 +194,12 @@ def _method(table: VoteTable, options: Options) -> dict[str, Any]:
         "intervals": f"95%, sandwich covariance clustered by {CLUSTERS[cluster_kind(table)]}, "
         "variance components by moments, never below the vote-level one, Student's t with Satterthwaite degrees of "
         "freedom",
-        "differences": "joint 95% over all pairs: max-t, simulated with a Wishart covariance where clusters are few",
+        "differences": "joint 95% over all pairs: max-t, simulated with a Wishart covariance where clusters are few"
+        + (
+            f"; the {len(options.comparisons)} comparisons that the study names: joint over these alone"
+            if options.comparisons
+            else ""
+        ),
         "ranks": "from the joint intervals",
         "rates": "Wilson's interval at the effective number of votes of the clustered variance, Student's t with "
         "Satterthwaite degrees of freedom by the clusters behind each rate",
@@ -238,7 +245,7 @@ def _question(
     plain = ratable(table)
     votes = reweighted(plain, options.weights)
     pairs, notes = pair_rates(votes), _weight_notes(votes, options)
-    fit = cover = gaps = None
+    fit = cover = gaps = named = None
     try:
         fit = davidson(
             votes.contenders, count_votes(votes), position=options.position, penalty=options.penalty
@@ -251,7 +258,10 @@ def _question(
                 "or rank sets: see the win rates"
             )
         else:
-            gaps = simultaneous_differences(fit.strength, cover.matrix, cover.freedom, seed=options.seed)
+            parts = fit.strength, cover.matrix, cover.freedom
+            gaps = simultaneous_differences(*parts, seed=options.seed)
+            if pairs_named := _named(votes.contenders, options.comparisons):
+                named = simultaneous_differences(*parts, seed=options.seed, pairs=pairs_named)
             notes += _few_prompts(cover, gaps)
         if fit.size > MANY_CONTENDERS:
             notes.append(
@@ -289,7 +299,7 @@ def _question(
         n_prompts_effective=effective_numbers(votes).get("prompt"),
         notes=tuple(notes),
         ratings=rating_rows(votes, fit, cover, gaps, anchor),
-        differences=difference_rows(votes.contenders, gaps),
+        differences=difference_rows(votes.contenders, gaps, named),
         win_rates=win_rate_rows(votes.contenders, pairs),
         average_win_rates=average_rows(votes),
         both_bad_codings=codings,
@@ -320,6 +330,12 @@ def _sensitivity(
     if options.penalty or len(votes.contenders) > MANY_CONTENDERS:
         return {}
     return variants(plain, votes, fit, mix=options.mix, anchor=anchor, position=options.position)
+
+
+def _named(contenders: tuple[str, ...], comparisons: tuple[tuple[str, str], ...]) -> list[tuple[int, int]]:
+    """The study's comparisons of contenders that have votes, by index."""
+    place = {name: i for i, name in enumerate(contenders)}
+    return [(place[a], place[b]) for a, b in comparisons if a in place and b in place]
 
 
 def _weight_notes(votes: VoteTable, options: Options) -> list[str]:

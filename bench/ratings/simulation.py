@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -39,6 +40,8 @@ class Design:
     """Share of the raters · votes_per_rater votes that each rater gives, one a rater; (): all alike."""
     prompt_shares: tuple[float, ...] = ()
     """How often each prompt is drawn, one a prompt; (): all alike."""
+    balanced: bool = False
+    """Every comparison on every prompt equally often, as `balanced` pairing hands them out, not drawn at random."""
 
 
 def simulate_votes(design: Design, seed: int) -> VoteTable:
@@ -52,7 +55,9 @@ def simulate_votes(design: Design, seed: int) -> VoteTable:
         prompt = rng.choice(design.prompts, n, p=design.prompt_shares).astype(np.int32)
     else:
         prompt = rng.integers(0, design.prompts, n, dtype=np.int32)
-    if design.comparisons is None:
+    if design.balanced:
+        left, right, prompt = _balanced(design, rng, n)
+    elif design.comparisons is None:
         left = rng.integers(0, m, n, dtype=np.int32)
         right = ((left + rng.integers(1, m, n)) % m).astype(np.int32)
     else:
@@ -93,6 +98,20 @@ def simulate_votes(design: Design, seed: int) -> VoteTable:
         repeat=np.zeros(n, bool),
         simulated=True,
     )
+
+
+def _balanced(
+    design: Design, rng: np.random.Generator, n: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """Left, right and prompt of n votes in random order: totals of comparisons, of prompts, and of comparisons on a
+    prompt differ by 1 at most."""
+    pairs = np.array(design.comparisons or list(itertools.combinations(range(len(design.strengths)), 2)))
+    places = np.arange(n)
+    prompt, rounds = places % design.prompts, places // design.prompts
+    pair = pairs[(rounds + prompt) % len(pairs)].astype(np.int32)
+    order, side = rng.permutation(n), rng.integers(0, 2, n)
+    names = rng.permutation(design.prompts).astype(np.int32)
+    return pair[places, side][order], pair[places, 1 - side][order], names[prompt][order]
 
 
 def lognormal_shares(raters: int, spread: float) -> tuple[float, ...]:

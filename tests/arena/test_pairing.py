@@ -16,49 +16,76 @@ def test_same_seed_rater_and_number_give_the_same_draws():
         assert not np.array_equal(one, pairing.generator(*other).random(4))
 
 
-def test_balanced_takes_a_least_judged_pair_evenly_among_equals():
+def test_balanced_takes_a_pair_with_the_fewest_votes_evenly_among_equals():
     rng = np.random.default_rng(0)
     taken, eligible = np.array([2, 1, 1, 0, 1]), np.array([True, True, True, False, True])
     drawn = np.zeros(5)
     for _ in range(3000):
-        index, probability = pairing.choose_pair(rng, "balanced", taken=taken, eligible=eligible)
+        index, probability = pairing.choose_pair(
+            rng, "balanced", taken=taken, own=np.zeros(5, int), eligible=eligible
+        )
         drawn[index] += 1
         assert probability == pytest.approx(1 / 3)
     assert drawn[[0, 3]].sum() == 0
     assert np.all(np.abs(drawn[[1, 2, 4]] - 1000) < 5 * math.sqrt(3000 * 2 / 9))
 
 
+def test_among_equals_the_pair_that_the_rater_has_seen_least_comes_first():
+    args = {"taken": np.array([1, 1, 1]), "own": np.array([2, 0, 1]), "eligible": np.ones(3, bool)}
+    assert pairing.choose_pair(np.random.default_rng(0), "balanced", **args) == (1, 1.0)
+
+
 def test_active_draws_as_often_as_the_probability_it_logs():
+    """Oracle: votes still wanted, divided by 1 + own votes, over the eligible pairs."""
     rng = np.random.default_rng(1)
-    gain, eligible = np.array([0.1, 0.4, 0.2, 0.9]), np.array([True, True, True, False])
-    drawn, said = np.zeros(4), {}
+    args = {
+        "taken": np.array([5, 10, 20, 0]), "wanted": np.array([25, 30, 22, 90]), "own": np.array([0, 1, 0, 0]),
+        "eligible": np.array([True, True, True, False]),
+    }  # fmt: skip
+    drawn, logged = np.zeros(4), {}
     for _ in range(4000):
-        index, probability = pairing.choose_pair(
-            rng, "active", taken=np.zeros(4, int), eligible=eligible, gain=gain, epsilon=0.3
-        )
+        index, probability = pairing.choose_pair(rng, "active", **args)
         drawn[index] += 1
-        said[index] = probability
-    assert said == pytest.approx({0: 0.1, 1: 0.8, 2: 0.1})
-    for index, probability in said.items():
+        logged[index] = probability
+    assert logged == pytest.approx({0: 20 / 32, 1: 10 / 32, 2: 2 / 32})
+    for index, probability in logged.items():
         assert abs(drawn[index] - 4000 * probability) < 5 * math.sqrt(4000 * probability * (1 - probability))
 
 
-def test_inverse_probabilities_undo_the_adaptive_choice():
-    """Horvitz-Thompson: the weighted share of every pair is that of a uniform design."""
-    rng = np.random.default_rng(2)
-    weight = np.zeros(3)
-    for _ in range(20000):
-        gain = rng.random(3) * [1, 2, 3]
-        index, p = pairing.choose_pair(
-            rng, "active", taken=np.zeros(3, int), eligible=np.ones(3, bool), gain=gain, epsilon=0.3
-        )
-        weight[index] += 1 / p
-    assert weight / weight.sum() == pytest.approx([1 / 3] * 3, abs=0.03)
+def test_the_remaining_votes_are_shared_out_by_weight_and_none_is_lost():
+    taken = np.array([10, 0, 30])
+    votes = pairing.allotted(taken, 100, np.array([3.0, 1.0, 0.0]), 0.3)
+    assert (votes - taken).tolist() == [62, 28, 10]  # 70 by weight, 30 evenly; rounded
+    assert pairing.allotted(taken, 7, np.zeros(3), 0.3).sum() == 47
 
 
 def test_nothing_eligible_is_none():
-    args = {"taken": np.zeros(2, int), "eligible": np.zeros(2, bool)}
-    assert pairing.choose_pair(np.random.default_rng(0), "balanced", **args) is None
+    none = {"taken": np.zeros(2, int), "eligible": np.zeros(2, bool)}
+    assert pairing.choose_pair(np.random.default_rng(0), "balanced", own=np.zeros(2, int), **none) is None
+    assert pairing.choose_scene(turn=np.zeros(2), begin=0.0, **none) is None
+
+
+def test_pairs_go_through_all_prompts_and_the_totals_of_the_prompts_stay_even():
+    scenes = [(f"p{i:02d}", 0) for i in range(30)]
+    turns = pairing.shuffled_turns(scenes, 7)
+    assert sorted(turns.values()) == pytest.approx(np.arange(30) / 30)
+    assert list(turns.values()) != sorted(turns.values())
+    turn = np.array([turns[scene] for scene in scenes])
+    taken = np.zeros((6, 30), int)
+    for vote in range(6 * 47):
+        pair = vote % 6
+        scene = pairing.choose_scene(taken=taken[pair], eligible=np.ones(30, bool), turn=turn, begin=pair / 6)
+        taken[pair, scene] += 1
+        assert np.ptp(taken[pair]) <= 1
+        assert np.ptp(taken.sum(axis=0)) <= 2
+    seen = np.ones(30, bool)
+    seen[:29] = False
+    assert pairing.choose_scene(taken=taken[0], eligible=seen, turn=turn, begin=0.0) == 29
+
+
+@pytest.mark.parametrize(("lean", "swapped"), [(3, True), (-1, False)])
+def test_sides_go_against_the_lean(lean, swapped):
+    assert pairing.swap_sides(np.random.default_rng(0), lean) is swapped
 
 
 def test_exhaustive_gives_every_prompt_the_same_number_of_votes():
@@ -75,22 +102,33 @@ def test_questions_come_in_blocks_and_share_evenly():
     assert first.count("a") == 20
 
 
-def test_order_information_is_that_of_a_million_simulated_votes():
-    mean, variance = 0.4, 0.9
-    rng = np.random.default_rng(3)
-    d = rng.normal(mean, math.sqrt(variance), 1_000_000)
-    vote, ahead = rng.random(d.size) < 1 / (1 + np.exp(-d)), d > 0
-    table = np.array(
-        [[np.mean(vote & ahead), np.mean(vote & ~ahead)], [np.mean(~vote & ahead), np.mean(~vote & ~ahead)]]
-    )
-    expected = (table * np.log(table / table.sum(0) / table.sum(1, keepdims=True))).sum()
-    found = pairing.order_information(
-        np.array([mean, 0.0]), np.diag([variance / 2] * 2), np.array([0]), np.array([1])
-    )
-    assert found[0] == pytest.approx(expected, abs=0.002)
+MEAN = np.array([0.6, 0.5, 0.0, -2.0])
+COVARIANCE = np.diag([0.02, 0.03, 0.02, 0.05])
+FIRST, SECOND = np.triu_indices(4, 1)
 
 
-def test_a_known_order_tells_nothing_and_an_open_one_does():
-    mean = np.array([8.0, 0.0, 0.1])
-    gains = pairing.order_information(mean, np.eye(3) * 0.1, np.array([0, 1]), np.array([1, 2]))
-    assert gains[0] < 1e-6 < gains[1]
+def _weights(target, chosen=-1):
+    rng = np.random.default_rng(0)
+    weights = pairing.target_weights(target, MEAN, COVARIANCE, FIRST, SECOND, chosen, rng)
+    return dict(zip(zip(FIRST.tolist(), SECOND.tolist(), strict=True), weights.tolist(), strict=True))
+
+
+def test_the_order_needs_votes_where_it_may_be_wrong():
+    """Oracle: how often normal draws put the two the other way round."""
+    drawn = np.random.default_rng(1).multivariate_normal(MEAN, COVARIANCE, 200_000)
+    for (a, b), weight in _weights("order").items():
+        assert weight == pytest.approx(np.mean(drawn[:, a] < drawn[:, b]), abs=0.005)
+
+
+def test_the_first_place_needs_votes_on_the_leader_and_who_may_be_first():
+    """Oracle: how often normal draws put the other one first."""
+    drawn = np.random.default_rng(1).multivariate_normal(MEAN, COVARIANCE, 200_000).argmax(axis=1)
+    weights = _weights("first")
+    for other in (1, 2, 3):
+        assert weights[0, other] == pytest.approx(np.mean(drawn == other), abs=0.07)
+    assert weights[1, 2] == weights[2, 3] == 0
+
+
+def test_votes_about_the_chosen_are_on_pairs_with_it():
+    order, chosen = _weights("order"), _weights("chosen", 2)
+    assert chosen == {pair: weight if 2 in pair else 0.0 for pair, weight in order.items()}

@@ -19,7 +19,7 @@ class Clock:
 
 def make_desk(path, clock=None, url=None, **arena):
     """url: of the database; None: the study's own SQLite file."""
-    settings = {"votes_per_pair": 6, "attention_rate": 0.0, "repeat_rate": 0.0, **arena}
+    settings = {"votes_per_pair": 6, "attention_rate": 0.0, "repeat_rate": 0.0, "votes_per_rater": 0, **arena}
     study, folder = make_study(path, **settings)
     database = VoteDatabase(url or schema.sqlite_url(folder.votes_file), KEY)
     database.migrate()

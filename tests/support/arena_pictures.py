@@ -122,8 +122,7 @@ def make_study(path: Path, votes_per_rater: int | None = 40) -> StudyFolder:
         f'name = "drawn"\ncontenders = {list(NAMES)}\ndisplay_size = {SIDE}\n[prompts]\nset = "parti"\n'
         '[arena]\nquestions = ["alignment"]\nboth_bad = true\nvotes_per_pair = 60\n'
         'break_after = 3\nattention_rate = 0.0\nrepeat_rate = 0.0\ncompletion_code = "C7K2-WIND"\n'
-        'return_link = "https://panel.example/complete"\n'
-        + (f"votes_per_rater = {votes_per_rater}\n" if votes_per_rater else ""),
+        'return_link = "https://panel.example/complete"\n' + f"votes_per_rater = {votes_per_rater or 0}\n",
         prompts,
     )
     rows = []

@@ -30,7 +30,7 @@ ASKED = {
 """What the arena's questions ask."""
 RULES = {
     "balanced": "the pair with the fewest votes first",
-    "active": "the most informative pair first, with a share of uniform draws",
+    "active": "more on pairs that serve the study's target, with a share spread evenly",
     "exhaustive": "every pair of every prompt",
 }
 LONGEST_WINDOW = 120
