@@ -1,8 +1,8 @@
 """Which pair next, on which prompt, which side: pure functions of counters and a seeded generator.
 
 Every choice of a pair comes with the probability it had, given everything that was known when it was made. Under
-`active` each pair that the rater can vote on has a chance. Under `balanced` and `exhaustive` the pairs with the fewest
-votes, and among them those that the rater has seen least, share all of the probability: the design itself is even.
+`active` it is the pair whose share of the remaining votes this rater has served least; under `balanced` and
+`exhaustive` the pairs with the fewest votes, and among them those that the rater has seen least, drawn evenly.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def choose_pair(
     if rule == "active":
         if wanted is None:
             raise ValueError("active pairing needs the votes that every pair is to get")
-        chances = eligible * np.maximum(wanted - taken, 1) / (1 + own)
+        # Sainte-Laguë's rule: a rater's votes go to the pairs in proportion, and no pair comes again before its share.
+        due = np.where(eligible, np.maximum(wanted - taken, 1) / (own + 0.5), 0.0)
+        return int(np.lexsort((taken, -due))[0]), 1.0
     elif rule in RULES:
         fewest = eligible & (taken == taken[eligible].min())
         chances = (fewest & (own == own[fewest].min())).astype(np.float64)

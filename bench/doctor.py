@@ -211,7 +211,7 @@ def _scoring_time(study: Study) -> list[Finding]:
 
 def _votes(study: Study) -> list[Finding]:
     """What the votes that the study asks for can show, before the first rater is invited; see `arena plan`."""
-    from bench.ratings.planning import USUAL_VOTES_PER_RATER, Session, what_votes_show
+    from bench.ratings.designs import USUAL_VOTES_PER_RATER, Session, what_votes_show
 
     names, arena = [c.name for c in study.contenders], study.file.arena
     if "arena" not in study.file.model_fields_set or len(names) < 2 or len(study.prompts) < 2:

@@ -23,6 +23,7 @@ from arena.cli.arguments import (
 from bench.errors import InputError
 
 if TYPE_CHECKING:
+    from bench.ratings.pilot import Pilot
     from bench.ratings.planned import FrozenPlan
     from bench.ratings.vote_table import VoteTable
     from bench.study.study import Study
@@ -56,15 +57,37 @@ def plan(
         float | None,
         typer.Option(help="Share of answers that are checks or repeats.", show_default="the study's, or 0"),
     ] = None,
+    pilot: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="PILOT",
+            help="Votes to estimate the SDs, ties and unevenness from: a study with votes, or a votes file.",
+        ),
+    ] = None,
     spread: Annotated[
-        float, typer.Option(help="Unevenness of raters: coefficient of variation of their numbers of votes.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            help="Unevenness of raters: coefficient of variation of their numbers of votes.",
+            show_default="0, or the pilot's where the study sets no limit",
+        ),
+    ] = None,
     ties: Annotated[
         float | None,
-        typer.Option(help="Share of ties between equals.", show_default="0.2 where the study has ties"),
+        typer.Option(help="Share of ties between equals.", show_default="the pilot's, or 0.2"),
     ] = None,
-    rater_sd: Annotated[float, typer.Option(help="How far raters differ about a contender, logits.")] = 0.5,
-    prompt_sd: Annotated[float, typer.Option(help="How far a contender's prompts differ, logits.")] = 0.7,
+    rater_sd: Annotated[
+        float | None,
+        typer.Option(
+            help="How far raters differ about a contender, logits.", show_default="the pilot's, or 0.5"
+        ),
+    ] = None,
+    prompt_sd: Annotated[
+        float | None,
+        typer.Option(
+            help="How far a contender's prompts differ, logits.", show_default="the pilot's, or 0.7"
+        ),
+    ] = None,
     pay: Annotated[float, typer.Option(help="Of a rater, an hour.")] = 12.0,
     seconds: Annotated[float, typer.Option(help="A vote takes, loading and breaks included.")] = 8.0,
     setup_minutes: Annotated[
@@ -80,9 +103,11 @@ def plan(
     Example: arena plan turbo-preference --rate 0.55
 
     Example: arena plan --rate 0.515 --contenders 2 --prompts 1632 --votes-per-rater 20
+
+    Example: arena plan my-study --from results/pilot
     """
-    from arena.cli.tables import show_plan
-    from bench.ratings.planning import USUAL_VOTES_PER_RATER, Cost, comparisons_of
+    from arena.cli.tables import show_pilot, show_plan
+    from bench.ratings.designs import USUAL_VOTES_PER_RATER, Cost, comparisons_of
     from bench.ratings.planning import plan as planned
 
     asked = None if study is None else study_of(study, results)
@@ -102,6 +127,11 @@ def plan(
         checks = arena.checks if arena else 0.0
     if prompts is None:
         prompts = 100 if asked is None else len(asked.prompts)
+    found = None if pilot is None else _pilot(pilot, results)
+    if found is not None:
+        open_ended = arena is None or arena.limit is None
+        spread = (found.unevenness if open_ended else 0.0) if spread is None else spread
+        ties = found.ties if ties is None and (arena is None or arena.ties) else ties
     result = planned(
         rate=win_rate,
         contenders=contenders,
@@ -110,10 +140,11 @@ def plan(
         checks=checks,
         votes_per_rater=votes_per_rater,
         prompts=prompts,
-        rater_sd=rater_sd,
-        prompt_sd=prompt_sd,
+        rater_sd=(found.rater.value if found else 0.5) if rater_sd is None else rater_sd,
+        prompt_sd=(found.prompt.value if found else 0.7) if prompt_sd is None else prompt_sd,
+        likely=() if found is None else found.likely(rater_sd, prompt_sd),
         ties=(0.2 if arena is None or arena.ties else 0.0) if ties is None else ties,
-        spread=spread,
+        spread=spread or 0.0,
         power=power,
         votes_per_pair=votes_per_pair,
         cost=Cost(pay=pay, seconds=seconds, setup_minutes=setup_minutes),
@@ -121,9 +152,21 @@ def plan(
         seed=seed,
     )
     if as_json:
-        say(asdict(result), True)
-    else:
-        show_plan(result)
+        say({**asdict(result), "pilot": found and asdict(found)}, True)
+        return
+    if found is not None:
+        show_pilot(found)
+    show_plan(result)
+
+
+def _pilot(name: str, results: Path) -> Pilot:
+    """Raises InputError: no votes, or too few."""
+    from bench.ratings.pilot import estimate
+    from bench.ratings.votes_file import read_votes
+
+    if Path(name).is_file():
+        return estimate(read_votes(Path(name)))
+    return estimate(_study_votes(name, "votes", results, None)[1])
 
 
 def rate_votes(
@@ -146,7 +189,7 @@ def rate_votes(
     weights: Annotated[
         str | None,
         typer.Option(
-            help="votes; raters: all raters alike; propensity: undo active pairing.",
+            help="votes; raters: all raters alike; propensity: undo a choice of pairs by chance.",
             show_default="the planned ones, or votes",
         ),
     ] = None,
@@ -280,12 +323,6 @@ def _study_votes(
     opened, folder, votes_database, _ = open_database(name, results, database, reading=True)
     plan = read_plan(folder, opened.file)
     weights = weights or (plan.analysis["weights"] if plan else "votes")
-    pairing = opened.file.arena.pairing
-    if weights == "propensity" and pairing != "active":
-        raise InputError(
-            f"weights 'propensity' undo an active choice of pairs; study '{opened.name}' chose its pairs "
-            f"'{pairing}', which is even by design: use weights 'votes'"
-        )
     with votes_database.reading() as tx:
         last, *_ = tx.chain
     rows, about = collect(
@@ -294,6 +331,12 @@ def _study_votes(
         exclusion_of(opened.file.arena),
         current_images(folder),
     )
+    pairing = opened.file.arena.pairing
+    if weights == "propensity" and (pairing != "active" or all((row.probability or 1) == 1 for row in rows)):
+        raise InputError(
+            f"weights 'propensity' undo pairs drawn by unequal chances; study '{opened.name}' chose its pairs "
+            f"'{pairing}', without such chances: use weights 'votes'"
+        )
     write_bytes(folder.battles_file, "".join(to_json(row) + "\n" for row in rows).encode())
     excluded = {one.rater for one in about if one.excluded}
     declared = declared_counts(votes_database, opened.file.arena, excluded)

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from bench.ratings.pilot import Pilot
 from bench.ratings.plan_words import sentences
 from bench.ratings.planning import Plan
 
@@ -47,6 +48,23 @@ def rating(stages: int) -> Iterator[Callable[[str], None]]:
             begun += 1
 
         yield stage
+
+
+def show_pilot(pilot: Pilot) -> None:
+    """What the pilot's votes say, each with its 90% interval."""
+    console = Console()
+    if pilot.simulated:
+        console.print("SIMULATED VOTES: this pilot says nothing about people", style="bold red")
+    spreads = [
+        f"{name} differ with SD {spread.value:.2f} [{spread.low:.2f}, {spread.high:.2f}]"
+        for name, spread in (("raters", pilot.rater), ("prompts", pilot.prompt))
+    ]
+    console.print(
+        f"Pilot of {pilot.votes:,} votes by {pilot.raters:,} raters on {pilot.prompts:,} prompts: "
+        f"{', '.join(spreads)} logits (90%); equals tie in {pilot.ties:.0%}; votes a rater vary by "
+        f"{pilot.unevenness:.0%} of their mean.",
+        highlight=False, markup=False,
+    )  # fmt: skip
 
 
 def show_plan(planned: Plan) -> None:

@@ -9,6 +9,7 @@ independent clusters.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -61,6 +62,12 @@ class Pilot:
     unevenness: float
     """Coefficient of variation of the votes a rater gave."""
 
+    def likely(self, rater_sd: float | None, prompt_sd: float | None) -> list[tuple[float, float]]:
+        """Equally likely pairs of rater SD and prompt SD; one that is given is certain."""
+        raters = self.rater.quantiles if rater_sd is None else (rater_sd,)
+        prompts = self.prompt.quantiles if prompt_sd is None else (prompt_sd,)
+        return list(itertools.product(raters, prompts))
+
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
@@ -91,7 +98,9 @@ def estimate(table: VoteTable) -> Pilot:
     if table.rater is None or table.prompt is None:
         raise InputError("a pilot needs the rater and the prompt of every vote: this one lacks a column")
     table = select(table, table.outcome != BOTH_BAD)
-    raters, prompts = (np.bincount(column) for column in (table.rater, table.prompt))
+    assert table.rater is not None
+    assert table.prompt is not None
+    raters, prompts = np.bincount(table.rater), np.bincount(table.prompt)
     for name, sizes in (("raters", raters), ("prompts", prompts)):
         if np.count_nonzero(sizes) < LEAST_CLUSTERS or sizes.max(initial=0) < 2:
             raise InputError(
@@ -176,7 +185,8 @@ def _before_the_fit(seen: dict[str, float], own: float, held: dict[str, float]) 
 def _products(
     label: NDArray[np.integer], pair: NDArray[np.int64], score: Floats, contrasts: Floats
 ) -> tuple[Floats, Floats]:
-    """(clusters,) sum over pairs of distinct votes of score · score · contrast · contrast; (pairs, pairs) their counts."""
+    """(clusters,) sum over pairs of distinct votes of the products of scores and of contrasts; (pairs, pairs) their
+    counts."""
     index, keys = renumbered(label.astype(np.int64), int(label.max()) + 1)
     size = len(contrasts)
     place = index * size + pair

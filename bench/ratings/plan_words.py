@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from bench.ratings.planning import Plan, PlanCheck, PlannedDesign
+from bench.ratings.designs import PlannedDesign
+from bench.ratings.planning import Plan, PlanCheck
 
 
 def sentences(planned: Plan) -> list[str]:
     """The plan in words, most important first."""
     lines = [_answer(planned)]
+    if planned.likely_votes is not None:
+        lines.append(_likely(*planned.likely_votes))
     if planned.designs:
         best = planned.designs[0]
         if planned.answer is None or best.money < 0.98 * planned.answer.money:
@@ -45,6 +48,13 @@ def _answer(planned: Plan) -> str:
         f"With {planned.prompts:,} prompts no number of votes shows {what} ({over}): at most "
         f"{planned.ceiling:.0%}. Take more prompts; raters and votes do not make up for them."
     )
+
+
+def _likely(low: int | None, high: int | None) -> str:
+    if low is None:
+        return "By what the pilot leaves open, 90%: no number of votes on these prompts suffices."
+    most = f"to {high:,}" if high is not None else "to more than these prompts allow"
+    return f"By what the pilot leaves open, 90%: {low:,} {most} votes a question."
 
 
 def _check(check: PlanCheck) -> str:

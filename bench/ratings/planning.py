@@ -16,52 +16,28 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.errors import InputError, unknown
+from bench.errors import InputError
 from bench.ratings.covariance import covariance
+from bench.ratings.designs import (
+    USUAL_VOTES_PER_RATER,
+    Cost,
+    PlannedDesign,
+    Pricing,
+    Session,
+    curve_for,
+    detectable_rate,
+    power_of,
+)
 from bench.ratings.fits import count_votes, davidson
 from bench.ratings.power import PowerCurve
-from bench.ratings.simulation import Design, gap_for_rate, lognormal_shares, simulate_votes
+from bench.ratings.simulation import Design, lognormal_shares, simulate_votes
 from bench.ratings.uncertainty import simultaneous_differences, t_quantile
 from bench.ratings.winrates import wilson
 
 PROMPTS = (50, 100, 200, 400, 800, 1600)
 VOTES_PER_RATER = (20, 40, 60, 100)
 """Designs that `plan` compares, beside the one it is asked about."""
-USUAL_VOTES_PER_RATER = 40
-"""Answers of a rater where a study sets no limit."""
 PLAN_DRAWS = 2000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What raters are paid for."""
-
-    pay: float = 12.0
-    """An hour, in any currency."""
-    seconds: float = 8.0
-    """A vote takes, loading and breaks included."""
-    setup_minutes: float = 3.0
-    """Consent, instructions and practice, once a rater."""
-
-    def hours(self, answers: int, raters: int) -> float:
-        return answers * self.seconds / 3600 + raters * self.setup_minutes / 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedDesign:
-    """One way to reach the wanted power."""
-
-    prompts: int
-    votes_per_rater: int
-    """Answers of one rater in all: every question, attention checks and repeats."""
-    raters: int
-    votes: int
-    """That count, of all raters, on one question."""
-    power: float
-    """By the formula, 0 to 1."""
-    hours: float
-    """Of raters' time."""
-    money: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +82,9 @@ class Plan:
     asked_rate: float | None
     """The smallest win rate that the asked votes show with the target power; None: none below 99%."""
     check: PlanCheck | None
+    likely_votes: tuple[int | None, int | None] | None
+    """90% interval of the answer's votes by what a pilot leaves open of the SDs; None within: no number of votes. None:
+    the SDs were given."""
     assumptions: tuple[str, ...]
 
     @property
@@ -145,6 +124,7 @@ def plan(
     power: float = 0.8,
     votes_per_pair: int | None = None,
     cost: Cost | None = None,
+    likely: Sequence[tuple[float, float]] = (),
     repeats: int = 100,
     seed: int = 0,
 ) -> Plan:
@@ -160,6 +140,7 @@ def plan(
     ties : share between equals, in [0, 1).
     spread : coefficient of variation of the votes a rater gives; 0: all the same.
     votes_per_pair : also say what so many votes a comparison would tell.
+    likely : equally likely pairs of rater SD and prompt SD, where these are estimates; see `bench.ratings.pilot`.
     repeats : whole studies simulated at the answer; 0: none.
 
     Raises
@@ -210,119 +191,14 @@ def plan(
         answer=answer,
         designs=tuple(sorted(designs, key=lambda each: (each.money, each.prompts))),
         asked_votes=asked,
-        asked_power=None if asked is None else _power_of(curve, asked, session, prompts),
+        asked_power=None if asked is None else power_of(curve, asked, session, prompts),
         asked_rate=None
         if asked is None
         else detectable_rate(base, asked, session, power=power, spread=spread),
         check=None if answer is None or not repeats else _simulated(priced, answer, repeats, seed),
+        likely_votes=_likely_votes(base, priced, rate, likely) if likely else None,
         assumptions=_assumptions(base, session, ties, spread),
     )
-
-
-def comparisons_of(contenders: int, compare: str) -> list[tuple[int, int]]:
-    """Pairs of contenders by index: `all`, or `chosen`: each against the first. Raises InputError: another word."""
-    if compare == "all":
-        return list(itertools.combinations(range(contenders), 2))
-    if compare == "chosen":
-        return [(0, i) for i in range(1, contenders)]
-    raise unknown("comparison", compare, ("all", "chosen"))
-
-
-def curve_for(design: Design, rate: float, spread: float = 0.0) -> PowerCurve:
-    """The power curve of a design whose first comparison has the marginal win rate `rate`."""
-    assert design.comparisons is not None
-    gap = gap_for_rate(design, rate)
-    strengths = [0.0] * len(design.strengths)
-    better, worse = design.comparisons[0]
-    strengths[better], strengths[worse] = gap / 2, -gap / 2
-    return PowerCurve(
-        replace(design, strengths=tuple(strengths)), design.comparisons, (better, worse), spread
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """What one rater does."""
-
-    answers: int
-    """In all: every question, attention checks and repeats."""
-    questions: int = 1
-    checks: float = 0.0
-    """Share of the answers that are attention checks or repeats."""
-
-    @property
-    def votes(self) -> float:
-        """That count, on one question."""
-        return self.answers * (1 - self.checks) / self.questions
-
-
-def detectable_rate(
-    design: Design, votes: int, session: Session, *, power: float = 0.8, spread: float = 0.0
-) -> float | None:
-    """The smallest win rate that so many votes tell from 50% with this power; None: none below 99%."""
-
-    def reached(rate: float) -> bool:
-        return _power_of(curve_for(design, rate, spread), votes, session, design.prompts) >= power
-
-    low, high = 0.5, 0.99
-    if not reached(high):
-        return None
-    while high - low > 0.0005:
-        middle = (low + high) / 2
-        low, high = (low, middle) if reached(middle) else (middle, high)
-    return high
-
-
-def what_votes_show(
-    contenders: int, comparisons: Sequence[tuple[int, int]], prompts: int, votes_per_pair: int, session: Session,
-    *, rate: float = 0.55,
-) -> tuple[float | None, float, float]:  # fmt: skip
-    """What a study as written can show, under the assumptions of `plan`.
-
-    Returns the smallest win rate shown in 80% of studies (None: none below 99%), the power for `rate`, and the
-    power for it that endless votes on these prompts come near.
-    """
-    base = Design(
-        strengths=(0.0,) * contenders,
-        prompts=prompts,
-        tie=math.log(0.5),
-        comparisons=tuple(comparisons),
-        balanced=True,
-    )
-    curve, votes = curve_for(base, rate), votes_per_pair * len(comparisons)
-    return (
-        detectable_rate(base, votes, session),
-        _power_of(curve, votes, session, prompts),
-        curve.ceiling(prompts),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pricing:
-    """A power curve with what votes cost."""
-
-    curve: PowerCurve
-    power: float
-    session: Session
-    cost: Cost
-
-    def design(self, prompts: int, answers: int, power: float | None = None) -> PlannedDesign | None:
-        """The fewest raters with so many prompts and answers each; None: no number of them reaches the power."""
-        each = replace(self.session, answers=answers).votes
-        raters = self.curve.raters_for(power or self.power, each, prompts)
-        if raters is None:
-            return None
-        votes = round(raters * each)
-        hours = self.cost.hours(raters * answers, raters)
-        return PlannedDesign(
-            prompts=prompts,
-            votes_per_rater=answers,
-            raters=raters,
-            votes=votes,
-            power=self.curve.power(votes, raters, prompts),
-            hours=hours,
-            money=hours * self.cost.pay,
-        )
 
 
 def _check_plan(
@@ -359,8 +235,18 @@ def _assumptions(design: Design, session: Session, ties: float, spread: float) -
     )
 
 
-def _power_of(curve: PowerCurve, votes: int, session: Session, prompts: int) -> float:
-    return curve.power(votes, max(2.0, votes / session.votes), prompts)
+def _likely_votes(
+    base: Design, priced: Pricing, rate: float, likely: Sequence[tuple[float, float]]
+) -> tuple[int | None, int | None]:
+    """5% and 95% quantile of the votes that the likely SDs take with the same prompts and session."""
+    needed = []
+    for rater_sd, prompt_sd in likely:
+        curve = curve_for(replace(base, rater_sd=rater_sd, prompt_sd=prompt_sd), rate, priced.curve.spread)
+        design = replace(priced, curve=curve).design(base.prompts, priced.session.answers)
+        needed.append(math.inf if design is None else design.votes)
+    ends = np.quantile(needed, [0.05, 0.95], method="inverted_cdf").tolist()
+    low, high = (None if math.isinf(end) else int(end) for end in ends)
+    return low, high
 
 
 def _simulated(priced: Pricing, answer: PlannedDesign, repeats: int, seed: int) -> PlanCheck:

@@ -1,5 +1,6 @@
 """Choices of pairs: even, seeded, and with the probability they say they have."""
 
+import itertools
 import math
 
 import numpy as np
@@ -35,21 +36,19 @@ def test_among_equals_the_pair_that_the_rater_has_seen_least_comes_first():
     assert pairing.choose_pair(np.random.default_rng(0), "balanced", **args) == (1, 1.0)
 
 
-def test_active_draws_as_often_as_the_probability_it_logs():
-    """Oracle: votes still wanted, divided by 1 + own votes, over the eligible pairs."""
-    rng = np.random.default_rng(1)
+def test_active_gives_a_rater_the_pairs_in_proportion_to_the_votes_they_lack():
+    """Oracle: 20, 20 and 4 votes are lacking, so 22 votes are 10, 10 and 2."""
+    rng, own, drawn = np.random.default_rng(1), np.zeros(4, int), []
     args = {
-        "taken": np.array([5, 10, 20, 0]), "wanted": np.array([25, 30, 22, 90]), "own": np.array([0, 1, 0, 0]),
+        "taken": np.array([5, 10, 20, 0]), "wanted": np.array([25, 30, 24, 90]),
         "eligible": np.array([True, True, True, False]),
     }  # fmt: skip
-    drawn, logged = np.zeros(4), {}
-    for _ in range(4000):
-        index, probability = pairing.choose_pair(rng, "active", **args)
-        drawn[index] += 1
-        logged[index] = probability
-    assert logged == pytest.approx({0: 20 / 32, 1: 10 / 32, 2: 2 / 32})
-    for index, probability in logged.items():
-        assert abs(drawn[index] - 4000 * probability) < 5 * math.sqrt(4000 * probability * (1 - probability))
+    for _ in range(22):
+        index, _ = pairing.choose_pair(rng, "active", own=own, **args)
+        own[index] += 1
+        drawn.append(index)
+    assert own.tolist() == [10, 10, 2, 0]
+    assert max(len(list(run)) for _, run in itertools.groupby(drawn)) <= 2
 
 
 def test_the_remaining_votes_are_shared_out_by_weight_and_none_is_lost():

@@ -160,14 +160,7 @@ def active(target: str, uniform: float = 0.2) -> Rule:
         )
         total = np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
         share = (1 - uniform) * weight / total + uniform / len(first)
-        own, rows = np.zeros_like(share), np.arange(len(share))
-        places = np.zeros((len(share), SESSION), np.int64)
-        for i in range(SESSION):
-            chance = (share / (1 + own)).cumsum(axis=1)
-            point = state.rng.random((len(rows), 1)) * chance[:, -1:]
-            places[:, i] = (chance < point).sum(axis=1)
-            own[rows, places[:, i]] += 1
-        return places
+        return spread(share)
 
     return rule
 
@@ -297,12 +290,7 @@ ALL = tuple(itertools.combinations(range(6), 2))
 SETTINGS = (
     Setting("6 contenders, all pairs, 400 prompts", "order", ALL),
     Setting("6 contenders, all pairs, 400 prompts", "first", ALL),
-    Setting("6 contenders, all pairs, 100 prompts", "order", ALL, prompts=100),
-    Setting("6 contenders, all pairs, 100 prompts", "first", ALL, prompts=100),
-    Setting("6 contenders, all pairs, strengths close (SD 0.25)", "order", ALL, spread=0.25),
-    Setting("6 contenders, all pairs, strengths close (SD 0.25)", "first", ALL, spread=0.25),
     Setting("6 contenders, each with the chosen", "chosen", ALL[:5]),
-    Setting("6 contenders, each with the chosen, 100 prompts", "chosen", ALL[:5], prompts=100),
 )
 
 

@@ -22,8 +22,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.ratings.covariance import covariance
+from bench.ratings.designs import Session, comparisons_of, curve_for
 from bench.ratings.fits import count_votes, davidson
-from bench.ratings.planning import Session, comparisons_of, curve_for, plan, shows_the_better
+from bench.ratings.planning import plan, shows_the_better
 from bench.ratings.power import PowerCurve
 from bench.ratings.simulation import Design, lognormal_shares, simulate_votes
 from bench.ratings.uncertainty import simultaneous_differences

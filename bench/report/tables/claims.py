@@ -43,6 +43,9 @@ class Claim:
     detectable: float | None
     apart: bool
     """The 95% interval of the win rate excludes 50."""
+    jointly: bool | None = None
+    """The interval of the ratings' difference, joint over the comparisons that the study names, excludes 0; None: the
+    study names none."""
 
     @property
     def equivalent(self) -> bool:
@@ -70,6 +73,7 @@ def name_of(question: str) -> str:
 def claims(preference: QuestionRatings, chosen: str) -> list[Claim]:
     """A claim a rival that met the chosen contender, in the order of the ratings document."""
     wins = {(w.a, w.b): w for w in preference.win_rates}
+    jointly = {frozenset((d.a, d.b)): d.low > 0 or d.high < 0 for d in preference.differences if d.named}
     rows = []
     for row in preference.equivalence:
         if chosen not in (row.a, row.b):
@@ -83,13 +87,21 @@ def claims(preference: QuestionRatings, chosen: str) -> list[Claim]:
                 n=None if win is None else win.n,
                 detectable=None if win is None else win.detectable,
                 apart=win is not None and win.apart,
+                jointly=jointly.get(frozenset((row.a, row.b))),
             )
         )
     return rows
 
 
 def _claim(
-    question: str, row: EquivalenceRow, *, flip: bool, n: int | None, detectable: float | None, apart: bool
+    question: str,
+    row: EquivalenceRow,
+    *,
+    flip: bool,
+    n: int | None,
+    detectable: float | None,
+    apart: bool,
+    jointly: bool | None,
 ) -> Claim:
     value, low, high = (-row.difference, -row.high, -row.low) if flip else (row.difference, row.low, row.high)
     return Claim(
@@ -102,6 +114,7 @@ def _claim(
         p_equivalent=row.p_equivalent,
         detectable=detectable,
         apart=apart,
+        jointly=jointly,
     )
 
 

@@ -90,7 +90,8 @@ def _conclusion(win: Estimate, claim: Claim | None) -> str:
     equivalent = claim is not None and claim.equivalent
     if excludes_half(win):
         word = "better" if win.value > 50 else "worse"
-        return f"it is {word}" + (f", though by less than {within}" if equivalent else "")
+        alone = ", taken alone; not jointly over the study's comparisons" if _only_alone(claim) else ""
+        return f"it is {word}" + (f", though by less than {within}" if equivalent else "") + alone
     if claim is None:
         return "the interval includes 50%, so neither is shown to be better"
     conclusions = {
@@ -123,10 +124,11 @@ def _others(
 
 def _group(win: Estimate, claim: Claim | None) -> str:
     if win.low is not None and win.high is not None and win.value is not None:
+        alone = ", taken alone," if _only_alone(claim) else ""
         if win.low > 50:
-            return "better than"
+            return f"better{alone} than"
         if win.high < 50:
-            return "worse than"
+            return f"worse{alone} than"
     if claim is None:
         return "not shown to differ from"
     within = f"within {claim.margin:g} points"
@@ -135,6 +137,11 @@ def _group(win: Estimate, claim: Claim | None) -> str:
         "not worse": f"not worse {within} than",
         "not better": f"not better {within} than",
     }.get(claim.verdict, "not shown to differ from")
+
+
+def _only_alone(claim: Claim | None) -> bool:
+    """Whether the win rate shows a difference that the joint intervals of the study's comparisons do not."""
+    return claim is not None and claim.jointly is False
 
 
 def _range(wins: Sequence[Estimate]) -> str:

@@ -106,7 +106,7 @@ def test_a_study_leaves_its_ratings_and_the_votes_they_stand_on(tmp_path):
 def test_an_even_design_is_not_reweighted_by_chances(tmp_path):
     _, folder = make_study(tmp_path / "s", votes_per_pair=12)
     arena("simulate", folder.path, "--raters", 4, "--json")
-    with pytest.raises(InputError, match="'balanced', which is even by design: use weights 'votes'"):
+    with pytest.raises(InputError, match="'balanced', without such chances: use weights 'votes'"):
         arena("rate", folder.path, "--weights", "propensity", *QUICK)
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from bench.errors import InputError
 from bench.prompts import fetch
-from bench.ratings import planning
 from bench.ratings.covariance import covariance
+from bench.ratings.designs import Cost, comparisons_of, curve_for
 from bench.ratings.fits import count_votes, davidson
 from bench.ratings.plan_words import sentences
-from bench.ratings.planning import Cost, comparisons_of, independent_votes, plan
+from bench.ratings.planning import independent_votes, plan
 from bench.ratings.power import critical_value
 from bench.ratings.simulation import (
     Design,
@@ -120,7 +120,7 @@ def test_the_power_curve_is_that_of_simulated_studies(
         comparisons=tuple(comparisons_of(contenders, compare)), balanced=True,
         rater_shares=lognormal_shares(raters, spread) if spread else (),
     )  # fmt: skip
-    curve = planning.curve_for(base, rate, spread)
+    curve = curve_for(base, rate, spread)
     rated = np.array([_rated(curve, seed) for seed in range(STUDIES)])
     size = raters * votes_per_rater, raters, prompts
     total = curve.estimated(*size)
@@ -145,7 +145,7 @@ def _rated(curve, seed):
 
 
 def test_power_grows_with_votes_raters_and_prompts():
-    curve = planning.curve_for(Design(strengths=(0.0, 0.0), comparisons=((0, 1),)), 0.55)
+    curve = curve_for(Design(strengths=(0.0, 0.0), comparisons=((0, 1),)), 0.55)
     powers = [curve.power(n * 40, n, 200) for n in (5, 20, 80, 320)]
     assert powers == sorted(powers)
     assert [curve.ceiling(p) for p in (20, 100, 500)] == sorted(curve.ceiling(p) for p in (20, 100, 500))

@@ -206,6 +206,27 @@ def test_a_ratio_near_one_is_never_times_as_fast(mine, other, wanted: str) -> No
     assert ratio_in_words(*estimates) == wanted
 
 
+def test_what_holds_alone_and_not_jointly_over_the_named_comparisons_is_marked(results: Results) -> None:
+    headline = results.headline
+    assert headline is not None
+    wide = tuple(replace(row, low=-500.0, high=500.0, named=True) for row in headline.differences)
+    narrow = tuple(replace(row, low=1.0, high=2.0, named=True) for row in headline.differences)
+    clear = tuple(
+        replace(w, rate=0.85, low=0.8, high=0.9)
+        if w.a == results.chosen
+        else replace(w, rate=0.15, low=0.1, high=0.2)
+        for w in headline.win_rates
+    )
+
+    def words(differences) -> str:
+        part = replace(headline, differences=differences, win_rates=clear)
+        return " ".join(answer(replace(results, preferences={"overall": part})))
+
+    assert "taken alone" in words(wide)
+    assert "taken alone" not in words(narrow)
+    assert "taken alone" not in words(headline.differences)
+
+
 def test_remarks_name_the_influential_votes(results: Results) -> None:
     assert any(text.startswith("Removing at most 7 influential votes") for text in remarks(results))
 
