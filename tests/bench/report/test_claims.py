@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from bench.ratings.analysis_rows import PlainRating
 from bench.ratings.document import (
+    DifferenceRow,
     EquivalenceRow,
     FewVotes,
     QuestionRatings,
@@ -209,8 +210,13 @@ def test_a_ratio_near_one_is_never_times_as_fast(mine, other, wanted: str) -> No
 def test_what_holds_alone_and_not_jointly_over_the_named_comparisons_is_marked(results: Results) -> None:
     headline = results.headline
     assert headline is not None
-    wide = tuple(replace(row, low=-500.0, high=500.0, named=True) for row in headline.differences)
-    narrow = tuple(replace(row, low=1.0, high=2.0, named=True) for row in headline.differences)
+
+    def differences(low: float, *, named: bool) -> tuple[DifferenceRow, ...]:
+        return tuple(
+            DifferenceRow(a=w.a, b=w.b, difference=50.0, low=low, high=100.0, named=named)
+            for w in headline.win_rates
+        )
+
     clear = tuple(
         replace(w, rate=0.85, low=0.8, high=0.9)
         if w.a == results.chosen
@@ -218,13 +224,13 @@ def test_what_holds_alone_and_not_jointly_over_the_named_comparisons_is_marked(r
         for w in headline.win_rates
     )
 
-    def words(differences) -> str:
-        part = replace(headline, differences=differences, win_rates=clear)
+    def words(rows: tuple[DifferenceRow, ...]) -> str:
+        part = replace(headline, differences=rows, win_rates=clear)
         return " ".join(answer(replace(results, preferences={"overall": part})))
 
-    assert "taken alone" in words(wide)
-    assert "taken alone" not in words(narrow)
-    assert "taken alone" not in words(headline.differences)
+    assert "taken alone" in words(differences(-1.0, named=True))
+    assert "taken alone" not in words(differences(1.0, named=True))
+    assert "taken alone" not in words(differences(-1.0, named=False))
 
 
 def test_remarks_name_the_influential_votes(results: Results) -> None:
