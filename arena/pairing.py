@@ -115,9 +115,9 @@ def target_weights(
     """(k,) how much a vote on each pair serves the target, given strengths that are normal with this mean (m,) and
     covariance (m, m), logits.
 
-    `order`: the chance that the pair stands in the wrong order. `chosen`: the same, for pairs with that contender.
-    `first`: pairs of the leader with each other contender, by the chance that the other one is first (top-two sampling,
-    Russo 2020, Operations Research 68(6)).
+    `chosen`: pairs with that contender, by the chance that they stand in the wrong order. `first`: pairs of the leader
+    with each other contender, by the chance that the other one is first (top-two sampling, Russo 2020, Operations
+    Research 68(6)).
     """
     if target == "first":
         root = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(mean)))
@@ -128,7 +128,7 @@ def target_weights(
 
     variance = covariance[first, first] + covariance[second, second] - 2 * covariance[first, second]
     wrong = ndtr(-np.abs(mean[first] - mean[second]) / np.sqrt(np.maximum(variance, 1e-12)))
-    return wrong if target == "order" else wrong * ((first == chosen) | (second == chosen))
+    return wrong * ((first == chosen) | (second == chosen))
 
 
 def allotted(taken: Ints, remaining: int, weight: Floats, epsilon: float) -> Ints:

@@ -69,25 +69,25 @@ def show_pilot(pilot: Pilot) -> None:
 
 def show_plan(planned: Plan) -> None:
     """The answer in sentences, the designs that reach the power with what each costs, and the assumptions."""
-    console = Console()
+    console = Console(markup=False, emoji=False)
     for text in sentences(planned):
-        console.print(text, highlight=False, markup=False)
-    table = Table(
-        "prompts", "answers a rater", "raters", "votes", "hours", "pay",
-        title=f"Designs that show {planned.rate:.1%} in {planned.target_power:.0%} of studies, the cheapest first",
-    )  # fmt: skip
-    for column in table.columns:
-        column.justify = "right"
-    for one in planned.designs[:SHOWN_DESIGNS]:
-        table.add_row(
-            f"{one.prompts:,}", f"{one.votes_per_rater}", f"{one.raters:,}", f"{one.votes * planned.questions:,}",
-            f"{one.hours:,.0f}", f"{one.money:,.0f}",
-        )  # fmt: skip
-    if planned.designs:
-        console.print(table)
-    console.print(
-        "Assumed: " + "; ".join(planned.assumptions) + ".", style="dim", highlight=False, markup=False
-    )
+        console.print(text, highlight=False, soft_wrap=not console.is_terminal)
+    rows = [
+        {
+            "prompts": f"{design.prompts:,}",
+            "answers a rater": f"{design.votes_per_rater}",
+            "raters": f"{design.raters:,}",
+            "votes": f"{design.votes * planned.questions:,}",
+            "hours": f"{design.hours:,.0f}",
+            "pay": f"{design.money:,.0f}",
+        }
+        for design in planned.designs[:SHOWN_DESIGNS]
+    ]
+    if rows:
+        title = f"Designs that show {planned.rate:.1%} in {planned.target_power:.0%} of studies, the cheapest first"
+        _show_rows(console, f"{title}; votes on all questions" if planned.questions > 1 else title, rows)
+    assumed = "Assumed: " + "; ".join(planned.assumptions) + "."
+    console.print(assumed, style="dim", highlight=False, soft_wrap=not console.is_terminal)
 
 
 def show_ratings(document: dict[str, Any]) -> None:

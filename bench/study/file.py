@@ -156,9 +156,11 @@ class Arena(_Section):
     pairing: Literal["balanced", "active", "exhaustive"] = "balanced"
     """`balanced`: each pair alike; `active`: more on pairs that serve the `target`; `exhaustive`: every prompt of each
     pair."""
-    target: Literal["order", "first", "chosen"] = "order"
-    """`active`: what votes are spent on: the `order` of all contenders, which one is `first`, or which are better than
-    the `chosen` one of [report]. The others of the three get less certain than under `balanced` (results/pairing)."""
+    target: Literal["first", "chosen"] = "first"
+    """`active`: what votes are spent on: which contender is `first`, or which are better than the `chosen` one of
+    [report]. Other questions get fewer votes, and wider intervals, than under `balanced`. In simulations this took 42%
+    and 30% fewer votes than `balanced` (results/pairing); for the order of all contenders there was no rule that saved
+    20%, so there is none."""
     epsilon: Annotated[float, Field(gt=0, le=1)] = 0.2
     """`active`: share of votes that is spread evenly over the pairs."""
     seed: int = 0

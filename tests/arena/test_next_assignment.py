@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from arena import simulate
-from arena.db import export
+from arena.results import export
 from tests.support.arena_desk import make_desk
 from tests.support.arena_study import NAMES
 
@@ -35,7 +35,7 @@ def test_balanced_is_even_over_pairs_prompts_and_the_sides_of_each_rater(tmp_pat
 
 def test_active_moves_votes_to_the_close_pair_and_keeps_the_total(tmp_path):
     desk = make_desk(
-        tmp_path / "s", votes_per_pair=40, questions=("quality",), pairing="active", target="order",
+        tmp_path / "s", votes_per_pair=40, questions=("quality",), pairing="active", target="first",
         attention_rate=0.0, repeat_rate=0.0, prompts=60,
     )  # fmt: skip
     world = simulate.World(
