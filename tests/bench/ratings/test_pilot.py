@@ -42,17 +42,16 @@ def test_the_intervals_hold_the_truth_about_as_often_as_they_say(pilots):
 
 
 def test_what_the_pilot_leaves_open_is_carried_into_the_plan(pilots):
-    small = estimate(simulate_votes(replace(TRUE, raters=12, rater_shares=(), prompts=20), 1))
-    widths = []
-    for pilot in (small, pilots[0]):
-        planned = plan(
-            rate=0.65, prompts=300, rater_sd=pilot.rater.value, prompt_sd=pilot.prompt.value,
-            ties=pilot.ties, likely=pilot.likely(None, None)[::4], repeats=0,
-        )  # fmt: skip
-        low, high = planned.likely_votes
-        assert low <= planned.answer.votes <= high
-        widths.append(high / low)
-    assert widths[0] > widths[1]
+    """Oracle: plans in which one of the likely pairs of SDs is given as certain."""
+    likely = [(0.2, 0.3), (0.9, 0.7)]
+    design = {"rate": 0.65, "prompts": 300, "ties": 0.15, "repeats": 0}
+    certain = [plan(rater_sd=r, prompt_sd=p, **design).answer.votes for r, p in likely]
+    planned = plan(rater_sd=0.5, prompt_sd=0.5, likely=likely, **design)
+    assert planned.likely_votes == tuple(certain)
+    assert certain[0] < planned.answer.votes < certain[1]
+    pilot = pilots[0]
+    assert len(pilot.likely(None, None)) == 49
+    assert pilot.likely(0.5, None) == [(0.5, sd) for sd in pilot.prompt.quantiles]
 
 
 def test_votes_without_clusters_have_no_spread():
