@@ -166,7 +166,7 @@ def _pilot(name: str, results: Path) -> Pilot:
 
     if Path(name).is_file():
         return estimate(read_votes(Path(name)))
-    return estimate(_study_votes(name, "votes", results, None)[1])
+    return estimate(_study_votes(name, "votes", results, None, style=False)[1])
 
 
 def rate_votes(
