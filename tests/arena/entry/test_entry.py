@@ -6,9 +6,11 @@ from fastapi.testclient import TestClient
 from arena.admission import Refused, unseal
 from arena.db import raters as register
 from arena.db.proof import verify_database
+from arena.entry.practice import check_gold
 from arena.results.export import collect
 from arena.web.app import create_app
 from bench.errors import InputError
+from bench.study.participation import Gold
 from tests.support.arena_desk import KEY, POST, Clock, arrive, log, make_desk, vote_all
 
 ADULT = {
@@ -162,8 +164,10 @@ def test_gold_pairs_are_the_checks_first_and_each_comes_once_to_a_rater(make):
 
 
 def test_a_gold_pair_without_an_image_is_refused_when_the_study_is_prepared(make):
+    desk = make(gold=(GOLD,))
+    wrong = Gold(**{**GOLD, "prompt": "secret9"})
     with pytest.raises(InputError, match=r"no image of prompt 'secret9' by 'sdxl@50'"):
-        make(gold=({**GOLD, "prompt": "secret9"},))
+        check_gold(desk.settings.model_copy(update={"gold": (wrong,)}), desk.images.made)
 
 
 def test_a_batch_ends_by_itself_and_the_next_begins_when_the_operator_opens_the_study(make):
