@@ -156,6 +156,10 @@ class GpuTensor(torch.Tensor):
     def is_cuda(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return True
 
+    def tolist(self) -> Any:
+        """As on a GPU: a copy to the host, which waits."""
+        return self.to("cpu").tolist()
+
     def record_stream(self, stream: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self.kept_for = stream
 
