@@ -79,7 +79,11 @@ def test_every_extractor_reads_from_the_layout_of_its_home(name: str, home: Home
         assert texts.shape == (3, images.shape[1])
 
 
-@pytest.mark.parametrize("name", NAMES)
+ON_A_PRETENDED_GPU = [name for name in NAMES if EXTRACTORS[name].kind != "qwen-vl"]
+"""transformers numbers the places of Qwen2.5-VL's images by an operation that the pretended GPU has no data for."""
+
+
+@pytest.mark.parametrize("name", ON_A_PRETENDED_GPU)
 def test_a_gpu_reads_what_a_cpu_reads(name: str, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a pretended one: nothing is left behind on the other device."""
     write(home, name)
