@@ -78,7 +78,7 @@ def _needs_gpu(study: str) -> InputError:
 
 
 def default_dtype(own: str, device: str) -> str:
-    """The dtype where nobody asks for one: the model's own on a GPU, float32 on a CPU."""
+    """The dtype where none is asked for: the model's own on a GPU, float32 on a CPU."""
     return own if device.startswith("cuda") else "float32"
 
 

@@ -30,7 +30,7 @@ class Finding:
     what: str
     state: str
     """`ok`, `warning` or `error`"""
-    told: str
+    message: str
     cure: str = ""
 
 
@@ -58,9 +58,11 @@ def _edit(study: Study, results: Path) -> list[Finding]:
     try:
         found = forecast(study, folder)
     except InputError as error:
-        return [Finding(what="folder", state="error", told=str(error), cure="restore the file from a copy")]
+        return [
+            Finding(what="folder", state="error", message=str(error), cure="restore the file from a copy")
+        ]
     state = "error" if found.refused else "warning" if found.notes else "ok"
-    return [Finding(what="folder", state=state, told=str(found), cure=found.refused)]
+    return [Finding(what="folder", state=state, message=str(found), cure=found.refused)]
 
 
 def proposal() -> dict[str, Any]:
@@ -79,7 +81,7 @@ def _prompts(study: Study) -> Finding:
     """Shipped and fetched sets are held to their hash when they are read; a user's file has none to be held to."""
     own = study.file.prompts.file
     checked = f"read from {own}" if own else f"set {study.file.prompts.set}, hash verified"
-    return Finding(what="prompts", state="ok", told=f"{len(study.prompts)} prompts, {checked}")
+    return Finding(what="prompts", state="ok", message=f"{len(study.prompts)} prompts, {checked}")
 
 
 def _device(study: Study) -> Finding:
@@ -90,21 +92,21 @@ def _device(study: Study) -> Finding:
         return Finding(
             what="device",
             state="ok",
-            told=f"{torch.cuda.device_count()} × {properties.name}, {properties.total_memory / 2**30:.0f} GiB",
+            message=f"{torch.cuda.device_count()} × {properties.name}, {properties.total_memory / 2**30:.0f} GiB",
         )
     if study.file.generate.device == "cuda":
         return Finding(
-            what="device", state="error", told="no GPU, and the study asks for one", cure="use a GPU node"
+            what="device", state="error", message="no GPU, and the study asks for one", cure="use a GPU node"
         )
     large = [model.name for model in study.models.values() if model.size >= 512 and model.kind != "imported"]
     if large:
         return Finding(
             what="device",
             state="warning",
-            told=f"no GPU: {', '.join(large)} will take minutes an image on {torch.get_num_threads()} CPU threads",
+            message=f"no GPU: {', '.join(large)} will take minutes an image on {torch.get_num_threads()} CPU threads",
             cure="use a GPU node",
         )
-    return Finding(what="device", state="ok", told=f"CPU, {torch.get_num_threads()} threads")
+    return Finding(what="device", state="ok", message=f"CPU, {torch.get_num_threads()} threads")
 
 
 def _memory(study: Study) -> list[Finding]:
@@ -124,7 +126,7 @@ def _memory(study: Study) -> list[Finding]:
     more = f"; not known before their weights are here: {', '.join(missing)}" if missing else ""
     if not known:
         return [
-            Finding(what="memory", state="warning", told=more.removeprefix("; "), cure="bench fetch STUDY")
+            Finding(what="memory", state="warning", message=more.removeprefix("; "), cure="bench fetch STUDY")
         ]
     there = memory_there("cuda" if on_gpu else "cpu")
     return [_fit(known, there, "GPU" if on_gpu else "machine", more)]
@@ -133,15 +135,15 @@ def _memory(study: Study) -> list[Finding]:
 def _fit(sizes: dict[str, int], there: int, what: str, more: str) -> Finding:
     """sizes: bytes of weights a model; there: bytes a GPU, or of the machine."""
     largest = max(sizes, key=lambda name: sizes[name])
-    told = f"{largest} takes {_size(sizes[largest])} of the {what}'s {_size(there)}, the batch apart{more}"
+    message = f"{largest} takes {_size(sizes[largest])} of the {what}'s {_size(there)}, the batch apart{more}"
     if sizes[largest] > there:
         small = [name for name in sizes if sizes[name] <= CROWDED * there]
         fits = f" (only these fit: {', '.join(small)})" if small else ""
-        return Finding(what="memory", state="error", told=told, cure=f"use a larger {what}{fits}")
+        return Finding(what="memory", state="error", message=message, cure=f"use a larger {what}{fits}")
     if sizes[largest] > CROWDED * there:
         cure = "little is left for the batch: --batch-size auto finds what fits"
-        return Finding(what="memory", state="warning", told=told, cure=cure)
-    return Finding(what="memory", state="ok", told=told)
+        return Finding(what="memory", state="warning", message=message, cure=cure)
+    return Finding(what="memory", state="ok", message=message)
 
 
 def _size(count: int) -> str:
@@ -152,15 +154,15 @@ def _weights(model: Model, check: Callable[[Model], Availability]) -> Finding:
     """What was checked of a model's files, or what is wrong with them; of a gated one, how to get in."""
     found = check(model)
     if found.here:
-        return Finding(what=model.name, state="ok", told=found.message)
+        return Finding(what=model.name, state="ok", message=found.message)
     cure = f"{found.gated}, then bench fetch STUDY" if found.gated else "bench fetch STUDY"
     return Finding(
-        what=model.name, state="error", told=found.message.removesuffix(": `bench fetch`"), cure=cure
+        what=model.name, state="error", message=found.message.removesuffix(": `bench fetch`"), cure=cure
     )
 
 
 def _references(study: Study) -> Finding:
-    """Every reference is opened: a bad one is told now, not in the middle of the night."""
+    """Every reference is opened: a bad one is reported before the sweep begins."""
     bad: list[str] = []
     for prompt in study.prompts:
         try:
@@ -169,8 +171,8 @@ def _references(study: Study) -> Finding:
             bad.append(str(error))
     if bad:
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        return Finding(what="references", state="error", told=bad[0] + more, cure="mend or replace them")
-    return Finding(what="references", state="ok", told=f"{len(study.prompts)} images to start from")
+        return Finding(what="references", state="error", message=bad[0] + more, cure="mend or replace them")
+    return Finding(what="references", state="ok", message=f"{len(study.prompts)} images to start from")
 
 
 def _metrics(study: Study) -> list[Finding]:
@@ -181,8 +183,11 @@ def _metrics(study: Study) -> list[Finding]:
         return []
     problems = wanting(study)
     if not problems:
-        return [Finding(what="metrics", state="ok", told="every network and reference is here")]
-    return [Finding(what="metrics", state="error", told=told, cure="bench fetch STUDY") for told in problems]
+        return [Finding(what="metrics", state="ok", message="every network and reference is here")]
+    return [
+        Finding(what="metrics", state="error", message=message, cure="bench fetch STUDY")
+        for message in problems
+    ]
 
 
 def _scoring_time(study: Study) -> list[Finding]:
@@ -203,7 +208,7 @@ def _scoring_time(study: Study) -> list[Finding]:
         Finding(
             what="scoring time",
             state="warning" if total > 24 else "ok",
-            told=f"{parts}: at {100 * REACHED:.0f}% of {rate:.3g} TFLOP/s, which this device was measured at",
+            message=f"{parts}: at {100 * REACHED:.0f}% of {rate:.3g} TFLOP/s, which this device was measured at",
             cure="use a GPU, or fewer prompts" if total > 24 else "",
         )
     ]
@@ -225,18 +230,18 @@ def _votes(study: Study) -> list[Finding]:
     smallest, power, ceiling = what_votes_show(
         len(names), pairs, len(study.prompts), arena.votes_per_pair, session
     )
-    told = (
+    message = (
         f"{arena.votes_per_pair:,} votes a comparison show a win rate of {smallest:.1%} in 80% of studies"
         if smallest
         else f"{arena.votes_per_pair:,} votes a comparison show no win rate below 99% in 80% of studies"
     )
-    told += f", 55% in {power:.0%}"
+    message += f", 55% in {power:.0%}"
     if power >= 0.8:
-        return [Finding(what="votes", state="ok", told=told)]
+        return [Finding(what="votes", state="ok", message=message)]
     cure = "arena plan STUDY"
     if ceiling < 0.8:
         cure += f" ({len(study.prompts):,} prompts: at most {ceiling:.0%}, however many votes)"
-    return [Finding(what="votes", state="warning", told=told, cure=cure)]
+    return [Finding(what="votes", state="warning", message=message, cure=cure)]
 
 
 def _disk(study: Study, results: Path) -> Finding:
@@ -244,7 +249,9 @@ def _disk(study: Study, results: Path) -> Finding:
     need = sum(images * c.size**2 * BYTES_A_PIXEL for c in study.contenders)
     place = next(p for p in (results, *results.resolve().parents) if p.exists())
     free = shutil.disk_usage(place).free
-    told = f"about {need / 2**30:.2f} GiB of images, {free / 2**30:.1f} GiB free"
+    message = f"about {need / 2**30:.2f} GiB of images, {free / 2**30:.1f} GiB free"
     if need > free:
-        return Finding(what="disk", state="error", told=told, cure="free some space, or --results elsewhere")
-    return Finding(what="disk", state="ok", told=told)
+        return Finding(
+            what="disk", state="error", message=message, cure="free some space, or --results elsewhere"
+        )
+    return Finding(what="disk", state="ok", message=message)

@@ -1,4 +1,4 @@
-"""The error a user can mend, and its form for an unknown name."""
+"""The error a user can correct, and its form for an unknown name."""
 
 from __future__ import annotations
 

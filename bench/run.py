@@ -26,7 +26,7 @@ from bench.sweep.settings import Options, demanded_device, resolve_device
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Reporter:
     """Where the stages say how far they are; the command line draws it, tests ignore it."""
 
     made: Callable[[str, int, int, float | None], None] = lambda contender, done, total, seconds: None
@@ -92,7 +92,11 @@ def on_disk_or_not(
 
 
 def generate_stage(
-    study: Study, folder: StudyFolder | ObjectFolder, options: Options, told: Told, where: Where | None = None
+    study: Study,
+    folder: StudyFolder | ObjectFolder,
+    options: Options,
+    reporter: Reporter,
+    where: Where | None = None,
 ) -> Summary:
     """Make the images. Raises InputError where an imported contender has none yet."""
     from bench.models.load import load
@@ -101,11 +105,11 @@ def generate_stage(
     where = where or Where()
     remote = where.engine == "ray"
     device = demanded_device(study, options.device) if remote else resolve_device(study, options.device)
-    with interruptible(told.step) as stop:
+    with interruptible(reporter.step) as stop:
         engine, device, threads = engine_for(where, device)
         summary = generate(
             study, folder, options, load=load, engine=engine, device=device, threads=threads,
-            progress=told.made, stop=stop, say=told.step,
+            progress=reporter.made, stop=stop, say=reporter.step,
         )  # fmt: skip
     if not summary.stopped:
         provenance.write(study, folder, device=device, began=began, made=summary.made > 0)
@@ -113,18 +117,18 @@ def generate_stage(
 
 
 def latency_stage(
-    study: Study, folder: StudyFolder, options: Options, protocol: Protocol, weights: str, told: Told
+    study: Study, folder: StudyFolder, options: Options, protocol: Protocol, weights: str, reporter: Reporter
 ) -> None:
     from bench.models.load import load
 
-    measure(study, folder, options, protocol, load=load, weights=weights, progress=told.step)
+    measure(study, folder, options, protocol, load=load, weights=weights, progress=reporter.step)
 
 
-def load_stage(study: Study, folder: StudyFolder, options: Options, weights: str, told: Told) -> None:
+def load_stage(study: Study, folder: StudyFolder, options: Options, weights: str, reporter: Reporter) -> None:
     from bench.latency.load import LoadProtocol, measure_load
     from bench.models.load import load
 
-    measure_load(study, folder, options, LoadProtocol(), load=load, weights=weights, progress=told.step)
+    measure_load(study, folder, options, LoadProtocol(), load=load, weights=weights, progress=reporter.step)
 
 
 def score_stage(
@@ -132,7 +136,7 @@ def score_stage(
     folder: StudyFolder,
     device: str,
     allow_missing: bool,
-    told: Told,
+    reporter: Reporter,
     protocol: str | None = None,
     where: Where | None = None,
 ) -> list[Score]:
@@ -150,34 +154,39 @@ def score_stage(
     from bench.scoring.feature_workers import compute
     from bench.scoring.score import score
 
-    told.step("scoring")
+    reporter.step("scoring")
     if where is None or (where.engine == "local" and where.workers is None):
         return score(
-            folder, study, device=device, allow_missing=allow_missing, protocol=protocol, progress=told.images
+            folder,
+            study,
+            device=device,
+            allow_missing=allow_missing,
+            protocol=protocol,
+            progress=reporter.images,
         )
-    with interruptible(told.step) as stop:
+    with interruptible(reporter.step) as stop:
         engine, device, threads = engine_for(where, device)
         shared = None if isinstance(folder, Mirror) else folder.path.absolute()
         ahead = partial(
-            compute, engine=engine, device=device, threads=threads, shared=shared, progress=told.images,
-            stop=stop, say=told.step,
+            compute, engine=engine, device=device, threads=threads, shared=shared, progress=reporter.images,
+            stop=stop, say=reporter.step,
         )  # fmt: skip
         here = "cpu" if where.engine == "ray" else device  # captions are encoded by this process
         return score(
-            folder, study, device=here, allow_missing=allow_missing, protocol=protocol, progress=told.images,
+            folder, study, device=here, allow_missing=allow_missing, protocol=protocol, progress=reporter.images,
             compute=ahead,
         )  # fmt: skip
 
 
-def report_stage(folder: StudyFolder, columns: str, told: Told) -> Path:
+def report_stage(folder: StudyFolder, columns: str, reporter: Reporter) -> Path:
     from bench.report.build import build
 
-    told.step("writing the report")
+    reporter.step("writing the report")
     return build(folder, columns=columns)
 
 
 def run(
-    study: Study, results: Path, options: Options, protocol: Protocol, told: Told
+    study: Study, results: Path, options: Options, protocol: Protocol, reporter: Reporter
 ) -> tuple[Summary, Path]:
     """Images, latency, scores, report. Imported images must be there: `bench import` brings them."""
     from bench.scoring.default_metrics import with_metrics
@@ -188,18 +197,18 @@ def run(
         check_imports(study, folder)
         study, chosen = with_metrics(study)
         _check_scoring(study)
-        summary = generate_stage(study, folder, options, told)
+        summary = generate_stage(study, folder, options, reporter)
         if summary.stopped or summary.set_aside:
             return summary, folder.path
         device = resolve_device(study, options.device)
         if any(not study.imported(c) for c in study.contenders):
-            latency_stage(study, folder, options, protocol, "pretrained", told)
+            latency_stage(study, folder, options, protocol, "pretrained", reporter)
         if chosen:
-            told.step(chosen)
+            reporter.step(chosen)
         if plan(study):
-            score_stage(study, folder, device, True, told)
+            score_stage(study, folder, device, True, reporter)
         provenance.write(study, folder, device=device, began=began, made=summary.made > 0)
-        return summary, report_stage(folder, "one", told)
+        return summary, report_stage(folder, "one", reporter)
 
 
 def check_imports(study: Study, folder: StudyFolder) -> None:

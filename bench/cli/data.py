@@ -68,8 +68,8 @@ def import_(
         print(f"{folder.path}\nnext     bench report {folder.path.name}")
         return
     found = read(study)
-    with opened(found, results) as folder, progress() as told:
-        done = import_images(found, folder, name, images, mapping, progress=told.images)
+    with opened(found, results) as folder, progress() as reporter:
+        done = import_images(found, folder, name, images, mapping, progress=reporter.images)
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(done.suffixes.items()))
     behind = f" ({kinds})" if kinds else ""
     print(f"{len(done.generations)} images imported{behind}, {len(done.failures)} missing or unreadable")

@@ -38,11 +38,11 @@ def judge(
     from bench.sweep.settings import resolve_device
 
     found = read(study)
-    with opened_anywhere(found, results) as folder, progress() as told:
+    with opened_anywhere(found, results) as folder, progress() as reporter:
         where = resolve_device(found, device)
-        told.step("judging pairs")
+        reporter.step("judging pairs")
         judgement = judge_study(
-            folder, found, judge=model, device=where, allow_missing=allow_missing, progress=told.images
+            folder, found, judge=model, device=where, allow_missing=allow_missing, progress=reporter.images
         )
         place = f"{folder.where}/judge.json"
     if as_json:

@@ -35,12 +35,12 @@ def report(
     from bench.store.study_folder import StudyFolder
 
     folder = open_anywhere(study, results)
-    with progress() as told:
+    with progress() as reporter:
         if isinstance(folder, StudyFolder):
-            print(report_stage(folder, columns, told))
+            print(report_stage(folder, columns, reporter))
             return
         with mirrored(folder) as mirror:
-            page = report_stage(mirror, columns, told)
+            page = report_stage(mirror, columns, reporter)
         print(f"{page}\n{folder.where}/{page.relative_to(mirror.path)}")
 
 

@@ -62,8 +62,8 @@ def run(
 
     found = read(study)
     options = _options(device, dtype, batch_size, optimize, limit)
-    with progress() as told:
-        summary, report = run_study(found, results, options, _protocol(samples), told)
+    with progress() as reporter:
+        summary, report = run_study(found, results, options, _protocol(samples), reporter)
     _say(summary)
     if not (summary.stopped or summary.set_aside):
         print(f"\nreport   {report}\nnext     arena serve {found.name}")
@@ -118,9 +118,9 @@ def generate(
         return
     with (
         on_disk_or_not(found, results, replace or (), say=print) as folder,
-        progress() as told,
+        progress() as reporter,
     ):
-        summary = generate_stage(found, folder, options, told, where)
+        summary = generate_stage(found, folder, options, reporter, where)
     _say(summary)
     _leave(summary)
 
@@ -203,10 +203,10 @@ def latency(
 
     found = read(study)
     options = _options(device, dtype, batch_size, optimize, None)
-    with opened_anywhere(found, results) as folder, progress() as told:
-        latency_stage(found, folder, options, _protocol(samples), weights, told)
+    with opened_anywhere(found, results) as folder, progress() as reporter:
+        latency_stage(found, folder, options, _protocol(samples), weights, reporter)
         if load:
-            load_stage(found, folder, options, weights, told)
+            load_stage(found, folder, options, weights, reporter)
         print(f"{folder.where}/latency.json")
 
 
@@ -264,7 +264,7 @@ def score(
 
     found = read(study)
     where = where_of(engine, address, gpus, processes)
-    with opened_anywhere(found, results) as folder, progress() as told:
+    with opened_anywhere(found, results) as folder, progress() as reporter:
         if scores is not None:
             how = OwnMetric(file=scores.name, higher_is_better=not lower_is_better, share=share)
             rows = add_file(
@@ -272,7 +272,7 @@ def score(
             )
         else:
             device = (demanded_device if engine == "ray" else resolve_device)(found, device)
-            rows = score_stage(found, folder, device, allow_missing, told, protocol=protocol, where=where)
+            rows = score_stage(found, folder, device, allow_missing, reporter, protocol=protocol, where=where)
         document = read_scores(folder) or Scores()
     _print_scores(found, document, rows, as_json)
     verdicts = verdict_rows(rows, found)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from bench.run import Told
+    from bench.run import Reporter
     from bench.sweep.progress import Pace
 
 StudyName = Annotated[
@@ -65,23 +65,23 @@ def print_rows(rows: Sequence[dict[str, Any]], as_json: bool, below: Sequence[st
     console.print(Text(aligned(columns), style="bold"))
     for line, row in zip(cells, rows, strict=True):
         console.print(Text(aligned(line)))
-        told = " · ".join(str(row[column]) for column in below if row[column])
-        console.print(Padding(Text(told, style="dim"), (0, 0, 0, 2)))
+        shown = " · ".join(str(row[column]) for column in below if row[column])
+        console.print(Padding(Text(shown, style="dim"), (0, 0, 0, 2)))
 
 
 @contextmanager
-def progress() -> Iterator[Told]:
+def progress() -> Iterator[Reporter]:
     """Progress on the terminal: a bar a contender with its own speed, and one for all with the time left."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from bench.run import Told
+    from bench.run import Reporter
     from bench.sweep.progress import Pace
 
     console = Console(stderr=True, markup=False, emoji=False)
     with Progress(*_columns(), console=console) as shown:
         bars = _Bars(shown=shown, pace=Pace())
-        yield Told(made=bars.made, images=bars.images, step=bars.step)
+        yield Reporter(made=bars.made, images=bars.images, step=bars.step)
 
 
 def _columns() -> list[Any]:

@@ -23,7 +23,7 @@ PENALTY = 1e-2  # gamma of R1
 
 
 class Heads(nn.Module):
-    """A light head on each frozen feature map, told the caption by projection."""
+    """A light head on each frozen feature map, conditioned on the caption by projection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,8 +40,8 @@ class Heads(nn.Module):
         out = []
         for x, mix, score, text in zip(maps, self.mix, self.score, self.text, strict=True):
             h = mix(x)
-            told = (h * text(pooled)[:, :, None, None]).sum(1, keepdim=True) / 8
-            out.append((score(h) + told).flatten(1))
+            caption = (h * text(pooled)[:, :, None, None]).sum(1, keepdim=True) / 8
+            out.append((score(h) + caption).flatten(1))
         return torch.cat(out, 1)
 
 
@@ -131,9 +131,9 @@ def train(
         e = torch.randn(x.shape, generator=generator, device=device)
         x_s = process.add(x, e, s)
         clean = process.clean(x_s, predict(net, x_s, s, text), s)
-        fake, told = vae.decode(clean[seen]).sample, text[1][seen]
-        critic_loss = critic.learn(to_tensor(images[index[seen]], device), fake.detach(), told)
-        adversarial = -critic.heads(critic.maps(fake), told).mean()
+        fake, caption = vae.decode(clean[seen]).sample, text[1][seen]
+        critic_loss = critic.learn(to_tensor(images[index[seen]], device), fake.detach(), caption)
+        adversarial = -critic.heads(critic.maps(fake), caption).mean()
         critic.heads.zero_grad(set_to_none=True)
         with torch.no_grad():
             t = torch.randint(20, 1000, (batch,), generator=generator, device=device)

@@ -86,20 +86,22 @@ def verdicts(rows: Sequence[Score], study: Study) -> list[Verdict]:
 
 def departures(study: Study, name: str, n: int) -> tuple[str, ...]:
     """What differs from the reference run. Every image starts from its own noise; MLPerf's from one latent."""
-    contender, told = study.contender(name), [] if n == COUNT else [f"{n:,} images, not {COUNT:,}"]
+    contender, departures = study.contender(name), [] if n == COUNT else [f"{n:,} images, not {COUNT:,}"]
     if contender.steps is None:
-        return (*told, "imported images: how they were made is not known")
+        return (*departures, "imported images: how they were made is not known")
     model, base = study.models[contender.model], MODELS["sdxl"]
-    told += [] if model.repository == base.repository else [f"weights of {model.repository}"]
+    departures += [] if model.repository == base.repository else [f"weights of {model.repository}"]
     laid = (model.denoiser, model.lora, model.scheduler)
-    told += [] if laid == (None, (), None) else ["not the model's own UNet or scheduler"]
-    told += (
+    departures += [] if laid == (None, (), None) else ["not the model's own UNet or scheduler"]
+    departures += (
         [] if model.options.get("negative_prompt") == NEGATIVE else ["not the reference's negative prompt"]
     )
-    told += [] if contender.steps == STEPS else [f"{contender.steps} steps, not {STEPS}"]
-    told += [] if contender.guidance == GUIDANCE else [f"guidance {contender.guidance:g}, not {GUIDANCE:g}"]
-    told += [] if contender.size == SIDE else [f"{contender.size} px, not {SIDE}"]
-    return (*told, "a seed an image, not MLPerf's one latent")
+    departures += [] if contender.steps == STEPS else [f"{contender.steps} steps, not {STEPS}"]
+    departures += (
+        [] if contender.guidance == GUIDANCE else [f"guidance {contender.guidance:g}, not {GUIDANCE:g}"]
+    )
+    departures += [] if contender.size == SIDE else [f"{contender.size} px, not {SIDE}"]
+    return (*departures, "a seed an image, not MLPerf's one latent")
 
 
 def verdict_rows(rows: Sequence[Score], study: Study) -> list[dict[str, str]]:

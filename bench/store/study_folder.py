@@ -44,7 +44,7 @@ class StudyFolder:
 
     @property
     def where(self) -> str:
-        """As it is told to people."""
+        """As it is shown to people."""
         return str(self.path)
 
     @property

@@ -139,7 +139,7 @@ class Gold(_Section):
     question: str = ""
     """The question it answers; absent: every one of the study."""
     why: Words = ""
-    """Told after a practice pair."""
+    """Shown after a practice pair."""
 
 
 class Practice(_Section):

@@ -1,6 +1,6 @@
 """How fast a sweep is and when it will be done.
 
-Contenders of one model take turns, so the wall clock says little of any of them: each is told by its own seconds
+Contenders of one model take turns, so the wall clock says little of any of them: each is reported by its own seconds
 an image, and the time left is what all that is left takes at those.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 RECENT = 64
 """Images that a contender's speed is about the mean of."""
 FIRST = 0.1
-"""Seconds: what is told so soon after the first image was made before the clock began, and does not count."""
+"""Seconds: what is reported so soon after the first image was made before the clock began, and does not count."""
 
 
 @dataclass(slots=True)
@@ -25,19 +25,19 @@ class Pace:
     """Contender → images."""
     _failed: Counter[str] = field(default_factory=Counter)
     _told: Counter[str] = field(default_factory=Counter)
-    """Contender → images whose seconds were told."""
+    """Contender → images whose seconds were reported."""
     _mean: dict[str, float] = field(default_factory=dict)
     """Contender → seconds an image, the latest counting most."""
     _first: float = 0.0
     _last: float = 0.0
-    """When the first image was told, and the latest."""
+    """When the first image was reported, and the latest."""
     _made: int = 0
     _work: float = 0.0
-    """Seconds that the images told since the first took, all processes together."""
+    """Seconds that the images reported since the first took, all processes together."""
 
     def tell(self, contender: str, done: int, total: int, seconds: float | None) -> None:
         """done, total: images of the contender. seconds: what the one just made took; None when the contender is
-        first told of, and of an image that failed."""
+        first reported, and of an image that failed."""
         if seconds is None and contender in self.totals:
             self._failed[contender] += 1
         self.done[contender], self.totals[contender] = done, total

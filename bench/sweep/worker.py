@@ -152,7 +152,7 @@ class Worker:
             self.emit(task, entry, False)
 
     def flush(self) -> None:
-        """Wait until everything launched is written and told."""
+        """Wait until everything launched is written and reported."""
         for _ in range(BACKLOG):
             self._slots.acquire()
         self._slots.release(BACKLOG)
@@ -229,7 +229,7 @@ class Worker:
             return self._finish(task, unit, error)
         left = [len(writes)]
 
-        def told(_: Future[Generation]) -> None:
+        def report(_: Future[Generation]) -> None:
             with self._lock:
                 left[0] -= 1
                 if left[0]:
@@ -242,7 +242,7 @@ class Worker:
         if not writes:
             self._finish(task, unit, [*failures])
         for done in writes:
-            done.add_done_callback(told)
+            done.add_done_callback(report)
         return None
 
     def _finish(self, task: Unit, unit: Open, value: Rows | BaseException) -> None:

@@ -52,7 +52,7 @@ def test_the_doctor_says_what_the_votes_can_tell(tmp_path, votes, state):
     )
     [finding] = _votes(read(tmp_path / "s.toml"))
     assert finding.state == state
-    assert "55% in" in finding.told
+    assert "55% in" in finding.message
 
 
 def test_a_quantised_part_takes_its_own_width(tmp_path):

@@ -196,4 +196,4 @@ def test_a_study_on_a_gpu_from_generation_to_scores(gpu, tmp_path, shared_cache,
         (name, batch) for name in ("tiny-turbo@1", "tiny-lcm@4") for batch in (1, 4)
     }
     assert timed.protocol["device"] == "pretended GPU"
-    assert examine(study, tmp_path, check=lambda model: HERE)[0].told == "2 × pretended GPU, 80 GiB"
+    assert examine(study, tmp_path, check=lambda model: HERE)[0].message == "2 × pretended GPU, 80 GiB"

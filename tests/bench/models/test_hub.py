@@ -311,4 +311,4 @@ def test_a_shipped_study_passes_doctor_once_its_models_are_fetched(name, online,
         fetch(model)
     findings = [_weights(model, check) for model in study.models.values()]
     assert [finding.state for finding in findings] == ["ok"] * len(findings)
-    assert all("files complete" in finding.told for finding in findings)
+    assert all("files complete" in finding.message for finding in findings)

@@ -56,7 +56,7 @@ def test_fifty_thousand_images_with_hpsv3_are_planned(
     assert cost.hours(700) == pytest.approx(50_000 * 11.2 / (REACHED * 700) / 3600)
     monkeypatch.setattr("bench.doctor.matrix_rate", lambda device, seconds: 700.0)
     (finding,) = doctor._scoring_time(study)
-    assert "hpsv3 50,000 images x 11.2 TFLOP, 0.6 h" in finding.told
+    assert "hpsv3 50,000 images x 11.2 TFLOP, 0.6 h" in finding.message
     assert finding.state == "ok"
     monkeypatch.setattr("bench.doctor.matrix_rate", lambda device, seconds: 0.05)
     assert doctor._scoring_time(study)[0].state == "warning"

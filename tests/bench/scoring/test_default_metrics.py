@@ -47,5 +47,5 @@ def test_a_metrics_table_is_taken_as_it_is_also_an_empty_one(tmp_path):
 
 def test_doctor_claims_a_verified_hash_of_shipped_prompts_alone(tmp_path):
     (tmp_path / "own.tsv").write_text("id\ttext\na\ta red fox\n")
-    assert _prompts(study(tmp_path)).told == "3 prompts, set turbo-264, hash verified"
-    assert _prompts(study(tmp_path, prompts='file = "own.tsv"')).told == "1 prompts, read from own.tsv"
+    assert _prompts(study(tmp_path)).message == "3 prompts, set turbo-264, hash verified"
+    assert _prompts(study(tmp_path, prompts='file = "own.tsv"')).message == "1 prompts, read from own.tsv"

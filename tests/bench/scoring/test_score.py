@@ -31,7 +31,7 @@ from bench.records import (
     from_dict,
     read_rows,
 )
-from bench.run import Told, run
+from bench.run import Reporter, run
 from bench.scoring.requirements import plan, wanting
 from bench.scoring.score import reference_statistics, score
 from bench.store.documents import Scores, read_scores
@@ -351,9 +351,9 @@ def test_everything_that_is_wanting_is_told_before_images_are_made(tmp_path: Pat
     (tmp_path / "b").mkdir()
     assert wanting(make(tmp_path / "b", ALL)[1]) == []
     with pytest.raises(InputError, match=r"could not be scored: .*'inception-tf'.*2 more: `bench doctor`"):
-        run(study, tmp_path / "none", Options(device="cpu"), Protocol(samples=1, least=1), Told())
+        run(study, tmp_path / "none", Options(device="cpu"), Protocol(samples=1, least=1), Reporter())
     assert not list((tmp_path / "none").rglob("*.webp"))
-    assert [f.told for f in examine(study, tmp_path, check=lambda _: HERE) if f.what == "metrics"] == said
+    assert [f.message for f in examine(study, tmp_path, check=lambda _: HERE) if f.what == "metrics"] == said
 
 
 def test_directions_start_from_the_kept_pictures(tmp_path: Path) -> None:

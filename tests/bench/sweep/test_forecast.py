@@ -56,17 +56,17 @@ def test_the_doctor_says_what_would_be_refused_and_reads_a_damaged_file_in_one_l
 
     weights, doctor._weights = (
         doctor._weights,
-        lambda model, check: doctor.Finding(what="w", state="ok", told=""),
+        lambda model, check: doctor.Finding(what="w", state="ok", message=""),
     )
     try:
         found = finding()
         assert found.state == "error"
-        assert "1 edits would change images that exist, with 0 votes on them" in found.told
+        assert "1 edits would change images that exist, with 0 votes on them" in found.message
         assert "p00: the text changed" in found.cure
         (tmp_path / "growing/generations.jsonl").write_text("not JSON\n")
         found = finding()
         assert found.state == "error"
-        assert "generations.jsonl:1: not JSON" in found.told
+        assert "generations.jsonl:1: not JSON" in found.message
     finally:
         doctor._weights = weights
 
