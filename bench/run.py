@@ -173,9 +173,14 @@ def score_stage(
         )  # fmt: skip
         here = "cpu" if where.engine == "ray" else device  # captions are encoded by this process
         return score(
-            folder, study, device=here, allow_missing=allow_missing, protocol=protocol, progress=reporter.images,
+            folder,
+            study,
+            device=here,
+            allow_missing=allow_missing,
+            protocol=protocol,
+            progress=reporter.images,
             compute=ahead,
-        )  # fmt: skip
+        )
 
 
 def report_stage(folder: StudyFolder, columns: str, reporter: Reporter) -> Path:

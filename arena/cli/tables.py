@@ -63,8 +63,9 @@ def show_pilot(pilot: Pilot) -> None:
         f"Pilot of {pilot.votes:,} votes by {pilot.raters:,} raters on {pilot.prompts:,} prompts: "
         f"{', '.join(spreads)} logits (90%); equals tie in {pilot.ties:.0%}; votes a rater vary by "
         f"{pilot.unevenness:.0%} of their mean.",
-        highlight=False, markup=False,
-    )  # fmt: skip
+        highlight=False,
+        markup=False,
+    )
 
 
 def show_plan(planned: Plan) -> None:

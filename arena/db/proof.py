@@ -117,9 +117,12 @@ def _verify_anchor(rows: list[Logged], held: Anchor) -> None:
 
 def _verify_counters(tx: Transaction, answers: list[Logged]) -> None:
     """Raises InputError where states, or counters of pairs, cells or raters, disagree with the log."""
-    states = {id_: (state, cell) for id_, state, cell in tx.db.execute(
-        select(assignments.c.id, assignments.c.state, assignments.c.cell_id)
-    )}  # fmt: skip
+    states = {
+        id_: (state, cell)
+        for id_, state, cell in tx.db.execute(
+            select(assignments.c.id, assignments.c.state, assignments.c.cell_id)
+        )
+    }
     answered = {row.assignment_id for row in answers}
     for id_, (state, _) in states.items():
         if (state in ("voted", "released")) != (id_ in answered):

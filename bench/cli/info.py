@@ -126,9 +126,14 @@ def studies(
     for name, path in shipped().items():
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         rows.append(
-            {"study": name, "title": data.get("title", ""), "contenders": " ".join(data["contenders"]),
-             "prompts": data["prompts"].get("set", "own file"), "count": data["prompts"].get("count", "all")}
-        )  # fmt: skip
+            {
+                "study": name,
+                "title": data.get("title", ""),
+                "contenders": " ".join(data["contenders"]),
+                "prompts": data["prompts"].get("set", "own file"),
+                "count": data["prompts"].get("count", "all"),
+            }
+        )
     print_rows(rows, as_json, below=("title", "contenders"))
 
 

@@ -53,9 +53,12 @@ _CONTEXT: dict[str, Any] = {
     "transform": "cr:transform",
 }
 _ENCODING = {
-    ".parquet": "application/x-parquet", ".json": "application/json", ".toml": "application/toml",
-    ".md": "text/markdown", ".bib": "application/x-bibtex",
-}  # fmt: skip
+    ".parquet": "application/x-parquet",
+    ".json": "application/json",
+    ".toml": "application/toml",
+    ".md": "text/markdown",
+    ".bib": "application/x-bibtex",
+}
 _KEYS = {"prompts": ("id",), "generations": ("contender", "prompt_id", "replicate")}
 """Columns that name a row, where one row a key is sure."""
 

@@ -44,9 +44,12 @@ def publish(folder: StudyFolder, to: Path, progress: Callable[[str], None] = lam
     warnings = [banner for banner in banners(results) if banner.grave]
     progress("writing thumbnails")
     write_gallery(
-        open_index(folder), to / "gallery", images="../package/images", banners=warnings,
+        open_index(folder),
+        to / "gallery",
+        images="../package/images",
+        banners=warnings,
         threads=os.cpu_count() or 1,
-    )  # fmt: skip
+    )
     page = render(
         "index.html.j2",
         title=results.title,

@@ -138,9 +138,13 @@ def blocks_done(folder: StudyFolder, fingerprint: str, number: int) -> dict[str,
 
 
 def timed_block(
-    pipelines: Pipelines, block: Block, calls: Iterator[Call], kernel: Callable[[], float], device: str,
+    pipelines: Pipelines,
+    block: Block,
+    calls: Iterator[Call],
+    kernel: Callable[[], float],
+    device: str,
     protocol: Protocol,
-) -> BlockTimes:  # fmt: skip
+) -> BlockTimes:
     """Load what the block needs, and time it between two runs of the calibration kernel."""
     began = conditions.read(device)
     pipeline = pipelines[block.contender.model]

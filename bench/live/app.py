@@ -126,9 +126,13 @@ def _mount_drawing(
             raise InputError(f"this page has {len(studio.contenders)} contenders")
         reference = references.get(ask.person) if ask.strength is not None else None
         asked = Asked(
-            contender=studio.choose(ask.seat, ask.steps), text=ask.text, seed=ask.seed, reference=reference,
-            strength=ask.strength, keep=ask.keep,
-        )  # fmt: skip
+            contender=studio.choose(ask.seat, ask.steps),
+            text=ask.text,
+            seed=ask.seed,
+            reference=reference,
+            strength=ask.strength,
+            keep=ask.keep,
+        )
         if problem := studio.problem(asked):
             raise InputError(problem)
         drawn = await asyncio.wrap_future(turns.ask(ask.person, (ask.seat, ask.keep), asked, ask.key))

@@ -54,9 +54,14 @@ def mount(app: FastAPI, studio: Studio) -> None:
         gr.HTML(TITLE, elem_id="title")
         with gr.Column(elem_id="desk"):
             gr.Textbox(
-                label="Prompt", placeholder="a red circle left of a blue square", lines=2, max_lines=4,
-                autofocus=True, elem_id="prompt", max_length=LONGEST_TEXT,
-            )  # fmt: skip
+                label="Prompt",
+                placeholder="a red circle left of a blue square",
+                lines=2,
+                max_lines=4,
+                autofocus=True,
+                elem_id="prompt",
+                max_length=LONGEST_TEXT,
+            )
             gr.HTML(figures(studio), elem_id="easel")
             with gr.Column(elem_id="controls"):
                 with gr.Row():
@@ -64,18 +69,31 @@ def mount(app: FastAPI, studio: Studio) -> None:
                         choices, value=OWN if several else str(own), label="Steps", elem_id="steps", scale=2
                     )
                     seed = gr.Number(
-                        1, label="Seed", precision=0, minimum=0, maximum=LARGEST_SEED, elem_id="seed",
+                        1,
+                        label="Seed",
+                        precision=0,
+                        minimum=0,
+                        maximum=LARGEST_SEED,
+                        elem_id="seed",
                         min_width=90,
-                    )  # fmt: skip
+                    )
                 with gr.Accordion("Start from a picture", open=False, elem_id="start"):
                     reference = gr.Image(
-                        sources=["upload", "clipboard", "webcam"], type="filepath", height=220, buttons=[],
-                        label="Drop, paste or photograph one", elem_id="reference",
-                    )  # fmt: skip
+                        sources=["upload", "clipboard", "webcam"],
+                        type="filepath",
+                        height=220,
+                        buttons=[],
+                        label="Drop, paste or photograph one",
+                        elem_id="reference",
+                    )
                     strength = gr.Slider(
-                        0.05, 1.0, 0.5, step=0.05, label="Strength: low keeps the picture, 1 ignores it",
+                        0.05,
+                        1.0,
+                        0.5,
+                        step=0.05,
+                        label="Strength: low keeps the picture, 1 ignores it",
                         elem_id="strength",
-                    )  # fmt: skip
+                    )
             gr.HTML(TIMES, elem_id="clock")
             gr.HTML(HISTORY, elem_id="past")
         for control, name in (

@@ -92,9 +92,12 @@ class Studio:
         names = ("encode", "denoise", "decode")
         seconds = {name: b - a for name, a, b in zip(names, marks, marks[1:], strict=False)}
         return Drawn(
-            contender=who.name, data=data, kind=kind, seconds={**seconds, "began": marks[0]},
+            contender=who.name,
+            data=data,
+            kind=kind,
+            seconds={**seconds, "began": marks[0]},
             truncated=embeddings[0].truncated,
-        )  # fmt: skip
+        )
 
     def warm_up(self, report: Callable[[str], None] = lambda line: None) -> None:
         """Every step count the switch can ask for, twice: compiled code and caches are there before the first key."""

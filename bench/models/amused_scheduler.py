@@ -13,9 +13,14 @@ def with_own_noise(scheduler: Any) -> Any:
 
     class PerImageScheduler(AmusedScheduler):
         def step(  # pyright: ignore[reportIncompatibleMethodOverride]
-            self, model_output: Any, timestep: Any, sample: Any, starting_mask_ratio: Any = 1,
-            generator: Any = None, return_dict: bool = True,
-        ) -> Any:  # fmt: skip
+            self,
+            model_output: Any,
+            timestep: Any,
+            sample: Any,
+            starting_mask_ratio: Any = 1,
+            generator: Any = None,
+            return_dict: bool = True,
+        ) -> Any:
             rows = [
                 super(PerImageScheduler, self).step(
                     model_output[i : i + 1], timestep, sample[i : i + 1], starting_mask_ratio, one, False

@@ -109,9 +109,12 @@ def _flux(pipe: Any, texts: list[str], options: Mapping[str, Any]) -> Tensors:
 
 def _sd3(pipe: Any, texts: list[str], options: Mapping[str, Any]) -> Tensors:
     embeds, _, pooled, _ = pipe.encode_prompt(
-        texts, None, None, do_classifier_free_guidance=False,
+        texts,
+        None,
+        None,
+        do_classifier_free_guidance=False,
         max_sequence_length=options["max_sequence_length"],
-    )  # fmt: skip
+    )
     return {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
 
 

@@ -120,9 +120,14 @@ def fetch_file(model: str, repository: str, name: str, revision: str, subfolder:
 
 
 def fetch_pipeline(
-    model: str, repository: str, revision: str, variant: str | None, drop: Iterable[str],
-    config_only: Iterable[str] = (), say: Say | None = None,
-) -> Path:  # fmt: skip
+    model: str,
+    repository: str,
+    revision: str,
+    variant: str | None,
+    drop: Iterable[str],
+    config_only: Iterable[str] = (),
+    say: Say | None = None,
+) -> Path:
     """The folder of a pipeline repository in the cache, with every file that is loaded, fetched where it is not.
 
     Parameters

@@ -245,9 +245,14 @@ class Pipeline:
         return call
 
     def _next_stage(
-        self, number: int, stage: Any, images: Any, embeddings: Sequence[Embedding], generators: list[Any],
+        self,
+        number: int,
+        stage: Any,
+        images: Any,
+        embeddings: Sequence[Embedding],
+        generators: list[Any],
         steps: StepCounter,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """One later stage of the IF cascade. Source: the two-then-upscale recipe of its model card."""
         import torch
 

@@ -107,9 +107,14 @@ def _pipeline_quantization(model: Model, folder: Path, levels: dict[str, str], d
 
 
 def from_folder(
-    name: str, kind: Any, folder: Path, variant: str | None, dtype: Any, drop: tuple[str, ...],
+    name: str,
+    kind: Any,
+    folder: Path,
+    variant: str | None,
+    dtype: Any,
+    drop: tuple[str, ...],
     given: dict[str, Any],
-) -> Any:  # fmt: skip
+) -> Any:
     """`from_pretrained` of a checked folder.
 
     Parameters

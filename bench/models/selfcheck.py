@@ -75,8 +75,11 @@ def selfcheck(model: Model, contender: Contender, *, device: str, dtype: str | N
     if not found.here:
         raise InputError(f"model '{model.name}': {found.message}")
     about: dict[str, Any] = {
-        "contender": contender.name, "device": device, "dtype": dtype, "commits": commits(model),
-    }  # fmt: skip
+        "contender": contender.name,
+        "device": device,
+        "dtype": dtype,
+        "commits": commits(model),
+    }
     if why := no_stock_call(model):
         empty: Any = dict.fromkeys(
             ("largest", "mean", "stock_seconds", "our_seconds", "stock_memory", "our_memory", "passed")
@@ -271,10 +274,14 @@ def _stock_cascade(model: Model, contender: Contender, first: Any, device: str, 
                 noise_level=two.noise_level, height=two.size, width=two.size, output_type="pt",
             ).images  # fmt: skip
             out = later[1](
-                prompt=text, image=(images / 2 + 0.5).clamp(0, 1), generator=generator,
-                num_inference_steps=three.steps, guidance_scale=three.guidance, noise_level=three.noise_level,
+                prompt=text,
+                image=(images / 2 + 0.5).clamp(0, 1),
+                generator=generator,
+                num_inference_steps=three.steps,
+                guidance_scale=three.guidance,
+                noise_level=three.noise_level,
                 output_type="np",
-            )  # fmt: skip
+            )
         return _to_bytes(out.images)
 
     return call

@@ -240,9 +240,14 @@ def model_from_entry(name: str, entry: ModelEntry | Mapping[str, Any], base: Pat
         entry = _parsed(where, entry)
     if entry.kind == "imported":
         return Model(
-            name=name, kind="imported", size=entry.size, licence=entry.licence, source=entry.source,
-            commercial=entry.commercial, note=entry.note,
-        )  # fmt: skip
+            name=name,
+            kind="imported",
+            size=entry.size,
+            licence=entry.licence,
+            source=entry.source,
+            commercial=entry.commercial,
+            note=entry.note,
+        )
     _check_repository(where, entry)
     _check_pipeline(where, entry)
     pipeline = entry.pipeline or ("" if entry.custom_pipeline else _own_class(_from(base, entry.repository)))
@@ -299,10 +304,10 @@ def _check_repository(where: str, entry: ModelEntry) -> None:
             raise EntryError(f"{where}: {key}: {problem}", key)
     if Path(entry.repository).suffix == ".gguf":
         raise EntryError(
-            f"{where}: a gguf file holds a denoiser alone: name it as transformer = \"{entry.repository}\" over the "
+            f'{where}: a gguf file holds a denoiser alone: name it as transformer = "{entry.repository}" over the '
             "base model's repository",
             "repository",
-        )  # fmt: skip
+        )
     if entry.file and not entry.file.endswith(CHECKPOINTS):
         raise EntryError(
             f"{where}: 'file' is a checkpoint of the repository: {', '.join(CHECKPOINTS)}", "file"
@@ -431,8 +436,11 @@ def _options(where: str, entry: ModelEntry, pipeline: str) -> dict[str, Any]:
 def _takes_length(pipeline: str) -> int:
     """The bound on a caption's tokens where the entry gives none: the class's own default; 0: it takes none."""
     return {
-        "FluxPipeline": 512, "StableDiffusion3Pipeline": 256, "SanaSprintPipeline": 300, "ZImagePipeline": 512,
-    }.get(pipeline, 0)  # fmt: skip
+        "FluxPipeline": 512,
+        "StableDiffusion3Pipeline": 256,
+        "SanaSprintPipeline": 300,
+        "ZImagePipeline": 512,
+    }.get(pipeline, 0)
 
 
 def _from(base: Path | None, place: str, always: bool = False) -> str:
@@ -469,8 +477,13 @@ def _explained(where: str, first: Mapping[str, Any]) -> EntryError:
     key = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
         fields: Any = ModelEntry.model_fields
-        table = {"recipes": RecipeEntry, "lora": LoraEntry, "unet": WeightsEntry, "transformer": WeightsEntry,
-                 "scheduler": SchedulerEntry}  # fmt: skip
+        table = {
+            "recipes": RecipeEntry,
+            "lora": LoraEntry,
+            "unet": WeightsEntry,
+            "transformer": WeightsEntry,
+            "scheduler": SchedulerEntry,
+        }
         if len(place) > 1:
             fields = table[str(place[0])].model_fields
         return EntryError(str(unknown(f"key of {where}", key, fields)), key)

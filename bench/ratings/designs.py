@@ -105,9 +105,14 @@ def detectable_rate(
 
 
 def what_votes_show(
-    contenders: int, comparisons: Sequence[tuple[int, int]], prompts: int, votes_per_pair: int, session: Session,
-    *, rate: float = 0.55,
-) -> tuple[float | None, float, float]:  # fmt: skip
+    contenders: int,
+    comparisons: Sequence[tuple[int, int]],
+    prompts: int,
+    votes_per_pair: int,
+    session: Session,
+    *,
+    rate: float = 0.55,
+) -> tuple[float | None, float, float]:
     """What a study as written can show, under the assumptions of `plan`.
 
     Returns the smallest win rate shown in 80% of studies (None: none below 99%), the power for `rate`, and the

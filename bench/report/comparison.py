@@ -149,11 +149,15 @@ def _latency(results: Results) -> list[Measure]:
 def _felt(results: Results) -> list[Measure]:
     return [
         Measure(
-            what="Time to picture (ms)", contender=name, estimate=felt.total, up=False,
-            protocol=results.felt_protocol, slack=SLACK,
+            what="Time to picture (ms)",
+            contender=name,
+            estimate=felt.total,
+            up=False,
+            protocol=results.felt_protocol,
+            slack=SLACK,
         )
         for name, felt in felt_of(results).items()
-    ]  # fmt: skip
+    ]
 
 
 def _ratings(results: Results) -> list[Measure]:
@@ -171,11 +175,14 @@ def _ratings(results: Results) -> list[Measure]:
     }
     return [
         Measure(
-            what="Rating", contender=row.contender, up=True, protocol=protocol,
+            what="Rating",
+            contender=row.contender,
+            up=True,
+            protocol=protocol,
             estimate=Estimate(value=row.rating, low=row.low, high=row.high, n=row.n),
         )
         for row in headline.ratings
-    ]  # fmt: skip
+    ]
 
 
 def _counts(results: Results) -> list[Measure]:
@@ -191,10 +198,14 @@ def _counts(results: Results) -> list[Measure]:
         ):
             measured.append(
                 Measure(
-                    what=what, contender=name, estimate=Estimate(value=count, n=asked), up=False,
-                    protocol=protocol, exact=True,
+                    what=what,
+                    contender=name,
+                    estimate=Estimate(value=count, n=asked),
+                    up=False,
+                    protocol=protocol,
+                    exact=True,
                 )
-            )  # fmt: skip
+            )
     return measured
 
 
@@ -274,9 +285,14 @@ def _change(old: Measure, new: Measure, level: float) -> Change:
     below, above = high < -slack, low > slack
     worse, better = (below, above) if old.up else (above, below)
     return Change(
-        what=old.what, contender=old.contender, old=old.estimate, new=new.estimate, difference=gap,
-        verdict="worse" if worse else "better" if better else "same", how=how,
-    )  # fmt: skip
+        what=old.what,
+        contender=old.contender,
+        old=old.estimate,
+        new=new.estimate,
+        difference=gap,
+        verdict="worse" if worse else "better" if better else "same",
+        how=how,
+    )
 
 
 def _difference(old: Measure, new: Measure, level: float) -> tuple[Estimate, str]:
@@ -354,6 +370,8 @@ def _beside(leader: Measure, rows: Mapping[str, Mapping[str, Estimate]], names: 
     columns = [Column(head=name, direction=arrow, digits=digits) for name in names]
     table: list[tuple[Cell, ...]] = [(c, *(there.get(name) for name in names)) for c, there in rows.items()]
     return Table(
-        name=settings_hash(leader.what), title=leader.what, columns=(Column(head="Contender"), *columns),
+        name=settings_hash(leader.what),
+        title=leader.what,
+        columns=(Column(head="Contender"), *columns),
         rows=tuple(table),
-    )  # fmt: skip
+    )

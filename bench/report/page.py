@@ -71,13 +71,21 @@ def page(results: Results, tables: Sequence[Table], drawn: Sequence[Shown]) -> t
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {
-        "digits": number, "interval": interval, "win_interval": win_interval,
-        "breakable": breakable, "code": code, "shortened": shortened,
-    }  # fmt: skip
+        "digits": number,
+        "interval": interval,
+        "win_interval": win_interval,
+        "breakable": breakable,
+        "code": code,
+        "shortened": shortened,
+    }
     environment.globals |= {
-        "shared_n": shared_n, "folded": folded, "page_notes": _notes, "few": bars.few,
-        "naming_column": naming_column, "excludes_half": excludes_half,
-    }  # fmt: skip
+        "shared_n": shared_n,
+        "folded": folded,
+        "page_notes": _notes,
+        "few": bars.few,
+        "naming_column": naming_column,
+        "excludes_half": excludes_half,
+    }
     environment.tests |= {
         "estimate": lambda value: isinstance(value, Estimate),
         "numeric": lambda table, index: not all(isinstance(cell, str) for cell in table.column(index)),

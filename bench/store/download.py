@@ -59,8 +59,10 @@ def download(url: str, target: Path, cure: str, progress: Progress | None = None
     bar = _Bar(target.name, progress)
     transfer = pooch.HTTPDownloader(
         progressbar=bar,  # pyright: ignore[reportArgumentType]
-        chunk_size=1 << 18, timeout=(CONNECT, TIMEOUT), headers={"User-Agent": "turbo-preference-bench"}
-    )  # fmt: skip
+        chunk_size=1 << 18,
+        timeout=(CONNECT, TIMEOUT),
+        headers={"User-Agent": "turbo-preference-bench"},
+    )
     try:
         transfer(url, str(target), None)
     except requests.HTTPError as error:

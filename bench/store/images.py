@@ -112,9 +112,7 @@ def square(image: Image, fit: str | None, name: str = "the image") -> Image:
         raise not_square(name, image.size)
     if fit == "pad":
         side = max(width, height)
-        return ImageOps.expand(
-            image, _margins(side - width, side - height), fill=PAD_COLOUR
-        )  # fmt: skip
+        return ImageOps.expand(image, _margins(side - width, side - height), fill=PAD_COLOUR)
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return image.crop((left, top, left + side, top + side))

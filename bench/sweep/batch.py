@@ -79,9 +79,13 @@ class Maker:
             return error
 
     def pixels(
-        self, prompts: Sequence[Prompt], replicate: int, contender: Contender, embeddings: dict[str, Any],
+        self,
+        prompts: Sequence[Prompt],
+        replicate: int,
+        contender: Contender,
+        embeddings: dict[str, Any],
         shape: int,
-    ) -> Callable[[], Any]:  # fmt: skip
+    ) -> Callable[[], Any]:
         """To be called for uint8 (n, h, w, 3) of n <= shape prompts of one strength, padded with the last, and cut."""
         padded = [*prompts, *[prompts[-1]] * (shape - len(prompts))]
         seeds = [seed_of(prompt.id, replicate) for prompt in padded]

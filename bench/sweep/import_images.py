@@ -128,8 +128,13 @@ def _import_one(folder: StudyFolder, name: str, place: Place, source: Source | N
 
     def failure(kind: str, message: str) -> Failure:
         return Failure(
-            stage="import", contender=name, prompt_id=prompt_id, replicate=replicate, kind=kind, message=message
-        )  # fmt: skip
+            stage="import",
+            contender=name,
+            prompt_id=prompt_id,
+            replicate=replicate,
+            kind=kind,
+            message=message,
+        )
 
     if source is None:
         return failure("missing", "no image for this prompt")

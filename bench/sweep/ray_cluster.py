@@ -32,8 +32,13 @@ from bench.sweep.workers import (
 WORKER_TIMEOUT = 120.0
 """Seconds to wait for the first worker, or for another one when all are lost."""
 PASSED = (
-    "PYTHONPATH", "OMP_NUM_THREADS", "TURBO_BENCH_CACHE", "HF_HOME", "HF_HUB_OFFLINE", "AWS_ENDPOINT_URL",
-)  # fmt: skip
+    "PYTHONPATH",
+    "OMP_NUM_THREADS",
+    "TURBO_BENCH_CACHE",
+    "HF_HOME",
+    "HF_HUB_OFFLINE",
+    "AWS_ENDPOINT_URL",
+)
 """Environment the workers share with the driver. Credentials are not among it: every node has its own."""
 
 
@@ -187,9 +192,11 @@ class _ActorPool:
         self.empty_since = time.monotonic()
         # No CPU is an actor's own: those that crowd onto the nodes that are left would keep it from the encoding.
         self.kind = ray.remote(
-            num_gpus=int(device == "cuda"), num_cpus=0, scheduling_strategy="SPREAD",
+            num_gpus=int(device == "cuda"),
+            num_cpus=0,
+            scheduling_strategy="SPREAD",
             concurrency_groups={"compute": 1, "talk": 2},
-        )(_Actor)  # fmt: skip
+        )(_Actor)
         for _ in range(count):
             self._spawn()
 

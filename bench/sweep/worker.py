@@ -174,9 +174,13 @@ class Worker:
             model = self.study.models[name]
             pipeline = self._loaded(model)
             self._maker = Maker(
-                study=self.study, folder=self.folder, model=model, device=self.device, pipeline=pipeline,
+                study=self.study,
+                folder=self.folder,
+                model=model,
+                device=self.device,
+                pipeline=pipeline,
                 here=environment(self.device),
-            )  # fmt: skip
+            )
         _set_torch_threads(frozen.threads if frozen else self.threads)
         return self._maker
 

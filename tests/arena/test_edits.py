@@ -33,11 +33,14 @@ def desk(tmp_path):
     folder = StudyFolder(tmp_path)
     prompts = [
         Prompt(
-            id=f"secret{i}", text=f"a blue circle {i}", reference=f"{i}.png", strength=0.5,
+            id=f"secret{i}",
+            text=f"a blue circle {i}",
+            reference=f"{i}.png",
+            strength=0.5,
             instruction=f"make circle {i} blue",
         )
         for i in range(2)
-    ]  # fmt: skip
+    ]
     folder.write_study(STUDY, prompts)
     rows = []
     for i, prompt in enumerate(prompts):

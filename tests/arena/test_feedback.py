@@ -108,8 +108,13 @@ def test_a_seven_point_answer_collapses_to_a_side_and_keeps_its_point(tmp_path):
 @pytest.mark.parametrize("reveal", ["never", "after-study"])
 def test_own_choices_are_told_only_when_the_study_is_closed_and_tells(tmp_path, reveal):
     desk, client = opened(
-        tmp_path / "s", reveal=reveal, personal_board=True, prompts=30, votes_per_pair=60, questions=("alignment",)
-    )  # fmt: skip
+        tmp_path / "s",
+        reveal=reveal,
+        personal_board=True,
+        prompts=30,
+        votes_per_pair=60,
+        questions=("alignment",),
+    )
     state, answers = start(client), []
     for number in range(33):
         answers.append(("left", "right", "tie")[number % 3])

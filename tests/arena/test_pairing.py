@@ -40,9 +40,10 @@ def test_active_gives_a_rater_the_pairs_in_proportion_to_the_votes_they_lack():
     """Oracle: 20, 20 and 4 votes are lacking, so 22 votes are 10, 10 and 2."""
     rng, own, drawn = np.random.default_rng(1), np.zeros(4, int), []
     args = {
-        "taken": np.array([5, 10, 20, 0]), "wanted": np.array([25, 30, 24, 90]),
+        "taken": np.array([5, 10, 20, 0]),
+        "wanted": np.array([25, 30, 24, 90]),
         "eligible": np.array([True, True, True, False]),
-    }  # fmt: skip
+    }
     for _ in range(22):
         index, _ = pairing.choose_pair(rng, "active", own=own, **args)
         own[index] += 1

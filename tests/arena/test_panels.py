@@ -34,9 +34,13 @@ def public(*keys):
 
 def signed(key, header=None, **claims):
     content = {
-        "iss": ISSUER, "aud": "https://arena.test/", "exp": NOW + 600, "sub": "t1",
-        "prolific": {**IDS, "workspace_id": "w"}, **claims,
-    }  # fmt: skip
+        "iss": ISSUER,
+        "aud": "https://arena.test/",
+        "exp": NOW + 600,
+        "sub": "t1",
+        "prolific": {**IDS, "workspace_id": "w"},
+        **claims,
+    }
     return jwt.encode(header or {"alg": "RS256", "kid": key.kid}, content, key)
 
 

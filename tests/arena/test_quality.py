@@ -133,8 +133,12 @@ def test_one_check_stands_in_every_block_and_the_first_comes_early(rate):
         due = [n for n in range(10 * size) if check_due(Arena(attention_rate=rate), rater, n, [], False)]
         assert [n // size for n in due] == list(range(10))
         assert 1 <= due[0] <= 5
-    places = {n % 20 for r in range(200) for n in range(20, 40)
-              if check_due(Arena(attention_rate=0.05), str(r), n, [], False)}  # fmt: skip
+    places = {
+        n % 20
+        for r in range(200)
+        for n in range(20, 40)
+        if check_due(Arena(attention_rate=0.05), str(r), n, [], False)
+    }
     assert places == set(range(20))
 
 

@@ -51,8 +51,11 @@ def counters_agree(desk):
             ]
             wins = [r.left if r.answer == "left" else r.right for r in mine if r.answer in ("left", "right")]
             assert (p.voted, p.first_wins, p.second_wins, p.ties) == (
-                len(mine), wins.count(p.first), wins.count(p.second), sum(r.answer == "tie" for r in mine),
-            )  # fmt: skip
+                len(mine),
+                wins.count(p.first),
+                wins.count(p.second),
+                sum(r.answer == "tie" for r in mine),
+            )
 
 
 def test_raters_who_never_vote_do_not_end_the_study_for_the_next(desk_of):

@@ -19,11 +19,15 @@ def test_a_word_that_is_no_device_is_refused_by_both_checks(asked):
 @pytest.mark.parametrize(
     ("gpus", "asked", "demanded", "chosen"),
     [
-        (0, "auto", "any", "cpu"), (0, "cpu", "cuda", "cpu"), (2, "auto", "any", "cuda"),
-        (2, "auto", "cpu", "cpu"), (2, "cuda", "cpu", "cuda"), (2, "cuda:1", "any", "cuda:1"),
+        (0, "auto", "any", "cpu"),
+        (0, "cpu", "cuda", "cpu"),
+        (2, "auto", "any", "cuda"),
+        (2, "auto", "cpu", "cpu"),
+        (2, "cuda", "cpu", "cuda"),
+        (2, "cuda:1", "any", "cuda:1"),
         (2, "cpu", "cuda", "cpu"),
     ],
-)  # fmt: skip
+)
 def test_the_users_word_goes_before_the_studys(gpus, asked, demanded, chosen, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
@@ -33,10 +37,12 @@ def test_the_users_word_goes_before_the_studys(gpus, asked, demanded, chosen, mo
 @pytest.mark.parametrize(
     ("gpus", "asked", "demanded", "told"),
     [
-        (0, "auto", "cuda", "study 'mine' asks for a GPU"), (0, "cuda", "cuda", "study 'mine' asks for a GPU"),
-        (0, "cuda", "any", "torch sees no GPU"), (2, "cuda:2", "any", "there are 2 GPUs here, cuda:0 to cuda:1"),
+        (0, "auto", "cuda", "study 'mine' asks for a GPU"),
+        (0, "cuda", "cuda", "study 'mine' asks for a GPU"),
+        (0, "cuda", "any", "torch sees no GPU"),
+        (2, "cuda:2", "any", "there are 2 GPUs here, cuda:0 to cuda:1"),
     ],
-)  # fmt: skip
+)
 def test_a_device_that_is_not_here_is_refused_in_one_line(gpus, asked, demanded, told, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)

@@ -252,8 +252,10 @@ def drag(page, start, end, steps=8):
     at = [{"x": start[0], "y": start[1]}]
     touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": at})
     for i in range(1, steps + 1):
-        at = [{"x": s + (e - s) * i / steps, "y": t + (f - t) * i / steps} for s, e, t, f in
-              [(start[0], end[0], start[1], end[1])]]  # fmt: skip
+        at = [
+            {"x": s + (e - s) * i / steps, "y": t + (f - t) * i / steps}
+            for s, e, t, f in [(start[0], end[0], start[1], end[1])]
+        ]
         touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": at})
         page.wait_for_timeout(16)
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
@@ -344,8 +346,10 @@ def test_four_hundred_words_are_read_whole_and_the_pictures_keep_their_least_siz
     assert phone.locator("[data-part=left]").bounding_box()["width"] == 256
     assert phone.evaluate("document.documentElement.scrollHeight > innerHeight")
     assert phone.is_visible("[data-part=cue]")
-    assert phone.evaluate("(() => { const b = document.querySelector('[data-part=cue]').getBoundingClientRect();"
-                          " return b.top >= 0 && b.bottom <= innerHeight; })()")  # fmt: skip
+    assert phone.evaluate(
+        "(() => { const b = document.querySelector('[data-part=cue]').getBoundingClientRect();"
+        " return b.top >= 0 && b.bottom <= innerHeight; })()"
+    )
     phone.tap("[data-part=cue]")
     phone.wait_for_function("scrollY > 100")
     assert votes_of(arena, phone) == []
@@ -625,9 +629,14 @@ HANDS = {
 )
 def test_seven_points_and_a_comment_in_the_operators_words(browser, tmp_path, path, words, label, prompt):
     _, folder = make_study(
-        tmp_path / "s", size=64, votes_per_pair=50, questions=("hands",), own_questions={"hands": HANDS},
-        attention_rate=0.0, repeat_rate=0.0,
-    )  # fmt: skip
+        tmp_path / "s",
+        size=64,
+        votes_per_pair=50,
+        questions=("hands",),
+        own_questions={"hands": HANDS},
+        attention_rate=0.0,
+        repeat_rate=0.0,
+    )
     with Server(folder.path) as server:
         for page in opened(browser, server, path):
             begin(page)

@@ -53,9 +53,13 @@ runpy.run_path("app.py", run_name="__main__")
 def run(folder, **environment):
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("ARENA_", "PYTHONPATH", "SPACE_"))}
     return subprocess.Popen(
-        [sys.executable, "-c", ONLY_ITS_OWN], cwd=folder, env={**clean, **environment},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", ONLY_ITS_OWN],
+        cwd=folder,
+        env={**clean, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -43,9 +43,12 @@ WAIT = 60_000
 def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """40 prompts, two metrics of opposite direction, 300 votes."""
     made = make_study(
-        tmp_path_factory.mktemp("gallery") / "gallery", side=24, prompts=PROMPTS,
-        missing=(("sdxl@50", 1), ("lcm-xl@4", 7)), sizes={"sdxl@50": 48},
-    )  # fmt: skip
+        tmp_path_factory.mktemp("gallery") / "gallery",
+        side=24,
+        prompts=PROMPTS,
+        missing=(("sdxl@50", 1), ("lcm-xl@4", 7)),
+        sizes={"sdxl@50": 48},
+    )
     rng = np.random.default_rng(3)
     scores = [
         ImageScore(metric=metric, fingerprint=print_, contender=name, prompt_id=f"p{i:03d}", replicate=0,

@@ -59,13 +59,21 @@ def bench(
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         env = {
-            **os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0",
-            "TURBO_BENCH_CACHE": str(shared_cache), "OMP_NUM_THREADS": "1",
-        }  # fmt: skip
+            **os.environ,
+            "HF_ENDPOINT": hub.address,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_OFFLINE": "0",
+            "TURBO_BENCH_CACHE": str(shared_cache),
+            "OMP_NUM_THREADS": "1",
+        }
         return subprocess.run(
-            [sys.executable, "-m", "bench", *words], cwd=tmp_path, env=env, capture_output=True, text=True,
+            [sys.executable, "-m", "bench", *words],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
             timeout=900,
-        )  # fmt: skip
+        )
 
     return run
 

@@ -144,9 +144,13 @@ def test_sixty_characters_typed_at_once_end_in_the_last_texts_pictures(browser, 
 
 def test_on_a_phone_a_reference_starts_the_picture_and_a_bad_one_is_refused(browser, address, tmp_path):
     page = visit(
-        browser, address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True,
+        browser,
+        address,
+        viewport={"width": 390, "height": 844},
+        has_touch=True,
+        is_mobile=True,
         color_scheme="dark",
-    )  # fmt: skip
+    )
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.keyboard.type("a fox")
     page.click("#steps label:has-text('4')")
@@ -194,10 +198,15 @@ def test_a_line_of_the_measurement_fits_a_terminal():
     stages = dict.fromkeys(FELT_STAGES, 0.01)
     document = {
         "typed": {"mini-sdxl@50": {"keystrokes": 4, "pictures": 2, "seconds": 2.0}},
-        "rows": [{"contender": "mini-sdxl@50", **stages}, {"contender": "mini-sdxl@50", **stages, "behind": 2}],
-        "keys": [{"contender": "mini-sdxl@50", "seconds": s, "replaced": r}
-                 for s, r in ((0.9, False), (1.2, True), (1.0, True), (0.5, False))],
-    }  # fmt: skip
+        "rows": [
+            {"contender": "mini-sdxl@50", **stages},
+            {"contender": "mini-sdxl@50", **stages, "behind": 2},
+        ],
+        "keys": [
+            {"contender": "mini-sdxl@50", "seconds": s, "replaced": r}
+            for s, r in ((0.9, False), (1.2, True), (1.0, True), (0.5, False))
+        ],
+    }
     (row,) = timing.summary(document)
     waits = np.quantile([900, 1200, 1000, 500], [0.5, 0.95]).round()
     assert [row["key p50 ms"], row["key p95 ms"], row["replaced %"]] == [*waits, 50]

@@ -37,9 +37,14 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_study(
-        tmp_path_factory.mktemp("study") / "site", side=24, votes=True, rich=True, missing=(("sdxl@50", 1),),
-        prompts=("a red fox", HOSTILE, "قطة على الطاولة", "一只猫"), sizes={"sdxl@50": 48},
-    )  # fmt: skip
+        tmp_path_factory.mktemp("study") / "site",
+        side=24,
+        votes=True,
+        rich=True,
+        missing=(("sdxl@50", 1),),
+        prompts=("a red fox", HOSTILE, "قطة على الطاولة", "一只猫"),
+        sizes={"sdxl@50": 48},
+    )
     return publish(folder, tmp_path_factory.mktemp("out") / "site").parent
 
 

@@ -73,9 +73,12 @@ def slurm():
         config = place / "slurm.conf"
         config.write_text(CONFIG.format(**settings, ports=[free_port() for _ in range(3)]))
         environment = {
-            **os.environ, "PATH": SYSTEM, "SLURM_CONF": str(config), "OMP_NUM_THREADS": "1",
+            **os.environ,
+            "PATH": SYSTEM,
+            "SLURM_CONF": str(config),
+            "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),
-        }  # fmt: skip
+        }
         paths = [f"--{part}={place / f'munge.{end}'}" for part, end in (
             ("key-file", "key"), ("socket", "sock"), ("pid-file", "pid"), ("log-file", "log"), ("seed-file", "seed"),
         )]  # fmt: skip
@@ -116,9 +119,14 @@ def told(*words: str | Path, env: dict[str, str]) -> str:
 
 def ended(job: str, environment: dict[str, str], place: Path) -> str:
     """The exit code of a job that is over, and of the signal that ended it."""
-    wait_for(lambda: "EndTime" in (shown := told("scontrol", "show", "job", job, env=environment))
-             and not {"JobState=RUNNING", "JobState=COMPLETING", "JobState=PENDING"} & set(shown.split()),
-             place, 600)  # fmt: skip
+    wait_for(
+        lambda: (
+            "EndTime" in (shown := told("scontrol", "show", "job", job, env=environment))
+            and not {"JobState=RUNNING", "JobState=COMPLETING", "JobState=PENDING"} & set(shown.split())
+        ),
+        place,
+        600,
+    )
     words = told("scontrol", "show", "job", job, env=environment).split()
     return next(word.removeprefix("ExitCode=") for word in words if word.startswith("ExitCode="))
 
@@ -137,9 +145,13 @@ def test_a_job_told_to_stop_and_sent_again_leaves_the_folder_of_one_process(slur
     job.write_text(
         subprocess.run(
             [sys.executable, "-m", "bench", "slurm", study, *words],
-            cwd=tmp_path, env=slurm, check=True, capture_output=True, text=True,
+            cwd=tmp_path,
+            env=slurm,
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
-    )  # fmt: skip
+    )
     folder = StudyFolder(tmp_path / "small")
     first = told("sbatch", "--parsable", "--chdir", tmp_path, job, env=slurm).strip()
     log = tmp_path / f"bench-study-{first}.log"

@@ -110,9 +110,14 @@ def node(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
         for _ in range(3):  # Ray gives its agents 15 s, which a busy machine may not keep
             with log.open("wb") as out:
                 process = subprocess.Popen(
-                    [BIN / "ray", "start", *words, *options], cwd=ROOT, env=environment,
-                    stdout=out, stderr=out, start_new_session=True, preexec_fn=end_with_us,
-                )  # fmt: skip
+                    [BIN / "ray", "start", *words, *options],
+                    cwd=ROOT,
+                    env=environment,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                    preexec_fn=end_with_us,
+                )
             while process.poll() is None and "runtime started" not in log.read_text():
                 time.sleep(0.1)
             if process.poll() is None:

@@ -86,10 +86,15 @@ def memory(images: int, dimension: int, reference: frechet.Moments) -> list[dict
             assert made.low is not None
             seconds = time.perf_counter() - start
             found.append(
-                {"images": count, "dimensions": dimension, "peak memory before, MB": round(before),
-                 "after, MB": round(peak()), "seconds": round(seconds, 1),
-                 "features in memory would take, MB": round(count * dimension * 8 / 2**20)}
-            )  # fmt: skip
+                {
+                    "images": count,
+                    "dimensions": dimension,
+                    "peak memory before, MB": round(before),
+                    "after, MB": round(peak()),
+                    "seconds": round(seconds, 1),
+                    "features in memory would take, MB": round(count * dimension * 8 / 2**20),
+                }
+            )
             print(found[-1])
     return found
 
@@ -107,9 +112,14 @@ def algebra(dimension: int) -> list[dict[str, Any]]:
         ours, fast = timed(lambda a=a, b=b: frechet.frechet_distance(a, b))
         theirs, slow = timed(lambda a=a, b=b: scipy_distance(a, b))
         found.append(
-            {"distance of": f"{n} and {m} images, d = {dimension}", "scipy sqrtm, s": slow, "suite, s": fast,
-             "times as fast": slow / fast, "relative difference": abs(ours - theirs) / theirs}
-        )  # fmt: skip
+            {
+                "distance of": f"{n} and {m} images, d = {dimension}",
+                "scipy sqrtm, s": slow,
+                "suite, s": fast,
+                "times as fast": slow / fast,
+                "relative difference": abs(ours - theirs) / theirs,
+            }
+        )
         print(found[-1])
     return found
 

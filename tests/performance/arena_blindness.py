@@ -50,9 +50,11 @@ class Recorder:
         self.session = page.context.new_cdp_session(page)
         self.session.send("Network.enable", {"maxTotalBufferSize": 2**28, "maxResourceBufferSize": 2**26})
         for event, handler in (
-            ("requestWillBeSent", self._sent), ("responseReceived", self._received),
-            ("responseReceivedExtraInfo", self._headers), ("loadingFinished", self._finished),
-        ):  # fmt: skip
+            ("requestWillBeSent", self._sent),
+            ("responseReceived", self._received),
+            ("responseReceivedExtraInfo", self._headers),
+            ("loadingFinished", self._finished),
+        ):
             self.session.on(f"Network.{event}", handler)
 
     def _of(self, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,11 +165,15 @@ def pictures(
         token = entry["name"].rpartition("/i/")[2]
         if token in owner:
             contender, kind = owner[token]
-            rows.append({
-                "contender": contender, "kind": kind, "bytes": entry["transferSize"],
-                "first_byte_ms": round(entry["responseStart"] - entry["requestStart"], 2),
-                "last_byte_ms": round(entry["responseEnd"] - entry["requestStart"], 2),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "contender": contender,
+                    "kind": kind,
+                    "bytes": entry["transferSize"],
+                    "first_byte_ms": round(entry["responseStart"] - entry["requestStart"], 2),
+                    "last_byte_ms": round(entry["responseEnd"] - entry["requestStart"], 2),
+                }
+            )
     return rows
 
 
@@ -249,12 +255,16 @@ def main() -> None:
             files[row.contender].append(row.bytes)
     said = {
         "what": "programs vote on random blocks: nothing here says anything about a model",
-        "answers": answers, "requests": len(requests),
+        "answers": answers,
+        "requests": len(requests),
         "bodies_not_kept_by_the_browser": sum("lost" in r for r in requests),
-        "documents_read": len(seen), "leaks": found,
+        "documents_read": len(seen),
+        "leaks": found,
         "bytes_of_the_files": {name: [min(v), max(v)] for name, v in files.items()},
-        "sets_of_headers": header_sets(requests), **compared(rows), "load_average": os.getloadavg()[0],
-    }  # fmt: skip
+        "sets_of_headers": header_sets(requests),
+        **compared(rows),
+        "load_average": os.getloadavg()[0],
+    }
     print(json.dumps(said, indent=1))
     if given.out:
         given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -64,10 +64,14 @@ def visit(browser: Any, url: str, network: tuple[float, float] | None) -> dict[s
     pair = time.perf_counter()
     context.close()
     return {
-        "page_kb": round(page_bytes / 1e3), "page_requests": page_requests,
-        "consent_s": round(consent - started, 2), "question_s": round(question - consent, 2),
-        "pair_s": round(pair - consent, 2), "sum_s": round(pair - started, 2), "question_first": early,
-    }  # fmt: skip
+        "page_kb": round(page_bytes / 1e3),
+        "page_requests": page_requests,
+        "consent_s": round(consent - started, 2),
+        "question_s": round(question - consent, 2),
+        "pair_s": round(pair - consent, 2),
+        "sum_s": round(pair - started, 2),
+        "question_first": early,
+    }
 
 
 def main() -> None:

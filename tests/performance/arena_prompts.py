@@ -73,10 +73,12 @@ def measured(browser: Any, url: str, screen: tuple[int, int], prompts: list[str]
         "cut": sum(row["cut"] for row in rows),
         "below_least_size": sum(row["side"] < LEAST for row in rows),
         "unequal_pictures": sum(not row["square"] for row in rows),
-        "side_least": sides[0], "side_median": sides[len(sides) // 2], "side_most": sides[-1],
+        "side_least": sides[0],
+        "side_median": sides[len(sides) // 2],
+        "side_most": sides[-1],
         "scrolls": sum(row["scrolls"] for row in rows),
         "answers_out_of_sight_without_cue": sum(row["unseen"] for row in rows),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -51,9 +51,12 @@ def made_environment(space: Path) -> Path:
 def served(python: Path, space: Path, data: Path, port: int) -> subprocess.Popen[bytes]:
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("ARENA_", "PYTHONPATH", "VIRTUAL_ENV"))}
     process = subprocess.Popen(
-        [str(python), "app.py"], cwd=space, env={**keep, "ARENA_DATA": str(data), "PORT": str(port)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [str(python), "app.py"],
+        cwd=space,
+        env={**keep, "ARENA_DATA": str(data), "PORT": str(port)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
     while process.poll() is None:
         try:
             if httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200:
@@ -102,10 +105,13 @@ def main() -> None:
         with target.open(encoding="utf-8", newline="") as file:
             votes = len(list(csv.DictReader(file)))
     said: dict[str, Any] = {
-        "votes_given": 2 * VOTES, "votes_exported": votes, "packages": len(packages),
-        "torch": "torch" in packages, "install_s": round(installed - began, 1),
+        "votes_given": 2 * VOTES,
+        "votes_exported": votes,
+        "packages": len(packages),
+        "torch": "torch" in packages,
+        "install_s": round(installed - began, 1),
         "load_average": os.getloadavg()[0],
-    }  # fmt: skip
+    }
     print(json.dumps(said, indent=1))
     if votes != 2 * VOTES or said["torch"]:
         raise SystemExit("the Space lost votes, or needs torch")

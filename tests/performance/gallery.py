@@ -139,20 +139,24 @@ def browse(address: str, picture: Path | None) -> dict[str, Any]:
         page.wait_for_function(
             """() => [...document.querySelectorAll('#rows img')]
                  .filter(i => i.getBoundingClientRect().top < innerHeight)
-                 .every(i => i.complete && i.naturalWidth)""", timeout=300_000,
-        )  # fmt: skip
+                 .every(i => i.complete && i.naturalWidth)""",
+            timeout=300_000,
+        )
         first = time.perf_counter() - began
         if picture is not None:
             page.screenshot(path=picture)
         timed = {}
         for label, name, value in (
-            ("filter by two words", "text", "fox bridge"), ("all words again", "text", ""),
-            ("order by metric", "order", "high"), ("order by votes against the metric", "order", "against"),
-        ):  # fmt: skip
+            ("filter by two words", "text", "fox bridge"),
+            ("all words again", "text", ""),
+            ("order by metric", "order", "high"),
+            ("order by votes against the metric", "order", "against"),
+        ):
             timed[label] = page.evaluate(
                 "([name, value]) => { const t = performance.now(); window.gallery.set(name, value); "
-                "return (performance.now() - t) / 1000; }", [name, value],
-            )  # fmt: skip
+                "return (performance.now() - t) / 1000; }",
+                [name, value],
+            )
         if picture is not None:
             page.locator("#rows figure button").first.click()
             page.wait_for_function(

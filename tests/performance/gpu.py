@@ -120,12 +120,14 @@ REAL = {
 }
 TINY = {
     name: replace(
-        case, contender=SMALL[case.contender], size=64,
+        case,
+        contender=SMALL[case.contender],
+        size=64,
         dtype={"bfloat16": "float32", "float16": "bfloat16"}[case.dtype],
         levels={level: tuple(min(batch, 4) for batch in batches) for level, batches in case.levels.items()},
     )
     for name, case in REAL.items()
-}  # fmt: skip
+}
 EXPECTED = {"stock": 15, "none": 20, "exact": 80, "max": 150}
 """Seconds a level is thought to take on a fast card, compilation included."""
 
@@ -142,8 +144,12 @@ def measure(bench: Bench, case: Case) -> Iterator[Row]:
         start = time.perf_counter()
         pipeline = loaded(bench, case, who, "none" if level == "stock" else level)
         base: dict[str, Any] = {
-            "contender": case.contender, "size": case.size, "dtype": case.dtype, "level": level, "tflop": tflop,
-        }  # fmt: skip
+            "contender": case.contender,
+            "size": case.size,
+            "dtype": case.dtype,
+            "level": level,
+            "tflop": tflop,
+        }
         for batch in batches:
             run = (stock_call if level == "stock" else our_call)(pipeline, who, batch)
             pipeline.memory_peak()
@@ -169,10 +175,15 @@ def measure(bench: Bench, case: Case) -> Iterator[Row]:
             if level != "stock" and batch == max(batches):
                 images, whole = sweep(bench, pipeline, case, level, batch, fast)
                 yield Row(
-                    **base, how="sweep", batch=batch, seconds=(whole,), images=images,
-                    images_per_second=images / whole, share=tflop * images / whole / bench.rate,
+                    **base,
+                    how="sweep",
+                    batch=batch,
+                    seconds=(whole,),
+                    images=images,
+                    images_per_second=images / whole,
+                    share=tflop * images / whole / bench.rate,
                     over_stock=None if stock is None else images / whole / stock,
-                )  # fmt: skip
+                )
                 if case.profiled and level == "max":
                     profile(bench, pipeline, case, who, batch)
             start = time.perf_counter()
@@ -212,9 +223,14 @@ def stock_call(pipeline: Pipeline, who: Contender, batch: int) -> Callable[[int]
     def run(steps: int) -> object:
         generators = [torch.Generator().manual_seed(seed) for seed in range(batch)]
         return pipeline.pipe(
-            [PROMPT] * batch, num_inference_steps=min(steps, who.steps or 1), guidance_scale=who.guidance,
-            height=who.size, width=who.size, generator=generators, output_type="np",
-        ).images  # fmt: skip
+            [PROMPT] * batch,
+            num_inference_steps=min(steps, who.steps or 1),
+            guidance_scale=who.guidance,
+            height=who.size,
+            width=who.size,
+            generator=generators,
+            output_type="np",
+        ).images
 
     return run
 
@@ -308,8 +324,9 @@ def profile(bench: Bench, pipeline: Pipeline, case: Case, who: Contender, batch:
             images, took = sweep(bench, pipeline, case, "max", batch, 4 * batch / bench.budget)
         share = busy(record.events()) / took
         bench.notes[f"busy {name}"] = {
-            "share of the sweep's wall time in which a kernel or copy ran": round(share, 4), "images": images,
-        }  # fmt: skip
+            "share of the sweep's wall time in which a kernel or copy ran": round(share, 4),
+            "images": images,
+        }
 
 
 def jobs(cases: dict[str, Case]) -> dict[str, tuple[float, Callable[[Bench], None]]]:
@@ -362,9 +379,12 @@ def save(bench: Bench) -> None:
     """After each row, so that a run cut short leaves what it had."""
     bench.out.mkdir(parents=True, exist_ok=True)
     data = {
-        **bench.about, "rows": [asdict(row) for row in bench.rows], "notes": bench.notes,
-        "kernels": bench.kernels, "skipped": bench.skipped,
-    }  # fmt: skip
+        **bench.about,
+        "rows": [asdict(row) for row in bench.rows],
+        "notes": bench.notes,
+        "kernels": bench.kernels,
+        "skipped": bench.skipped,
+    }
     (bench.out / "gpu.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     (bench.out / "gpu.md").write_text(document(data, bench.rows), encoding="utf-8")
 

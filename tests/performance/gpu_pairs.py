@@ -51,9 +51,14 @@ def in_one_loop(device: str, name: str = "sdxl-turbo@1", dtype: str = "bfloat16"
         generator = torch.Generator().manual_seed(seed)
         with torch.inference_mode():
             pipe(
-                PROMPT, num_inference_steps=who.steps, guidance_scale=who.guidance, height=who.size, width=who.size,
-                generator=generator, output_type="np",
-            )  # fmt: skip
+                PROMPT,
+                num_inference_steps=who.steps,
+                guidance_scale=who.guidance,
+                height=who.size,
+                width=who.size,
+                generator=generator,
+                output_type="np",
+            )
 
     def whole(seed: int) -> None:
         general.decode(general.denoise(general.encode([PROMPT], who), [seed], who))
@@ -83,11 +88,15 @@ def in_one_loop(device: str, name: str = "sdxl-turbo@1", dtype: str = "bfloat16"
         for call in ("none", "general")
     }
     return {
-        "contender": name, "dtype": dtype, "pairs": PAIRS,
+        "contender": name,
+        "dtype": dtype,
+        "pairs": PAIRS,
         "ms": {call: round(statistics.median(values), 3) for call, values in taken.items()},
         "time over the stock call's": against,
-        "none by stage, ms": {stage: round(statistics.median(values[3:]), 3) for stage, values in stages.items()},
-    }  # fmt: skip
+        "none by stage, ms": {
+            stage: round(statistics.median(values[3:]), 3) for stage, values in stages.items()
+        },
+    }
 
 
 def live(
@@ -133,9 +142,12 @@ def live(
         app.state.close()
     studio.close()
     return {
-        "contender": name, "optimize": optimize, "images a second": round(len(waits) / sum(waits), 2),
-        "p50 ms": round(1000 * statistics.median(waits), 2), "images": len(waits),
-    }  # fmt: skip
+        "contender": name,
+        "optimize": optimize,
+        "images a second": round(len(waits) / sum(waits), 2),
+        "p50 ms": round(1000 * statistics.median(waits), 2),
+        "images": len(waits),
+    }
 
 
 def fp8(device: str, name: str = "sdxl@20", batch: int = 8) -> dict[str, Any]:

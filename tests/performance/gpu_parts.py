@@ -86,17 +86,25 @@ def parts(device: str) -> dict[str, Any]:
         found["convolutions 3 × 3, TFLOP/s as is and chosen by a stopwatch"] = {
             str(shape): [convolution(*shape, measured) for measured in (False, True)]
             for shape in (
-                (16, 320, 320, 128), (16, 640, 640, 64), (16, 1280, 1280, 32), (16, 2560, 1280, 32),
-                (8, 512, 512, 256), (8, 256, 256, 512), (8, 128, 128, 1024),
+                (16, 320, 320, 128),
+                (16, 640, 640, 64),
+                (16, 1280, 1280, 32),
+                (16, 2560, 1280, 32),
+                (8, 512, 512, 256),
+                (8, 256, 256, 512),
+                (8, 128, 128, 1024),
             )
-        }  # fmt: skip
+        }
         kernels = (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)
         found["attention, TFLOP/s by cuDNN, flash and memory-efficient"] = {
             str(shape): [attention(*shape, kernel) for kernel in kernels]
             for shape in (
-                (16, 10, 4096, 4096, 64), (16, 20, 1024, 1024, 64), (16, 10, 4096, 77, 64), (4, 1, 16384, 16384, 512)
+                (16, 10, 4096, 4096, 64),
+                (16, 20, 1024, 1024, 64),
+                (16, 10, 4096, 77, 64),
+                (4, 1, 16384, 16384, 512),
             )
-        }  # fmt: skip
+        }
     return found
 
 

@@ -79,10 +79,15 @@ def measure(images: int, place: Path) -> dict[str, float]:
     peer = bare(min(images, 10_000), place / "bare")
     assert found.counts.total() == summary.made == images
     return {
-        "images": images, "seconds": summary.seconds, "images_per_second": images / summary.seconds,
-        "bare_images_per_second": peer, "memory_mib": after - before, "whole_process_mib": after,
-        "scan_seconds": scan, "bytes_a_row": folder.generations_file.stat().st_size / images,
-    }  # fmt: skip
+        "images": images,
+        "seconds": summary.seconds,
+        "images_per_second": images / summary.seconds,
+        "bare_images_per_second": peer,
+        "memory_mib": after - before,
+        "whole_process_mib": after,
+        "scan_seconds": scan,
+        "bytes_a_row": folder.generations_file.stat().st_size / images,
+    }
 
 
 def main() -> None:

@@ -254,9 +254,13 @@ def held(result: Outcome, strengths: Floats, prompts: int, pairs: Ints, studies:
     hits, widths = [], []
     for s in range(studies):
         design = Design(
-            strengths=tuple(strengths[s]), tie=TIE, raters=n // SESSION, votes_per_rater=SESSION, prompts=prompts,
+            strengths=tuple(strengths[s]),
+            tie=TIE,
+            raters=n // SESSION,
+            votes_per_rater=SESSION,
+            prompts=prompts,
             comparisons=tuple(compared),
-        )  # fmt: skip
+        )
         swap = np.random.default_rng(s).random(n) < 0.5
         left, right_ = (
             np.where(swap, result.right[s], result.left[s]),
@@ -264,9 +268,12 @@ def held(result: Outcome, strengths: Floats, prompts: int, pairs: Ints, studies:
         )
         outcome = np.where(swap & (result.outcome[s] < 2), 1 - result.outcome[s], result.outcome[s])
         table = replace(
-            simulate_votes(design, 0), left=left.astype(np.int32), right=right_.astype(np.int32),
-            outcome=outcome.astype(np.int8), prompt=(np.arange(n) % prompts).astype(np.int32),
-        )  # fmt: skip
+            simulate_votes(design, 0),
+            left=left.astype(np.int32),
+            right=right_.astype(np.int32),
+            outcome=outcome.astype(np.int8),
+            prompt=(np.arange(n) % prompts).astype(np.int32),
+        )
         truth = population_fit(design).strength
         try:
             fit = davidson(table.contenders, count_votes(table))
@@ -315,8 +322,10 @@ def compared(setting: Setting, studies: int, votes: int, rated: int) -> list[dic
         coverage, width = (
             held(result, strengths, setting.prompts, pairs, rated) if rated else (math.nan, math.nan)
         )
-        own = [len(np.unique(result.left[0][i : i + SESSION] * 6 + result.right[0][i : i + SESSION]))
-               for i in range(votes // 2, votes - SESSION, SESSION)]  # fmt: skip
+        own = [
+            len(np.unique(result.left[0][i : i + SESSION] * 6 + result.right[0][i : i + SESSION]))
+            for i in range(votes // 2, votes - SESSION, SESSION)
+        ]
         rows.append(
             {
                 "setting": setting.name, "target": setting.target, "rule": rule, "right": float(shares[-5:].mean()),

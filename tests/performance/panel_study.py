@@ -374,10 +374,15 @@ def operators_work(
     if "withdrawn by the rater" not in rated["excluded"]:
         wrong.append(f"the withdrawal is not counted: {rated['excluded']}")
     return {
-        "participants": len(table), "actions": dict(sorted(action.items())), "codes": dict(sorted(codes.items())),
-        "approved": sorted(approved), "votes_rated": rated["n_votes"], "left_out": rated["excluded"],
-        "declared": rated.get("declared"), "log": json.loads(verified),
-    }  # fmt: skip
+        "participants": len(table),
+        "actions": dict(sorted(action.items())),
+        "codes": dict(sorted(codes.items())),
+        "approved": sorted(approved),
+        "votes_rated": rated["n_votes"],
+        "left_out": rated["excluded"],
+        "declared": rated.get("declared"),
+        "log": json.loads(verified),
+    }
 
 
 def _file(folder: StudyFolder, url: str | None, kind: str, *more: str) -> str:

@@ -120,18 +120,27 @@ def flagship(seeds: int, studies: int = 100) -> dict[str, object]:
     session = Session(answers=arena.votes_per_rater, questions=len(arena.questions), checks=arena.checks)
     votes = arena.votes_per_pair * len(pairs)
     base = Design(
-        strengths=(0.0,) * len(names), prompts=len(study.prompts), tie=math.log(0.5), comparisons=tuple(pairs),
-        balanced=True, votes_per_rater=round(session.votes), raters=round(votes / round(session.votes)),
-    )  # fmt: skip
+        strengths=(0.0,) * len(names),
+        prompts=len(study.prompts),
+        tie=math.log(0.5),
+        comparisons=tuple(pairs),
+        balanced=True,
+        votes_per_rater=round(session.votes),
+        raters=round(votes / round(session.votes)),
+    )
     curve = curve_for(base, 0.55)
     sets = [
         float(np.mean([shows_the_better(curve.design, curve, seed * 1_000_003 + i) for i in range(studies)]))
         for seed in range(seeds)
     ]
     return {
-        "prompts": len(study.prompts), "votes": votes, "raters": base.raters,
-        "votes_per_rater": base.votes_per_rater, "planned": planned.asked_power, "sets": sets,
-    }  # fmt: skip
+        "prompts": len(study.prompts),
+        "votes": votes,
+        "raters": base.raters,
+        "votes_per_rater": base.votes_per_rater,
+        "planned": planned.asked_power,
+        "sets": sets,
+    }
 
 
 def written(rows: list[tuple[Row, dict[str, float]]], flag: dict[str, object], studies: int) -> str:

@@ -117,11 +117,15 @@ def main() -> None:
         study.write_text(STUDY)
         several = [("--processes", "2"), ("--processes", "4"), ("--engine", "ray", "--address", cluster)]
         ways = [
-            ("one process, 1 thread", 1, (), None), ("one process, 2 threads", 2, (), None),
-            ("2 processes, 1 thread each", 1, several[0], None), ("4 processes, 1 thread each", 1, several[1], None),
-            ("Ray, 2 actors, 1 thread each", 1, several[2], None), ("one process, 1 thread, S3", 1, (), store),
-            ("2 processes, 1 thread each, S3", 1, several[0], store), ("Ray, 2 actors, S3", 1, several[2], store),
-        ]  # fmt: skip
+            ("one process, 1 thread", 1, (), None),
+            ("one process, 2 threads", 2, (), None),
+            ("2 processes, 1 thread each", 1, several[0], None),
+            ("4 processes, 1 thread each", 1, several[1], None),
+            ("Ray, 2 actors, 1 thread each", 1, several[2], None),
+            ("one process, 1 thread, S3", 1, (), store),
+            ("2 processes, 1 thread each, S3", 1, several[0], store),
+            ("Ray, 2 actors, S3", 1, several[2], store),
+        ]
         expected: tuple[dict, dict] = ({}, {})
         for number, (what, threads, options, shared) in enumerate(ways):
             results = f"{shared}/{number}" if shared else place / str(number)

@@ -59,10 +59,15 @@ def measure(count: int) -> dict:
         store.keys_file.write_text("".join(f"{number:064x}\n" for number in range(count)))
         index, index_memory, _ = taken(store._read_keys)
     return {
-        "rows": count, "bytes a row": round(size / count), "scan, s": round(scan, 2), "scan with file sizes, s":
-        round(stats, 2), "all rows in memory, s": round(reading, 2), "all rows in memory, MiB": round(memory),
-        "features' keys, s": round(index, 2), "features' keys, MiB": round(index_memory),
-    }  # fmt: skip
+        "rows": count,
+        "bytes a row": round(size / count),
+        "scan, s": round(scan, 2),
+        "scan with file sizes, s": round(stats, 2),
+        "all rows in memory, s": round(reading, 2),
+        "all rows in memory, MiB": round(memory),
+        "features' keys, s": round(index, 2),
+        "features' keys, MiB": round(index_memory),
+    }
 
 
 def main() -> None:

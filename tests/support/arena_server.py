@@ -117,8 +117,13 @@ class Postgres:
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
             [str(self.programs / program), *arguments],
-            check=True, user=self.user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, timeout=60,
-        )  # fmt: skip
+            check=True,
+            user=self.user,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            timeout=60,
+        )
 
     def start(self) -> None:
         options = f"-p {self.port} -h 127.0.0.1 -k '' -c max_connections=120"

@@ -113,9 +113,11 @@ def examine(fault: Fault, study: Path, root: Path, whole: dict) -> Outcome:
     wrong = sum(found.get(key) != digest for key, digest in whole.items())
     extra = len(found.keys() - whole.keys())
     return Outcome(
-        said=said, rows=rows, again=summary.made,
+        said=said,
+        rows=rows,
+        again=summary.made,
         lost=wrong + extra + len(folder.damaged()),
-    )  # fmt: skip
+    )
 
 
 # Pipelines that misbehave

@@ -32,9 +32,13 @@ def sd15(path: Path) -> Path:
     from diffusers import PNDMScheduler, StableDiffusionPipeline
 
     unet = tiny.unet(
-        21, addition_embed_type=None, addition_time_embed_dim=None, cross_attention_dim=32,
-        projection_class_embeddings_input_dim=None, use_linear_projection=False,
-    )  # fmt: skip
+        21,
+        addition_embed_type=None,
+        addition_time_embed_dim=None,
+        cross_attention_dim=32,
+        projection_class_embeddings_input_dim=None,
+        use_linear_projection=False,
+    )
     StableDiffusionPipeline(
         vae=tiny.vae(22, scaling_factor=0.18215, force_upcast=False),
         text_encoder=clip_text(),
@@ -74,9 +78,12 @@ def _ddpm(variance: str):
     from diffusers import DDPMScheduler
 
     return DDPMScheduler(
-        beta_schedule="squaredcos_cap_v2", thresholding=True, dynamic_thresholding_ratio=0.95,
-        sample_max_value=1.0, variance_type=variance,
-    )  # fmt: skip
+        beta_schedule="squaredcos_cap_v2",
+        thresholding=True,
+        dynamic_thresholding_ratio=0.95,
+        sample_max_value=1.0,
+        variance_type=variance,
+    )
 
 
 def if_cascade(path: Path) -> tuple[Path, Path, Path]:
@@ -93,27 +100,43 @@ def if_cascade(path: Path) -> tuple[Path, Path, Path]:
     none = {"safety_checker": None, "feature_extractor": None, "watermarker": None}
     first, second, third = path / "one", path / "two", path / "three"
     IFPipeline(
-        tokenizer=tokenizer, text_encoder=encoder, unet=_if_unet(31), scheduler=_ddpm("learned_range"),
-        **none, requires_safety_checker=False,
-    ).save_pretrained(first)  # fmt: skip
-    IFSuperResolutionPipeline(
-        tokenizer=tokenizer, text_encoder=encoder,
-        unet=_if_unet(32, sample_size=32, in_channels=6, class_embed_type="timestep"),
-        scheduler=_ddpm("learned_range"), image_noising_scheduler=DDPMScheduler(), **none,
+        tokenizer=tokenizer,
+        text_encoder=encoder,
+        unet=_if_unet(31),
+        scheduler=_ddpm("learned_range"),
+        **none,
         requires_safety_checker=False,
-    ).save_pretrained(second)  # fmt: skip
+    ).save_pretrained(first)
+    IFSuperResolutionPipeline(
+        tokenizer=tokenizer,
+        text_encoder=encoder,
+        unet=_if_unet(32, sample_size=32, in_channels=6, class_embed_type="timestep"),
+        scheduler=_ddpm("learned_range"),
+        image_noising_scheduler=DDPMScheduler(),
+        **none,
+        requires_safety_checker=False,
+    ).save_pretrained(second)
     unet = tiny.unet(
         33, in_channels=7, num_class_embeds=1000, addition_embed_type=None, cross_attention_dim=32,
         projection_class_embeddings_input_dim=None, addition_time_embed_dim=None, sample_size=32,
     )  # fmt: skip
     vae = tiny.vae(
-        34, block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2, scaling_factor=0.08333, force_upcast=False,
-    )  # fmt: skip
+        34,
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        scaling_factor=0.08333,
+        force_upcast=False,
+    )
     StableDiffusionUpscalePipeline(
-        vae=vae, text_encoder=clip_text(), tokenizer=tiny.clip_tokenizer(), unet=unet,
-        low_res_scheduler=DDPMScheduler(), scheduler=DDIMScheduler(), max_noise_level=350,
-    ).save_pretrained(third)  # fmt: skip
+        vae=vae,
+        text_encoder=clip_text(),
+        tokenizer=tiny.clip_tokenizer(),
+        unet=unet,
+        low_res_scheduler=DDPMScheduler(),
+        scheduler=DDIMScheduler(),
+        max_noise_level=350,
+    ).save_pretrained(third)
     return first, second, third
 
 
@@ -132,9 +155,12 @@ def amused(path: Path) -> Path:
         num_vq_embeddings=16, sample_size=16, mid_block_add_attention=False, lookup_from_codebook=True,
     )  # fmt: skip
     AmusedPipeline(
-        vqvae=tiny.filled(vqvae, 41), tokenizer=tiny.clip_tokenizer(), text_encoder=clip_text(16, True),
-        transformer=tiny.filled(transformer, 42), scheduler=AmusedScheduler(mask_token_id=31),
-    ).save_pretrained(path)  # fmt: skip
+        vqvae=tiny.filled(vqvae, 41),
+        tokenizer=tiny.clip_tokenizer(),
+        text_encoder=clip_text(16, True),
+        transformer=tiny.filled(transformer, 42),
+        scheduler=AmusedScheduler(mask_token_id=31),
+    ).save_pretrained(path)
     return path
 
 
@@ -156,10 +182,14 @@ def flux(path: Path, guidance_embeds: bool = False) -> Path:
         guidance_embeds=guidance_embeds,
     )  # fmt: skip
     FluxPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0), vae=_kl16(51), text_encoder=clip_text(),
-        tokenizer=tiny.clip_tokenizer(), text_encoder_2=encoder, tokenizer_2=tokenizer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
+        vae=_kl16(51),
+        text_encoder=clip_text(),
+        tokenizer=tiny.clip_tokenizer(),
+        text_encoder_2=encoder,
+        tokenizer_2=tokenizer,
         transformer=tiny.filled(transformer, 52),
-    ).save_pretrained(path)  # fmt: skip
+    ).save_pretrained(path)
     return path
 
 
@@ -174,12 +204,16 @@ def sd3(path: Path) -> Path:
     )  # fmt: skip
     words = tiny.clip_tokenizer()
     StableDiffusion3Pipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0), vae=_kl16(61),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_kl16(61),
         transformer=tiny.filled(transformer, 62),
-        text_encoder=clip_text(16, True), tokenizer=words,
-        text_encoder_2=clip_text(16, True, "gelu"), tokenizer_2=words,
-        text_encoder_3=encoder, tokenizer_3=tokenizer,
-    ).save_pretrained(path)  # fmt: skip
+        text_encoder=clip_text(16, True),
+        tokenizer=words,
+        text_encoder_2=clip_text(16, True, "gelu"),
+        tokenizer_2=words,
+        text_encoder_3=encoder,
+        tokenizer_3=tokenizer,
+    ).save_pretrained(path)
     return path
 
 
@@ -190,9 +224,14 @@ def sana_sprint(path: Path) -> Path:
     vocab = ["<pad>", "<eos>", "<bos>", "<unk>", *T5_LETTERS]
     tokenizer = GemmaTokenizer(vocab={token: i for i, token in enumerate(vocab)}, merges=[])
     config = Gemma2Config(
-        vocab_size=len(vocab), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=8,
-    )  # fmt: skip
+        vocab_size=len(vocab),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+    )
     transformer = SanaTransformer2DModel(
         patch_size=1, in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2,
         attention_head_dim=4, num_cross_attention_heads=2, cross_attention_head_dim=4,
@@ -208,9 +247,12 @@ def sana_sprint(path: Path) -> Path:
         decoder_norm_types="rms_norm", decoder_act_fns="silu", scaling_factor=0.41407,
     )  # fmt: skip
     SanaSprintPipeline(
-        transformer=tiny.filled(transformer, 71), vae=tiny.filled(vae, 72), scheduler=SCMScheduler(),
-        text_encoder=tiny.filled(Gemma2Model(config), 73), tokenizer=tokenizer,
-    ).save_pretrained(path)  # fmt: skip
+        transformer=tiny.filled(transformer, 71),
+        vae=tiny.filled(vae, 72),
+        scheduler=SCMScheduler(),
+        text_encoder=tiny.filled(Gemma2Model(config), 73),
+        tokenizer=tokenizer,
+    ).save_pretrained(path)
     return path
 
 
@@ -221,9 +263,12 @@ def z_image(path: Path) -> Path:
 
     letters = sorted(ByteLevel.alphabet())
     tokenizer = Qwen2Tokenizer(
-        vocab={token: i for i, token in enumerate([*letters, "<|endoftext|>"])}, merges=[],
-        unk_token="<|endoftext|>", eos_token="<|endoftext|>", pad_token="<|endoftext|>",
-    )  # fmt: skip
+        vocab={token: i for i, token in enumerate([*letters, "<|endoftext|>"])},
+        merges=[],
+        unk_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+    )
     tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
     config = Qwen3Config(
         vocab_size=len(letters) + 1, hidden_size=16, intermediate_size=16, num_hidden_layers=2,
@@ -234,9 +279,12 @@ def z_image(path: Path) -> Path:
         axes_dims=[8, 4, 4], axes_lens=[256, 32, 32],
     )  # fmt: skip
     ZImagePipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0), vae=_kl16(81), tokenizer=tokenizer,
-        text_encoder=tiny.filled(Qwen3Model(config), 82), transformer=tiny.filled(transformer, 83),
-    ).save_pretrained(path)  # fmt: skip
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_kl16(81),
+        tokenizer=tokenizer,
+        text_encoder=tiny.filled(Qwen3Model(config), 82),
+        transformer=tiny.filled(transformer, 83),
+    ).save_pretrained(path)
     return path
 
 
@@ -247,9 +295,12 @@ def _qwen_tokenizer():
 
     letters = [*sorted(ByteLevel.alphabet()), "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     tokenizer = Qwen2Tokenizer(
-        vocab={token: i for i, token in enumerate(letters)}, merges=[], unk_token="<|endoftext|>",
-        eos_token="<|endoftext|>", pad_token="<|endoftext|>",
-    )  # fmt: skip
+        vocab={token: i for i, token in enumerate(letters)},
+        merges=[],
+        unk_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+    )
     tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
     return tokenizer, len(letters)
 
@@ -273,17 +324,25 @@ def flux2_klein(path: Path) -> Path:
         joint_attention_dim=48, timestep_guidance_channels=32, axes_dims_rope=(4, 4, 4, 4), guidance_embeds=False,
     )  # fmt: skip
     vae = AutoencoderKLFlux2(
-        block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2, norm_num_groups=4,
-        up_block_types=("UpDecoderBlock2D",) * 2, layers_per_block=1, latent_channels=4, sample_size=32,
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        norm_num_groups=4,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        layers_per_block=1,
+        latent_channels=4,
+        sample_size=32,
         mid_block_add_attention=False,
-    )  # fmt: skip
+    )
     tiny.filled(vae, 91)
     vae.bn.running_var.fill_(1.0)
     Flux2KleinPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), vae=vae,
-        text_encoder=tiny.filled(Qwen3ForCausalLM(config), 92), tokenizer=tokenizer,
-        transformer=tiny.filled(transformer, 93), is_distilled=True,
-    ).save_pretrained(path)  # fmt: skip
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=vae,
+        text_encoder=tiny.filled(Qwen3ForCausalLM(config), 92),
+        tokenizer=tokenizer,
+        transformer=tiny.filled(transformer, 93),
+        is_distilled=True,
+    ).save_pretrained(path)
     return path
 
 
@@ -308,18 +367,30 @@ def qwen_image(path: Path) -> Path:
         vision_end_token_id=size - 2, vision_token_id=size - 1,
     )  # fmt: skip
     transformer = QwenImageTransformer2DModel(
-        in_channels=16, out_channels=4, num_layers=1, attention_head_dim=16, num_attention_heads=2,
-        joint_attention_dim=16, axes_dims_rope=(8, 4, 4),
-    )  # fmt: skip
+        in_channels=16,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        axes_dims_rope=(8, 4, 4),
+    )
     vae = AutoencoderKLQwenImage(
-        base_dim=8, z_dim=4, dim_mult=[1, 1], num_res_blocks=1, temperal_downsample=[False],
-        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
-    )  # fmt: skip
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1],
+        num_res_blocks=1,
+        temperal_downsample=[False],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    )
     QwenImagePipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), vae=tiny.filled(vae, 94),
-        text_encoder=tiny.filled(Qwen2_5_VLForConditionalGeneration(config), 95), tokenizer=tokenizer,
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=tiny.filled(vae, 94),
+        text_encoder=tiny.filled(Qwen2_5_VLForConditionalGeneration(config), 95),
+        tokenizer=tokenizer,
         transformer=tiny.filled(transformer, 96),
-    ).save_pretrained(path)  # fmt: skip
+    ).save_pretrained(path)
     return path
 
 
@@ -332,9 +403,12 @@ def pixart(path: Path) -> Path:
         cross_attention_dim=16, sample_size=8, caption_channels=32, use_additional_conditions=False,
     )  # fmt: skip
     PixArtAlphaPipeline(
-        tokenizer=tokenizer, text_encoder=encoder, vae=tiny.vae(97, scaling_factor=0.18215, force_upcast=False),
-        transformer=tiny.filled(transformer, 98), scheduler=DPMSolverMultistepScheduler(),
-    ).save_pretrained(path)  # fmt: skip
+        tokenizer=tokenizer,
+        text_encoder=encoder,
+        vae=tiny.vae(97, scaling_factor=0.18215, force_upcast=False),
+        transformer=tiny.filled(transformer, 98),
+        scheduler=DPMSolverMultistepScheduler(),
+    ).save_pretrained(path)
     return path
 
 

@@ -20,10 +20,13 @@ from bench.models.weights import own_folder
 from tests.support import folders
 
 GATED = {
-    "DeepFloyd/IF-I-XL-v1.0", "DeepFloyd/IF-II-L-v1.0", "black-forest-labs/FLUX.1-schnell",
-    "black-forest-labs/FLUX.1-dev", "stabilityai/stable-diffusion-3.5-large-turbo",
+    "DeepFloyd/IF-I-XL-v1.0",
+    "DeepFloyd/IF-II-L-v1.0",
+    "black-forest-labs/FLUX.1-schnell",
+    "black-forest-labs/FLUX.1-dev",
+    "stabilityai/stable-diffusion-3.5-large-turbo",
     "stabilityai/stable-diffusion-3-medium-diffusers",
-}  # fmt: skip
+}
 
 Build = Callable[[Path], Any]
 
@@ -197,15 +200,22 @@ def instaflow(path: Path) -> None:
     """Its class is not one of diffusers, and its weights are pickles."""
     folders.sd15(path)
     (path / "safety_checker").mkdir()
-    dress(path, only_bin=("unet", "text_encoder", "vae"),
-          bystanders=("safety_checker/pytorch_model.bin", "feature_extractor/preprocessor_config.json"),
-          index={"_class_name": "RectifiedFlowPipeline"})  # fmt: skip
+    dress(
+        path,
+        only_bin=("unet", "text_encoder", "vae"),
+        bystanders=("safety_checker/pytorch_model.bin", "feature_extractor/preprocessor_config.json"),
+        index={"_class_name": "RectifiedFlowPipeline"},
+    )
 
 
 def sd_turbo(path: Path) -> None:
     folders.sd15(path)
-    dress(path, variants=True, bystanders=("sd_turbo.safetensors",),
-          index={"safety_checker": [None, None], "feature_extractor": [None, None]})  # fmt: skip
+    dress(
+        path,
+        variants=True,
+        bystanders=("sd_turbo.safetensors",),
+        index={"safety_checker": [None, None], "feature_extractor": [None, None]},
+    )
 
 
 def openmuse(path: Path) -> None:
@@ -219,8 +229,11 @@ def openmuse(path: Path) -> None:
 def flux(name: str, shards: int = 3, guidance: bool = False) -> Build:
     def build(path: Path) -> None:
         folders.flux(path, guidance_embeds=guidance)
-        dress(path, shards={"transformer": shards, "text_encoder_2": 2},
-              bystanders=(f"{name}.safetensors", "ae.safetensors", "schnell_grid.jpeg"))  # fmt: skip
+        dress(
+            path,
+            shards={"transformer": shards, "text_encoder_2": 2},
+            bystanders=(f"{name}.safetensors", "ae.safetensors", "schnell_grid.jpeg"),
+        )
 
     return build
 
@@ -282,10 +295,13 @@ def lora_over(part: str, layer: str, rows: int, columns: int, name: str) -> Buil
 
         generator = torch.Generator().manual_seed(5)
         (path / name).parent.mkdir(parents=True, exist_ok=True)
-        save_file({
-            f"{part}.{layer}.lora_A.weight": torch.randn(2, columns, generator=generator),
-            f"{part}.{layer}.lora_B.weight": torch.randn(rows, 2, generator=generator),
-        }, path / name)  # fmt: skip
+        save_file(
+            {
+                f"{part}.{layer}.lora_A.weight": torch.randn(2, columns, generator=generator),
+                f"{part}.{layer}.lora_B.weight": torch.randn(rows, 2, generator=generator),
+            },
+            path / name,
+        )
 
     return build
 
@@ -301,19 +317,24 @@ PCM_FILES = several(
 NITRO = several(*(unet_file(f"nitrosd-{style}_unet.safetensors") for style in ("realism", "vibrant")))
 LIGHTNING = several(
     *(unet_file(f"sdxl_lightning_{n}step_unet.safetensors") for n in (2, 4, 8)),
-    unet_file("sdxl_lightning_1step_unet_x0.safetensors"), lora_file("sdxl_lightning_4step_lora.safetensors"),
-)  # fmt: skip
+    unet_file("sdxl_lightning_1step_unet_x0.safetensors"),
+    lora_file("sdxl_lightning_4step_lora.safetensors"),
+)
 HYPER = several(
     unet_file("Hyper-SDXL-1step-Unet.safetensors"),
     *(lora_file(f"Hyper-SDXL-{n}steps-lora.safetensors") for n in (2, 4, 8)),
     lora_file("Hyper-SD15-1step-lora.safetensors"),
     *(lora_over(*FLUX_LAYER, f"Hyper-FLUX.1-dev-{n}steps-lora.safetensors") for n in (8, 16)),
-    lora_over("transformer", "transformer_blocks.0.attn.to_q", 32, 32, "Hyper-SD3-8steps-CFG-lora.safetensors"),
-)  # fmt: skip
+    lora_over(
+        "transformer", "transformer_blocks.0.attn.to_q", 32, 32, "Hyper-SD3-8steps-CFG-lora.safetensors"
+    ),
+)
 DMD2 = several(
-    unet_file("dmd2_sdxl_4step_unet_fp16.bin"), unet_file("dmd2_sdxl_4step_unet_fp16.safetensors"),
-    unet_file("dmd2_sdxl_1step_unet_fp16.bin"), lora_file("dmd2_sdxl_4step_lora_fp16.safetensors"),
-)  # fmt: skip
+    unet_file("dmd2_sdxl_4step_unet_fp16.bin"),
+    unet_file("dmd2_sdxl_4step_unet_fp16.safetensors"),
+    unet_file("dmd2_sdxl_1step_unet_fp16.bin"),
+    lora_file("dmd2_sdxl_4step_lora_fp16.safetensors"),
+)
 
 REPOSITORIES: dict[str, Build] = {
     "stabilityai/stable-diffusion-xl-base-1.0": sdxl_base,

@@ -29,9 +29,14 @@ class NullPipeline:
         return list(texts)
 
     def denoise(
-        self, embeddings: list[str], seeds: Sequence[int], contender: Contender, on_step=None,
-        references=None, strength=None,
-    ):  # fmt: skip
+        self,
+        embeddings: list[str],
+        seeds: Sequence[int],
+        contender: Contender,
+        on_step=None,
+        references=None,
+        strength=None,
+    ):
         self.calls.append((contender.name, len(seeds)))
         if references is not None:
             self.starts.append((references.shape, strength))

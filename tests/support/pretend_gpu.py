@@ -141,9 +141,14 @@ class GpuTensor(torch.Tensor):
     @staticmethod
     def __new__(cls, held: torch.Tensor, index: int) -> GpuTensor:
         made = torch.Tensor._make_wrapper_subclass(  # pyright: ignore[reportAttributeAccessIssue]
-            cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype,
-            layout=held.layout, device="cpu",  # of cuda the C++ side would touch the driver
-        )  # fmt: skip
+            cls,
+            held.size(),
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
+            layout=held.layout,
+            device="cpu",  # of cuda the C++ side would touch the driver
+        )
         stream = _gpus.streams[index]
         made.held, made.index, made.made = held, index, (stream, stream.now)
         return made

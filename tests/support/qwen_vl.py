@@ -45,9 +45,14 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 MARKS = (
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
     "<|video_pad|>",
-)  # fmt: skip
+)
 MERGES = (("Y", "es"), ("e", "s"), ("N", "o"), ("y", "es"), ("n", "o"))
 VISION = {
     "depth": 2,
@@ -68,9 +73,13 @@ def tokenizer() -> Any:
     letters = [*sorted(ByteLevel.alphabet()), *words, *MARKS]
     merges: Any = [("e", "s"), ("Y", "es"), ("N", "o"), ("y", "es"), ("n", "o")]
     return Qwen2Tokenizer(
-        vocab={token: i for i, token in enumerate(letters)}, merges=merges, unk_token="<|endoftext|>",
-        eos_token="<|im_end|>", pad_token="<|endoftext|>", additional_special_tokens=list(MARKS),
-    )  # fmt: skip
+        vocab={token: i for i, token in enumerate(letters)},
+        merges=merges,
+        unk_token="<|endoftext|>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=list(MARKS),
+    )
 
 
 def processor_files(folder: Path) -> int:
@@ -91,9 +100,11 @@ def marks() -> dict[str, Any]:
     """The numbers of the tokens that stand for images and videos."""
     ids = tokenizer().convert_tokens_to_ids
     return {
-        "image_token_id": ids("<|image_pad|>"), "video_token_id": ids("<|video_pad|>"),
-        "vision_start_token_id": ids("<|vision_start|>"), "vision_end_token_id": ids("<|vision_end|>"),
-    }  # fmt: skip
+        "image_token_id": ids("<|image_pad|>"),
+        "video_token_id": ids("<|video_pad|>"),
+        "vision_start_token_id": ids("<|vision_start|>"),
+        "vision_end_token_id": ids("<|vision_end|>"),
+    }
 
 
 def flat_config(folder: Path, vocabulary: int) -> None:

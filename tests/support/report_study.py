@@ -97,12 +97,16 @@ def enrich(folder: StudyFolder, contenders: tuple[str, ...], prompts: list[Promp
     folder.append(folder.battles_file, battles)
     values = [
         ImageScore(
-            metric="clip_score", fingerprint="3f9ab21c", contender=name, prompt_id=prompt.id, replicate=0,
+            metric="clip_score",
+            fingerprint="3f9ab21c",
+            contender=name,
+            prompt_id=prompt.id,
+            replicate=0,
             value=0.2 + 0.02 * j + 0.001 * i,
         )
         for i, prompt in enumerate(prompts)
         for j, name in enumerate(contenders)
-    ]  # fmt: skip
+    ]
     folder.append(folder.image_scores_file, values)
     scores = folder.read_json("scores.json") or {"rows": [], "warnings": []}
     people = [
@@ -156,10 +160,14 @@ def _images(
             if (name, i) in missing:
                 failed.append(
                     Failure(
-                        stage="generate", contender=name, prompt_id=prompt.id, replicate=0,
-                        kind="OutOfMemoryError", message="tried to allocate 20 GiB",
+                        stage="generate",
+                        contender=name,
+                        prompt_id=prompt.id,
+                        replicate=0,
+                        kind="OutOfMemoryError",
+                        message="tried to allocate 20 GiB",
                     )
-                )  # fmt: skip
+                )
                 continue
             size = sizes.get(name, side)
             data = picture(i, j, size)
@@ -223,11 +231,16 @@ def ratings_document(contenders: tuple[str, ...], *, simulated: bool) -> dict[st
     def question(shift: float) -> dict[str, Any]:
         ratings = [
             {
-                "contender": name, "rating": value + shift, "low": value + shift - 22,
-                "high": value + shift + 22, "rank_low": 1, "rank_high": 2, "n": 200,
+                "contender": name,
+                "rating": value + shift,
+                "low": value + shift - 22,
+                "high": value + shift + 22,
+                "rank_low": 1,
+                "rank_high": 2,
+                "n": 200,
             }
             for name, value in strength.items()
-        ]  # fmt: skip
+        ]
         wins, same, told = [], [], []
         for i, a in enumerate(contenders):
             for b in contenders[i + 1 :]:
@@ -295,9 +308,13 @@ def run_document(contenders: tuple[str, ...], weights: str) -> dict[str, Any]:
         "device": "NVIDIA H200",
         "models": {
             name: {
-                "licence": "CreativeML Open RAIL++-M", "commercial": True, "weights": weights,
-                "repository": f"owner/{name}", "revision": "462165984030d82259a11f4367a4eed129e94a7b",
-                "source": "https://arxiv.org/abs/2311.17042", "citation": "",
+                "licence": "CreativeML Open RAIL++-M",
+                "commercial": True,
+                "weights": weights,
+                "repository": f"owner/{name}",
+                "revision": "462165984030d82259a11f4367a4eed129e94a7b",
+                "source": "https://arxiv.org/abs/2311.17042",
+                "citation": "",
             }
             for name in names
         },
@@ -305,4 +322,4 @@ def run_document(contenders: tuple[str, ...], weights: str) -> dict[str, Any]:
         "fingerprint": "9c1d22e0",
         "started": "2026-01-05T10:00:00Z",
         "finished": "2026-01-05T11:00:00Z",
-    }  # fmt: skip
+    }

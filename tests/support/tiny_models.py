@@ -33,10 +33,15 @@ def entry(name: str, folder: Path, size: int, **changes) -> Model:
 def if_entry(root: Path) -> Model:
     one, two, three = folders.if_cascade(root)
     stages = MODELS["if-xl"].stages
-    return entry("if-xl", one, 128, stages=(
-        replace(stages[0], repository=str(two), size=32, steps=2, variant=None),
-        replace(stages[1], repository=str(three), size=128, steps=2),
-    ))  # fmt: skip
+    return entry(
+        "if-xl",
+        one,
+        128,
+        stages=(
+            replace(stages[0], repository=str(two), size=32, steps=2, variant=None),
+            replace(stages[1], repository=str(three), size=128, steps=2),
+        ),
+    )
 
 
 MAKERS: dict[str, Callable[[Path], Model]] = {
@@ -44,7 +49,11 @@ MAKERS: dict[str, Callable[[Path], Model]] = {
     "sdxl-turbo": lambda root: replace(MODELS["tiny-turbo"]),
     "lcm-xl": lambda root: replace(MODELS["tiny-lcm"]),
     "lcm-lora-xl": lambda root: replace(
-        MODELS["lcm-lora-xl"], repository="tiny:sdxl", revision="main", variant=None, size=64,
+        MODELS["lcm-lora-xl"],
+        repository="tiny:sdxl",
+        revision="main",
+        variant=None,
+        size=64,
         lora=(Weights(repository="tiny:lora", file="pytorch_lora_weights.safetensors"),),
     ),
     "if-xl": if_entry,
@@ -55,7 +64,7 @@ MAKERS: dict[str, Callable[[Path], Model]] = {
     "sd-3.5-large-turbo": lambda root: entry("sd-3.5-large-turbo", folders.sd3(root), 32),
     "sana-sprint": lambda root: entry("sana-sprint", folders.sana_sprint(root), 32),
     "z-image-turbo": lambda root: entry("z-image-turbo", folders.z_image(root), 32),
-}  # fmt: skip
+}
 STEPS = {"sdxl": 3, "instaflow": 1, "sdxl-turbo": 1}
 
 

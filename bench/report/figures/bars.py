@@ -255,9 +255,13 @@ def metric_dots(
 
 
 _FELT_LOOK = {
-    "network": (0.18, ""), "wait": (0.18, "////"), "encode": (0.45, ""), "denoise": (1.0, ""),
-    "decode": (0.7, ""), "paint": (0.3, "\\\\\\\\"),
-}  # fmt: skip
+    "network": (0.18, ""),
+    "wait": (0.18, "////"),
+    "encode": (0.45, ""),
+    "denoise": (1.0, ""),
+    "decode": (0.7, ""),
+    "paint": (0.3, "\\\\\\\\"),
+}
 """Opacity and hatch of a stage in its contender's colour; the three that compute look as in the latency figure.
 
 Lines, not dots: an SVG of dots is twenty times as large."""

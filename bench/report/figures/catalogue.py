@@ -111,10 +111,13 @@ def _samples(results: Results) -> list[Drawing]:
                 broad=broad,
                 draw=lambda width, theme, selection=selection: samples.sample_figure(
                     selection.prompts[: samples.prompts_that_fit(width, len(results.contenders))],
-                    results.contenders, pixels, width, theme,
+                    results.contenders,
+                    pixels,
+                    width,
+                    theme,
                 ),
             )
-        )  # fmt: skip
+        )
     return drawings
 
 

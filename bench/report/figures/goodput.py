@@ -66,7 +66,11 @@ def goodput_curves(
     axes.set_xlabel("Seconds allowed from a query's arrival to its image (log)")
     axes.set_ylabel("Images a second in time (log)")
     figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=across, fontsize=5.5,
-        frameon=False, labelcolor=theme.ink,
-    )  # fmt: skip
+        *axes.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=across,
+        fontsize=5.5,
+        frameon=False,
+        labelcolor=theme.ink,
+    )
     return figure

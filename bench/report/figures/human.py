@@ -73,7 +73,11 @@ def metric_against_rating(
     for axes in places[len(panels) :]:
         axes.set_visible(False)
     figure.legend(
-        handles=list(handles.values()), loc="outside lower center", ncols=across_legend, fontsize=5.5,
-        frameon=False, labelcolor=theme.ink,
-    )  # fmt: skip
+        handles=list(handles.values()),
+        loc="outside lower center",
+        ncols=across_legend,
+        fontsize=5.5,
+        frameon=False,
+        labelcolor=theme.ink,
+    )
     return figure

@@ -103,16 +103,26 @@ def _contenders_down(
     y = height - 0.18
     for k in range(len(prompts)):
         figure.text(
-            (left + k * (side + 0.03) + side / 2) / WIDTHS[width], (y + 0.04) / height, f"({chr(97 + k)})",
-            fontsize=POINTS, ha="center", va="bottom", color=theme.ink,
-        )  # fmt: skip
+            (left + k * (side + 0.03) + side / 2) / WIDTHS[width],
+            (y + 0.04) / height,
+            f"({chr(97 + k)})",
+            fontsize=POINTS,
+            ha="center",
+            va="bottom",
+            color=theme.ink,
+        )
     for name in contenders:
         y -= side
         label = name if CHARACTER * len(name) <= left else _wrapped(name, left, 2)
         figure.text(
-            (left - 0.05) / WIDTHS[width], (y + side / 2) / height, label, fontsize=POINTS, ha="right",
-            va="center", color=theme.ink,
-        )  # fmt: skip
+            (left - 0.05) / WIDTHS[width],
+            (y + side / 2) / height,
+            label,
+            fontsize=POINTS,
+            ha="right",
+            va="center",
+            color=theme.ink,
+        )
         for k, prompt in enumerate(prompts):
             box = (left + k * (side + 0.03), y, side, side)
             _show(figure, box, height, width, pixels(name, prompt.id, int(side * PIXELS_AN_INCH)), theme)

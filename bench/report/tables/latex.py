@@ -229,8 +229,12 @@ def _block(
         for width, column_texts in zip(widest, texts, strict=True)
     )
     return _Block(
-        layout=layout, heads=tuple(heads), cells=tuple(tuple(part) for part in cells), points=points, named=named
-    )  # fmt: skip
+        layout=layout,
+        heads=tuple(heads),
+        cells=tuple(tuple(part) for part in cells),
+        points=points,
+        named=named,
+    )
 
 
 def _has_interval(table: Table, index: int) -> bool:

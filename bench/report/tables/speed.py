@@ -222,9 +222,8 @@ def published_latency(results: Results) -> Table | None:
         return None
     models = {model_of(name)[0] for name in results.contenders}
     lines = [
-        p for p in PUBLISHED
-        if (p.total_ms or p.images_per_second) and (p is TURBO_A100 or p.model in models)
-    ]  # fmt: skip
+        p for p in PUBLISHED if (p.total_ms or p.images_per_second) and (p is TURBO_A100 or p.model in models)
+    ]
     protocols = list(dict.fromkeys(line.protocol for line in lines))
     columns: list[Column] = [Column(head="Contender")]
     fields: list[tuple[Protocol, str]] = []
@@ -249,5 +248,7 @@ def published_latency(results: Results) -> Table | None:
 
 
 _PUBLISHED_FIELDS = (
-    ("total_ms", "Total", "ms"), ("forward_ms", "One forward", "ms"), ("images_per_second", "Images/s", ""),
-)  # fmt: skip
+    ("total_ms", "Total", "ms"),
+    ("forward_ms", "One forward", "ms"),
+    ("images_per_second", "Images/s", ""),
+)

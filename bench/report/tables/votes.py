@@ -127,8 +127,11 @@ def elo_table(results: Results) -> Table | None:
         ),
         rows=tuple(
             (
-                name, Estimate(value=elo[name].rating), Estimate(value=elo[name].order_spread),
-                terry.get(name), davidson.get(name),
+                name,
+                Estimate(value=elo[name].rating),
+                Estimate(value=elo[name].order_spread),
+                terry.get(name),
+                davidson.get(name),
             )
             for name in names
         ),
@@ -138,7 +141,7 @@ def elo_table(results: Results) -> Table | None:
             "Bradley–Terry: maximum likelihood, ties as half wins. Davidson: with a parameter for ties; the ratings of "
             "every other table. Brackets: 95% intervals clustered by rater and prompt.",
         ),
-    )  # fmt: skip
+    )
 
 
 def leaderboard(results: Results, preference: QuestionRatings) -> Table | None:
@@ -321,9 +324,11 @@ def slice_table(results: Results, by: str) -> Table | None:
         title=f"Mean win rate by {by}, per cent",
         columns=(Column(head="Contender"), *columns),
         rows=tuple((name, *cells) for name, cells in rows),
-        notes=(f"All questions together; in parentheses the votes on prompts of that {by}; 95% intervals, "
-               "each level on its own.",),
-    )  # fmt: skip
+        notes=(
+            f"All questions together; in parentheses the votes on prompts of that {by}; 95% intervals, "
+            "each level on its own.",
+        ),
+    )
 
 
 def contradictions(results: Results) -> Table | None:
@@ -350,10 +355,15 @@ def contradictions(results: Results) -> Table | None:
             liked, other = (a, b) if prefer_a else (b, a)
             digits = decimals([_score(liked), _score(other)])
             rows.append(
-                (liked.contender, other.contender, people, label(metric),
-                 f"{number(liked.value, digits)} against {number(other.value, digits)}",
-                 "yes" if _apart(liked, other) else "no")
-            )  # fmt: skip
+                (
+                    liked.contender,
+                    other.contender,
+                    people,
+                    label(metric),
+                    f"{number(liked.value, digits)} against {number(other.value, digits)}",
+                    "yes" if _apart(liked, other) else "no",
+                )
+            )
     if not rows:
         return None
     rows.sort(key=_margin, reverse=True)

@@ -76,9 +76,14 @@ def bibliography(results: Results) -> Bibliography:
         suite = ("turbopreferencebench",)
         entries.setdefault(suite[0], _suite(results))
     return Bibliography(
-        entries=entries, models=models, metrics=metrics, prompts=prompts, published=tuple(published),
-        ratings=ratings, suite=suite,
-    )  # fmt: skip
+        entries=entries,
+        models=models,
+        metrics=metrics,
+        prompts=prompts,
+        published=tuple(published),
+        ratings=ratings,
+        suite=suite,
+    )
 
 
 def citation(results: Results) -> str:
@@ -148,9 +153,11 @@ def _label(entry: str) -> str:
     if not authors:
         return re.sub(r"[{}]", "", fields.get("title", "")).split(":")[0] or "source"
     family = re.sub(r"\\\W|[{}]", "", authors[0].split(",")[0]).strip()
-    more = " et al." if len(authors) > 2 or authors[-1] == "others" else (
-        f" and {re.sub(r'[{}]', '', authors[1].split(',')[0]).strip()}" if len(authors) == 2 else ""
-    )  # fmt: skip
+    more = (
+        " et al."
+        if len(authors) > 2 or authors[-1] == "others"
+        else (f" and {re.sub(r'[{}]', '', authors[1].split(',')[0]).strip()}" if len(authors) == 2 else "")
+    )
     return f"{family}{more} {year[1]}" if year else f"{family}{more}"
 
 
@@ -163,8 +170,10 @@ def _paper(number: str, source: str) -> tuple[str, str]:
 def _suite(results: Results) -> str:
     version = (results.run.get("versions") or {}).get("turbo-preference-bench")
     note = f"Software, version {version}" if version else "Software"
-    fields = {"title": "Turbo Preference Bench: a human preference benchmark for few-step text-to-image models",
-              "note": note}  # fmt: skip
+    fields = {
+        "title": "Turbo Preference Bench: a human preference benchmark for few-step text-to-image models",
+        "note": note,
+    }
     return _from_fields("turbopreferencebench", fields)[1]
 
 
@@ -174,9 +183,13 @@ def _entry(name: str, model: Mapping[str, Any]) -> tuple[str, str]:
         return _from_citation(name, cited)
     source = str(model.get("source") or "")
     if number := next(iter(_ARXIV.findall(source)), None):
-        return _paper(number, source) if number in BY_ARXIV else _from_fields(
-            _key(name), {"title": name, "url": source, "eprint": number, "archiveprefix": "arXiv"}
-        )  # fmt: skip
+        return (
+            _paper(number, source)
+            if number in BY_ARXIV
+            else _from_fields(
+                _key(name), {"title": name, "url": source, "eprint": number, "archiveprefix": "arXiv"}
+            )
+        )
     # A model of the suite itself has a path as its source; it is covered by the suite's own entry.
     return _from_fields(_key(name), {"title": name, "url": source}) if "://" in source else (_key(name), "")
 

@@ -137,8 +137,12 @@ def _design(results: Results) -> list[str]:
     if not results.arena:
         return []
     arena = results.arena
-    answers = ["left", "right", *(["tie"] if arena.get("ties", True) else []),
-               *(["both bad"] if arena.get("both_bad") else [])]  # fmt: skip
+    answers = [
+        "left",
+        "right",
+        *(["tie"] if arena.get("ties", True) else []),
+        *(["both bad"] if arena.get("both_bad") else []),
+    ]
     rule = arena.get("pairing", "balanced")
     meaning = f" ({RULES[rule]})" if rule in RULES else ""
     return [
@@ -332,9 +336,12 @@ def provenance(results: Results) -> list[tuple[str, str]]:
     run = results.run
     rows = [("Study", results.name), ("Rerun", f"bench run {results.name}")]
     labels = (
-        ("fingerprint", "Protocol fingerprint"), ("started", "Started"), ("finished", "Finished"),
-        ("git", "Git commit"), ("device", "Device"),
-    )  # fmt: skip
+        ("fingerprint", "Protocol fingerprint"),
+        ("started", "Started"),
+        ("finished", "Finished"),
+        ("git", "Git commit"),
+        ("device", "Device"),
+    )
     rows += [(label, _text(run[key])) for key, label in labels if run.get(key)]
     rows += [(f"Prompt set: {key}", _text(value)) for key, value in (run.get("prompt_set") or {}).items()]
     rows += [(f"Version: {key}", _text(value)) for key, value in sorted((run.get("versions") or {}).items())]

@@ -89,9 +89,11 @@ def _other_anchor(results: Results) -> Banner | None:
     asked = results.anchor_asked
     if not results.preferences or asked is None or asked == results.anchor:
         return None
-    held = f"{results.anchor} at 1000" if results.anchor and results.anchor != MEAN else (
-        "the mean of all at 1000" if results.anchor else "an anchor that is not recorded"
-    )  # fmt: skip
+    held = (
+        f"{results.anchor} at 1000"
+        if results.anchor and results.anchor != MEAN
+        else ("the mean of all at 1000" if results.anchor else "an anchor that is not recorded")
+    )
     return Banner(
         title="Another anchor",
         text=f"The study file puts {asked} at 1000, the ratings have {held}: only differences of ratings "

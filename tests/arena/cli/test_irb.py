@@ -17,9 +17,12 @@ WORDS = {name: {"en": f"The {name}, in <English>.", "de": f"{name}, deutsch."} f
 def test_the_sheet_holds_every_statement_the_consent_of_every_language_and_its_hash(tmp_path):
     consent = {**WORDS, "version": "7", "text": {"en": "I agree.\n\nReally.", "de": "Ich stimme zu."}}
     study, _ = make_study(
-        tmp_path / "s", consent=consent, votes_per_rater=45, instructions={"en": "Look closely.", "de": "Genau!"},
+        tmp_path / "s",
+        consent=consent,
+        votes_per_rater=45,
+        instructions={"en": "Look closely.", "de": "Genau!"},
         screening={"adult": {"text": "18?", "options": {"yes": "Yes", "no": "No"}, "accept": ("yes",)}},
-    )  # fmt: skip
+    )
     result = CliRunner().invoke(app, ["irb", str(tmp_path / "s"), "--pay", "12"])
     assert result.exit_code == 0, result.output
     for name in CONSENT_FIELDS:

@@ -160,8 +160,10 @@ def test_an_anchor_is_committed_and_published(tmp_path, monkeypatch):
     commit = commit_anchor(repository, held)
     shown = subprocess.run(
         ["git", "-C", str(repository), "show", f"{commit}:anchors/s.jsonl"],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert json.loads(shown.stdout)["head"] == held.head
     append_anchor(tmp_path / "a.jsonl", held)
     run_timestamp(f"cp {{file}} {tmp_path}/published.jsonl", tmp_path / "a.jsonl")

@@ -91,8 +91,12 @@ def test_a_panel_study_from_the_link_to_the_payment_files(desk):
     table = {one.participant: one for one in participants(desk.database, desk.exclusion)}
     paid = {"p1", "p2", "p3", "p4", "p5"}
     assert {who: one.action for who, one in table.items()} == {
-        **dict.fromkeys(paid, "approve"), "careless": "review", "gone": "none", "back": "none", "W1": "approve",
-    }  # fmt: skip
+        **dict.fromkeys(paid, "approve"),
+        "careless": "review",
+        "gone": "none",
+        "back": "none",
+        "W1": "approve",
+    }
     everybody = list(table.values())
     assert set(payment_file(everybody, "prolific-approve").split()) == paid
     completed = {

@@ -24,9 +24,14 @@ RATERS = [f"{k:032x}" for k in range(3)]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     made = make_study(
-        tmp_path_factory.mktemp("study") / "whole", side=24, votes=True, rich=True, simulated=False,
-        missing=(("sdxl@50", 1),), prompts=("a fox", "قطة", "🦊 <b>&", "one, \"two\"\tthree"),
-    )  # fmt: skip
+        tmp_path_factory.mktemp("study") / "whole",
+        side=24,
+        votes=True,
+        rich=True,
+        simulated=False,
+        missing=(("sdxl@50", 1),),
+        prompts=("a fox", "قطة", "🦊 <b>&", 'one, "two"\tthree'),
+    )
     run = made.read_json("run.json")
     made.write_json(
         "run.json", {**run, "command": "bench run /home/ada/studies/whole.toml --results /data/x"}
@@ -144,7 +149,8 @@ def test_damaged_images_are_not_exported(folder: StudyFolder, tmp_path: Path) ->
 
 def test_a_prompts_translations_come_back(tmp_path: Path) -> None:
     rows = [
-        Prompt(id="a", text="a fox", translations={"de": "ein Fuchs", "ar": "ثعلب"}), Prompt(id="b", text="tea")
-    ]  # fmt: skip
+        Prompt(id="a", text="a fox", translations={"de": "ein Fuchs", "ar": "ثعلب"}),
+        Prompt(id="b", text="tea"),
+    ]
     (tmp_path / "prompts.parquet").write_bytes(_parquet(Prompt, rows))
     assert _rows(Prompt, tmp_path / "prompts.parquet") == rows

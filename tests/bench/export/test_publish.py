@@ -35,8 +35,12 @@ def site(folder: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_site_holds_report_gallery_package_and_card(folder: StudyFolder, site: Path) -> None:
     assert sorted(path.name for path in site.iterdir()) == [
-        "README.md", "gallery", "index.html", "package", "report",
-    ]  # fmt: skip
+        "README.md",
+        "gallery",
+        "index.html",
+        "package",
+        "report",
+    ]
     assert check(site / "package") > 0
     for path in folder.report.rglob("*"):
         if path.is_file():

@@ -68,8 +68,12 @@ def test_every_sample_of_every_stage_is_kept_and_total_is_their_sum(study):
     )
     found = {row.stage: row.seconds for row in rows}
     assert {stage: len(seconds) for stage, seconds in found.items()} == {
-        "encode": 4, "denoise": 4, "decode": 4, "total": 4, "forward": 3 * 49,
-    }  # fmt: skip
+        "encode": 4,
+        "denoise": 4,
+        "decode": 4,
+        "total": 4,
+        "forward": 3 * 49,
+    }
     for parts in zip(found["encode"], found["denoise"], found["decode"], found["total"], strict=True):
         assert sum(parts[:3]) == pytest.approx(parts[3])
 
@@ -99,8 +103,10 @@ def test_contenders_are_timed_in_rounds_of_random_order_and_warm_each_time(study
     assert len(pipelines["tiny-turbo"].calls) == 4 * 2 + 2 + 3 + 1
     kernels = [r for r in document.rows if r.stage == "calibration"]
     assert {(r.contender, r.batch) for r in kernels} == {
-        ("tiny-sdxl@50", 1), ("tiny-sdxl@50", 4), ("tiny-turbo@1", 1),
-    }  # fmt: skip
+        ("tiny-sdxl@50", 1),
+        ("tiny-sdxl@50", 4),
+        ("tiny-turbo@1", 1),
+    }
     assert all(r.passes == (0, 0, 1, 1, 2, 2, 3, 3) and min(r.seconds) > 0 for r in kernels)
     assert read_latency(folder) == document
     assert folder.timings() == list(document.rows)
@@ -177,8 +183,10 @@ def test_another_protocol_does_not_go_on_with_the_passes_of_this_one(study, fold
 def test_both_batch_sizes_are_timed_and_imports_are_not(study, folder):
     document = timed(study, folder, Protocol(passes=1, samples=1, least=1))
     assert {(t.contender, t.batch) for t in folder.timings()} == {
-        ("tiny-sdxl@50", 1), ("tiny-sdxl@50", 4), ("tiny-turbo@1", 1),
-    }  # fmt: skip
+        ("tiny-sdxl@50", 1),
+        ("tiny-sdxl@50", 4),
+        ("tiny-turbo@1", 1),
+    }
     assert document.protocol["weights"]["tiny-sdxl"] == "random"
 
 

@@ -32,12 +32,16 @@ def frames():
     metric = drawn_metric(DESIGN, 1, PROMPTS, 0.9, (1.0, 2.0, 3.0))
     values = pd.DataFrame(
         [
-            {"prompt": f"prompt-{p:04d}", "contender": f"contender-{c:02d}", "value": metric[p, c],
-             "category": "ab"[p % 2]}
+            {
+                "prompt": f"prompt-{p:04d}",
+                "contender": f"contender-{c:02d}",
+                "value": metric[p, c],
+                "category": "ab"[p % 2],
+            }
             for p in range(PROMPTS)
             for c in range(3)
         ]
-    )  # fmt: skip
+    )
     return battles, votes, metric, values
 
 

@@ -207,9 +207,10 @@ def test_every_route_refuses_a_foreign_host_and_a_foreign_origin(headers, status
         sent.append(message)
 
     scope = {
-        "type": "http", "path": "/gradio_api/upload",
+        "type": "http",
+        "path": "/gradio_api/upload",
         "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
-    }  # fmt: skip
+    }
     asyncio.run(SameSite(inner)(scope, None, send))
     assert sent[0]["status"] == status
 

@@ -218,10 +218,11 @@ def test_soft_tifa_is_the_geometric_mean_over_atoms_with_every_spelling(tmp_path
     from scipy.stats import gmean
 
     row = {
-        "prompt": "four white bicycles", "atom_count": 3,
+        "prompt": "four white bicycles",
+        "atom_count": 3,
         "vqa_list": [["How many bicycles are in the image?", "four"], ["Are the bicycles white?", "Yes"]],
         "skills": ["count", "attribute"],
-    }  # fmt: skip
+    }
     path = tmp_path / "geneval2_data.jsonl"
     path.write_text(json.dumps(row) + "\n")
     many, white = (f"{text} Answer in one word." for text, _ in row["vqa_list"])

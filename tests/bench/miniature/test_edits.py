@@ -38,9 +38,10 @@ def test_the_reference_scores_nothing_for_the_edit_and_everything_for_the_rest()
     from bench.miniature.encoders import _asked
 
     prompts = load("miniature-edit")
-    before, after = (np.stack([_asked(parse(t)) for t in texts]) for texts in (
-        [p.reference_text for p in prompts], [p.text for p in prompts]
-    ))  # fmt: skip
+    before, after = (
+        np.stack([_asked(parse(t)) for t in texts])
+        for texts in ([p.reference_text for p in prompts], [p.text for p in prompts])
+    )
     for seen, brought in ((before > 0, 0), (after > 0, 1)):
         assert (attribute_shares(seen, after, before, changed=True) == brought).all()
         np.testing.assert_allclose(attribute_shares(seen, after, before, changed=False), 1)

@@ -167,8 +167,9 @@ def test_no_network_and_offline_are_told_apart(fresh, monkeypatch):
 
     base = hub_layouts.small(MODELS["sd-turbo"])
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE",
-                        "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}")  # fmt: skip
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
+    )
     assert "could not be reached" in refused(base)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE is set" in refused(base)
@@ -207,8 +208,11 @@ def test_a_place_that_does_not_exist_is_not_here(place):
 
 def test_a_folder_of_another_class_is_named_as_such(online):
     fetch(hub_layouts.small(MODELS["sdxl"]))
-    model = replace(hub_layouts.small(MODELS["flux.1-schnell"]),
-                    repository=MODELS["sdxl"].repository, revision=MODELS["sdxl"].revision)  # fmt: skip
+    model = replace(
+        hub_layouts.small(MODELS["flux.1-schnell"]),
+        repository=MODELS["sdxl"].repository,
+        revision=MODELS["sdxl"].revision,
+    )
     found = check(model)
     assert not found.here
     assert "StableDiffusionXLPipeline" in found.message
@@ -221,8 +225,10 @@ def test_a_lora_of_another_model_is_named_before_it_is_loaded(online, tmp_path):
 
     fetch(hub_layouts.small(MODELS["sdxl"]))
     layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
-    save_file({f"{layer}.lora_A.weight": torch.zeros(2, 640), f"{layer}.lora_B.weight": torch.zeros(640, 2)},
-              tmp_path / "other.safetensors")  # fmt: skip
+    save_file(
+        {f"{layer}.lora_A.weight": torch.zeros(2, 640), f"{layer}.lora_B.weight": torch.zeros(640, 2)},
+        tmp_path / "other.safetensors",
+    )
     model = replace(hub_layouts.small(MODELS["sdxl"]), lora=(Weights(repository=str(tmp_path)),))
     found = check(model)
     assert not found.here
@@ -286,8 +292,9 @@ def test_a_precision_never_changes_the_noise(online):
 def test_a_copy_on_this_disk_needs_no_hub(online, tmp_path):
     model = hub_layouts.small(MODELS["sd-turbo"])
     fetch(model)
-    folder = shutil.copytree(hub_module.cached_file(model.repository, "model_index.json", model.revision).parent,
-                             tmp_path / "mine")  # fmt: skip
+    folder = shutil.copytree(
+        hub_module.cached_file(model.repository, "model_index.json", model.revision).parent, tmp_path / "mine"
+    )
     online.requests.clear()
     own = replace(model, repository=str(folder))
     assert check(own).here

@@ -123,14 +123,20 @@ def test_parameters_are_those_of_the_public_checkpoints():
     """SDXL's UNet 2,567,463,684, its VAE 83,653,863, CLIP-L 123,060,480, OpenCLIP bigG 694,659,840."""
     counts = {n: sum(p.numel() for p in part.parameters()) for n, part in meta_parts(MODELS["sdxl"]).items()}
     assert counts == {
-        "unet": 2_567_463_684, "vae": 83_653_863, "text_encoder": 123_060_480, "text_encoder_2": 694_659_840,
-    }  # fmt: skip
+        "unet": 2_567_463_684,
+        "vae": 83_653_863,
+        "text_encoder": 123_060_480,
+        "text_encoder_2": 694_659_840,
+    }
 
 
 @pytest.mark.parametrize(
     ("name", "size", "forward", "denoise", "decode"),
-    [("sdxl-turbo@1", 512, 1.589, 1.589, 2.515), ("sdxl@50", 1024, 6.761, 676.1, 10.47),],
-)  # fmt: skip
+    [
+        ("sdxl-turbo@1", 512, 1.589, 1.589, 2.515),
+        ("sdxl@50", 1024, 6.761, 676.1, 10.47),
+    ],
+)
 def test_counted_work_is_the_known_work(name, size, forward, denoise, decode):
     who = contender(name, MODELS)
     work = flops(MODELS[who.model], who, size)
@@ -167,10 +173,11 @@ def test_a_model_whose_figures_are_not_here_is_told():
 def test_random_weights_make_finite_pictures_of_the_real_classes(monkeypatch):
     """The road of `--weights random`, at tiny figures: no folder is read and nothing is downloaded."""
     figures = {
-        "unet": {**tiny.UNET, "time_cond_proj_dim": 32}, "vae": tiny.VAE,
+        "unet": {**tiny.UNET, "time_cond_proj_dim": 32},
+        "vae": tiny.VAE,
         "text_encoder": {**tiny.CLIP_TEXT, **tiny.special_tokens()},
         "text_encoder_2": {**tiny.CLIP_TEXT, **tiny.special_tokens()},
-    }  # fmt: skip
+    }
     monkeypatch.setattr("bench.models.architectures.ARCHITECTURES", {"tiny": figures})
     model = MODELS["lcm-xl"].__class__(
         **{f: getattr(MODELS["lcm-xl"], f) for f in MODELS["lcm-xl"].__slots__} | {"name": "tiny", "size": 64}

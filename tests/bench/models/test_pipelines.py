@@ -84,9 +84,14 @@ def test_the_muse_picture_is_the_librarys(loaded):
     plain = AmusedPipeline.from_pretrained(pipeline.model.repository)
     plain.set_progress_bar_config(disable=True)
     theirs = plain(
-        TEXTS[0], num_inference_steps=4, guidance_scale=10.0, generator=torch.Generator().manual_seed(5),
-        height=16, width=16, output_type="np",
-    ).images  # fmt: skip
+        TEXTS[0],
+        num_inference_steps=4,
+        guidance_scale=10.0,
+        generator=torch.Generator().manual_seed(5),
+        height=16,
+        width=16,
+        output_type="np",
+    ).images
     assert np.abs(pictures(pipeline, who, TEXTS[:1], [5]) - np.round(theirs * 255)).max() <= 1
 
 
@@ -99,9 +104,13 @@ def test_the_first_two_if_stages_are_the_librarys(loaded):
     generator = [torch.Generator().manual_seed(5)]
     embeds, empty = pipeline.pipe.encode_prompt(TEXTS[0], clean_caption=False)
     first = pipeline.pipe(
-        prompt_embeds=embeds, negative_prompt_embeds=empty, num_inference_steps=2, guidance_scale=7.0,
-        generator=generator, output_type="pt",
-    ).images  # fmt: skip
+        prompt_embeds=embeds,
+        negative_prompt_embeds=empty,
+        num_inference_steps=2,
+        guidance_scale=7.0,
+        generator=generator,
+        output_type="pt",
+    ).images
     second = pipeline.stages[0](
         image=first, prompt_embeds=embeds, negative_prompt_embeds=empty, num_inference_steps=2,
         guidance_scale=4.0, noise_level=250, generator=generator, output_type="pt", height=32, width=32,
@@ -112,8 +121,12 @@ def test_the_first_two_if_stages_are_the_librarys(loaded):
         return upscaler(**call)
 
     spy.unet, spy.vae, spy.text_encoder, spy.encode_prompt, spy._execution_device = (
-        upscaler.unet, upscaler.vae, upscaler.text_encoder, upscaler.encode_prompt, "cpu",
-    )  # fmt: skip
+        upscaler.unet,
+        upscaler.vae,
+        upscaler.text_encoder,
+        upscaler.encode_prompt,
+        "cpu",
+    )
     pipeline.stages = (pipeline.stages[0], spy)
     pipeline.denoise(pipeline.encode(TEXTS[:1], who), [5], who)
     pipeline.stages = (pipeline.stages[0], upscaler)
@@ -182,9 +195,13 @@ def test_a_model_that_cannot_edit_says_so(loaded):
     pipeline = loaded("instaflow")
     with pytest.raises(InputError, match="cannot generate images from images"):
         pictures(
-            pipeline, of(pipeline, "instaflow"), TEXTS[:1], [1],
-            references=np.zeros((1, 64, 64, 3), np.uint8), strength=0.5,
-        )  # fmt: skip
+            pipeline,
+            of(pipeline, "instaflow"),
+            TEXTS[:1],
+            [1],
+            references=np.zeros((1, 64, 64, 3), np.uint8),
+            strength=0.5,
+        )
 
 
 def test_a_reference_of_another_size_is_fitted(loaded):
@@ -269,13 +286,17 @@ def test_one_checkpoint_a_step_count_is_loaded_when_asked_for(tmp_path, shared_c
     lora = Weights(repository="tiny:lora", file="pytorch_lora_weights.safetensors")
     lightning = MODELS["sdxl-lightning"]
     model = replace(
-        lightning, repository="tiny:sdxl", revision="main", variant=None, size=64,
+        lightning,
+        repository="tiny:sdxl",
+        revision="main",
+        variant=None,
+        size=64,
         recipes={
             4: Recipe(denoiser=Weights(repository=str(tmp_path), file="four.safetensors")),
             2: Recipe(lora=(lora,)),
             1: Recipe(lora=(lora,), scheduler=MODELS["lcm-xl"].scheduler, timesteps=(800,)),
         },
-    )  # fmt: skip
+    )
     pipeline = load(model)
     name = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight"
     found = {}
@@ -380,9 +401,13 @@ def test_no_gpu_is_told():
 
 @pytest.mark.parametrize(
     ("asked", "told"),
-    [({"device": "tpu"}, "unknown device"), ({"dtype": "int8"}, "unknown dtype"),
-     ({"optimize": "fast"}, "unknown optimize level"), ({"weights": "none"}, "unknown weights")],
-)  # fmt: skip
+    [
+        ({"device": "tpu"}, "unknown device"),
+        ({"dtype": "int8"}, "unknown dtype"),
+        ({"optimize": "fast"}, "unknown optimize level"),
+        ({"weights": "none"}, "unknown weights"),
+    ],
+)
 def test_an_unknown_argument_is_told(asked, told):
     with pytest.raises(InputError, match=told):
         load(MODELS["tiny-sdxl"], **asked)
@@ -416,10 +441,15 @@ def test_the_miniature_family_loads_with_the_schedulers_it_was_trained_for(name,
     channels = plain.unet.config.in_channels
     edge = 64 // plain.vae_scale_factor
     theirs = plain(
-        caption, latents=torch.randn((1, channels, edge, edge), generator=generator),
-        generator=[generator], num_inference_steps=who.steps, guidance_scale=who.guidance,
-        height=64, width=64, output_type="np",
-    ).images  # fmt: skip
+        caption,
+        latents=torch.randn((1, channels, edge, edge), generator=generator),
+        generator=[generator],
+        num_inference_steps=who.steps,
+        guidance_scale=who.guidance,
+        height=64,
+        width=64,
+        output_type="np",
+    ).images
     pipeline = load(MODELS[who.model])
     ours = pictures(pipeline, who, [caption], [7])
     assert np.abs(ours - np.round(theirs * 255)).max() <= 1
@@ -438,9 +468,12 @@ def test_the_miniature_family_edits_as_the_library_does(name):
     reference = np.full((64, 64, 3), 240, np.uint8)
     reference[20:44, 20:44] = (215, 40, 40)
     call = {
-        "prompt": "a blue circle", "image": Image.fromarray(reference), "strength": 0.5,
-        "num_inference_steps": who.steps, "guidance_scale": who.guidance,
-    }  # fmt: skip
+        "prompt": "a blue circle",
+        "image": Image.fromarray(reference),
+        "strength": 0.5,
+        "num_inference_steps": who.steps,
+        "guidance_scale": who.guidance,
+    }
     latents = pipeline.denoise(
         pipeline.encode(["a blue circle"], who), [7], who, references=reference[None], strength=0.5
     )

@@ -119,9 +119,14 @@ def test_the_steps_advised_do_work():
 
 def test_a_users_model_is_an_entry_without_code():
     entry = {
-        "repository": "./mine", "steps": [4], "guidance": 0.0, "size": 512,
-        "scheduler": {"name": "LCMScheduler"}, "unet": {"repository": "me/unet"}, "licence": "MIT",
-    }  # fmt: skip
+        "repository": "./mine",
+        "steps": [4],
+        "guidance": 0.0,
+        "size": 512,
+        "scheduler": {"name": "LCMScheduler"},
+        "unet": {"repository": "me/unet"},
+        "licence": "MIT",
+    }
     model = model_from_entry("mine", entry)
     assert model.scheduler is not None
     assert model.denoiser is not None

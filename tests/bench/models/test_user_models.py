@@ -82,12 +82,15 @@ def test_loras_are_added_at_their_scales(base):
     """Oracle: the update of one layer, multiplied by hand."""
     from safetensors.torch import load_file
 
-    model = model_of("""
+    model = model_of(
+        """
         [models.mine]
         repository = "./sdxl"
         size = 64
         lora = [{ repository = "./style", scale = 0.7 }, { repository = "./style/ink.safetensors", scale = -0.2 }]
-    """, base)  # fmt: skip
+    """,
+        base,
+    )
     assert check(model).message.endswith("LoRA shapes fit (24 layers)")
     weights = load_file(base / "sdxl" / "unet" / "diffusion_pytorch_model.safetensors")[f"{LAYER}.weight"]
     lora = load_file(base / "style" / "ink.safetensors")
@@ -119,7 +122,8 @@ def test_a_single_file_is_loaded_with_a_configuration_beside_it(base):
 
 
 def test_recipes_bind_a_step_count_to_its_weights(base):
-    model = model_of("""
+    model = model_of(
+        """
         [models.mine]
         repository = "./sdxl"
         size = 64
@@ -131,7 +135,9 @@ def test_recipes_bind_a_step_count_to_its_weights(base):
         scheduler = "LCMScheduler"
         lora = { repository = "./style", scale = 0.5 }
         timesteps = [800]
-    """, base)  # fmt: skip
+    """,
+        base,
+    )
     assert model.steps == (4, 1)
     pipeline = load(model)
     pipeline.prepare(contender("mine@1", {"mine": model}))
@@ -154,7 +160,8 @@ def test_extra_arguments_reach_the_class_itself(base):
 
 def test_a_class_without_an_entry_of_ours_is_a_contender(base):
     folders.qwen_image(base / "qwen")
-    model = model_of("""
+    model = model_of(
+        """
         [models.mine]
         repository = "./qwen"
         pipeline = "QwenImagePipeline"
@@ -162,7 +169,9 @@ def test_a_class_without_an_entry_of_ours_is_a_contender(base):
         steps = [2]
         negative_prompt = " "
         extra = { true_cfg_scale = 2.0 }
-    """, base)  # fmt: skip
+    """,
+        base,
+    )
     pipeline, who = load(model), contender("mine@2", {"mine": model})
     embeddings = pipeline.encode(["a dog", "a cat"], who)
     calls = []
@@ -200,17 +209,24 @@ def test_a_local_folder_says_its_own_class(base):
 
 
 def test_a_pipeline_of_the_users_own_file(base):
-    parts = {"_class_name": "TwoColours", "_diffusers_version": "0", "unet": ["diffusers", "UNet2DConditionModel"],
-             "scheduler": ["diffusers", "EulerDiscreteScheduler"]}  # fmt: skip
+    parts = {
+        "_class_name": "TwoColours",
+        "_diffusers_version": "0",
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+    }
     (base / "sdxl" / "model_index.json").write_text(json.dumps(parts))
-    model = model_of("""
+    model = model_of(
+        """
         [models.mine]
         repository = "./sdxl"
         custom_pipeline = "./two_colours.py"
         size = 64
         steps = [1]
         extra = { tint = 0.8 }
-    """, base)  # fmt: skip
+    """,
+        base,
+    )
     found = images(model, 1)
     assert found.shape == (2, 64, 64, 3)
     assert 195 < found.mean() < 210

@@ -26,11 +26,16 @@ def battles(counts, **more):
     rows = [(left, right, point) for (left, right, point), n in counts.items() for _ in range(n)]
     return [
         Battle(
-            left=left, right=right, scale=point, rater=f"r{i}", prompt_id=f"p{i}",
-            outcome="left" if point > 0 else "right" if point < 0 else "tie", **more,
+            left=left,
+            right=right,
+            scale=point,
+            rater=f"r{i}",
+            prompt_id=f"p{i}",
+            outcome="left" if point > 0 else "right" if point < 0 else "tie",
+            **more,
         )
         for i, (left, right, point) in enumerate(rows)
-    ]  # fmt: skip
+    ]
 
 
 def both_ways(counts):

@@ -116,10 +116,14 @@ def test_the_power_curve_is_that_of_simulated_studies(
     power is a noncentral t, are compared each: an error of 5% of the standard error is seen in 80 studies, where the
     share of successes would be off by 2 points of 5. results/power has the shares of 1,000."""
     base = Design(
-        strengths=(0.0,) * contenders, prompts=prompts, raters=raters, votes_per_rater=votes_per_rater,
-        comparisons=tuple(comparisons_of(contenders, compare)), balanced=True,
+        strengths=(0.0,) * contenders,
+        prompts=prompts,
+        raters=raters,
+        votes_per_rater=votes_per_rater,
+        comparisons=tuple(comparisons_of(contenders, compare)),
+        balanced=True,
         rater_shares=lognormal_shares(raters, spread) if spread else (),
-    )  # fmt: skip
+    )
     curve = curve_for(base, rate, spread)
     rated = np.array([_rated(curve, seed) for seed in range(STUDIES)])
     size = raters * votes_per_rater, raters, prompts

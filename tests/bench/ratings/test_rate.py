@@ -210,9 +210,12 @@ def test_both_bad_is_coded_three_ways_side_by_side():
 def test_a_first_place_that_depends_on_both_bad_is_a_headline():
     """a wins 7 of 10 decided votes against c, b 13 of 20; of a's votes half called both bad."""
     block = coded(
-        ("a", "c", "left", 7), ("a", "c", "right", 3), ("a", "c", "both_bad", 10),
-        ("b", "c", "left", 13), ("b", "c", "right", 7),
-    )  # fmt: skip
+        ("a", "c", "left", 7),
+        ("a", "c", "right", 3),
+        ("a", "c", "both_bad", 10),
+        ("b", "c", "left", 13),
+        ("b", "c", "right", 7),
+    )
     assert [part.first for part in block.both_bad_codings] == ["a", "b", "b"]
     assert any(
         note.startswith("the first place depends on both_bad: b has the highest") for note in block.notes

@@ -70,8 +70,11 @@ def test_verdicts_are_what_the_intervals_say(rate: float, error: float, margin: 
     if min(abs(edge) for edge in edges) < 1e-6:
         return
     wanted = {
-        (True, True): "equivalent", (True, False): "not worse", (False, True): "not better", (False, False): "open"
-    }[gap.low > -margin, gap.high < margin]  # fmt: skip
+        (True, True): "equivalent",
+        (True, False): "not worse",
+        (False, True): "not better",
+        (False, False): "open",
+    }[gap.low > -margin, gap.high < margin]
     if abs(rate) > norm.ppf(0.975) * error:
         wanted = ("better" if rate > 0 else "worse") + (
             ", within the margin" if wanted == "equivalent" else ""
@@ -145,9 +148,11 @@ def test_the_method_says_power_margin_stopping_and_what_the_first_place_hangs_on
 )
 def test_what_the_first_place_hangs_on_in_words(few: FewVotes, raters: tuple[str, ...], wanted: str) -> None:
     part = QuestionRatings(
-        question="quality", ratings=(RatingRow(contender="a", rating=1000.0),), win_rates=(),
+        question="quality",
+        ratings=(RatingRow(contender="a", rating=1000.0),),
+        win_rates=(),
         robustness=Robustness(few_votes=few, flipping_raters=tuple(("r", first) for first in raters)),
-    )  # fmt: skip
+    )
     (words,) = fragility(part)
     assert wanted in words
     assert fragility(replace(part, ratings=())) == []

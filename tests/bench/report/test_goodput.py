@@ -15,9 +15,13 @@ SLOW = LoadRun(
     contender="a", scenario="server", batch=1, rate=1.0, seconds=4.0, latencies=(1.0, 1.0, 3.0, 3.0)
 )
 BUSY = LoadRun(
-    contender="a", scenario="server", batch=1, rate=2.0, seconds=4.0,
+    contender="a",
+    scenario="server",
+    batch=1,
+    rate=2.0,
+    seconds=4.0,
     latencies=(2.0, 2.0, 2.0, 2.0, 9.0, 9.0, 9.0, 9.0),
-)  # fmt: skip
+)
 OFFLINE = LoadRun(contender="a", scenario="offline", batch=4, seconds=2.0, latencies=(1.0, 1.0, 2.0, 2.0))
 
 

@@ -106,8 +106,10 @@ def test_steps_grid_shows_one_model_from_one_noise(soup: BeautifulSoup) -> None:
     assert row is not None
     captions = [caption.get_text(" ") for caption in row.select("figcaption")]
     assert [re.findall(r"@(\d) .*seed (\d+)", text)[0] for text in captions] == [
-        ("1", "7000000000000"), ("2", "7000000000000"), ("4", "7000000000000"),
-    ]  # fmt: skip
+        ("1", "7000000000000"),
+        ("2", "7000000000000"),
+        ("4", "7000000000000"),
+    ]
 
 
 def test_unequal_seeds_are_said(tmp_path: Path) -> None:
@@ -124,8 +126,12 @@ def test_unequal_seeds_are_said(tmp_path: Path) -> None:
 def test_what_must_not_be_missed_is_a_banner(soup: BeautifulSoup) -> None:
     said = {tag.b.get_text(): tag.get_text() for tag in soup.select(".banner") if tag.b}
     assert set(said) == {
-        "Random weights.", "Simulated votes.", "Missing images.", "Unequal resolutions.", "Failures.",
-    }  # fmt: skip
+        "Random weights.",
+        "Simulated votes.",
+        "Missing images.",
+        "Unequal resolutions.",
+        "Failures.",
+    }
     assert "2 of 30 images" in said["Missing images."]
     assert "96×96 px: sdxl@50" in said["Unequal resolutions."]
     assert "2 × OutOfMemoryError" in said["Failures."]
@@ -344,8 +350,10 @@ def test_every_section_has_what_its_data_give(soup: BeautifulSoup) -> None:
     foot = soup.find("tfoot")
     assert foot is not None
     assert [cell.get_text() for cell in foot.find_all(["th", "td"])] == [
-        "Agrees with simulated votes", "61% [55, 67], τ 0.33 [-0.20, 0.73]", "61% [55, 67], τ 0.33 [-0.20, 0.73]",
-    ]  # fmt: skip
+        "Agrees with simulated votes",
+        "61% [55, 67], τ 0.33 [-0.20, 0.73]",
+        "61% [55, 67], τ 0.33 [-0.20, 0.73]",
+    ]
     disputed = next(tag for tag in soup.find_all("summary") if "disagree" in tag.get_text()).find_next(
         class_="row"
     )

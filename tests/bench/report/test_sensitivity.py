@@ -60,9 +60,14 @@ def test_planned_comparisons_say_when_they_were_frozen_and_that_the_rest_was_not
         p_not_worse=0.0001, p_equivalent=0.9, verdict="better",
     )  # fmt: skip
     plan = PlanBlock(
-        sha256="ab" * 32, frozen="2024-05-01T10:00:00+00:00", votes_before=0, question="overall", correction="holm",
-        rows=(row,), notes=("margin is 5 here, 3 in the plan",),
-    )  # fmt: skip
+        sha256="ab" * 32,
+        frozen="2024-05-01T10:00:00+00:00",
+        votes_before=0,
+        question="overall",
+        correction="holm",
+        rows=(row,),
+        notes=("margin is 5 here, 3 in the plan",),
+    )
     table = sensitivity.planned(replace(bare, plan=plan))
     assert table is not None
     assert table.rows[0][:3] == ("primary", A, B)
@@ -111,8 +116,12 @@ def test_weights_side_by_side_and_who_is_first_under_each(bare: Results) -> None
     table = sensitivity.weights(results)
     assert table is not None
     assert [column.head for column in table.columns] == [
-        "Contender", "As analysed", "Every rater alike", "Raters by reliability", "At equal covariates",
-    ]  # fmt: skip
+        "Contender",
+        "As analysed",
+        "Every rater alike",
+        "Raters by reliability",
+        "At equal covariates",
+    ]
     assert [cell.value for cell in table.rows[0][1:]] == [1040, 1020, 980, 1001]  # pyright: ignore
     assert table.notes[0] == f"The first place changes under: Raters by reliability ({B})."
     assert "Stated mix: the mix gives no share of category text." in table.notes

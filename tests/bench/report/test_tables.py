@@ -181,8 +181,9 @@ def test_published_figures_stand_apart_a_column_a_protocol(tmp_path: Path) -> No
         figure, _, protocol = head.partition(", ")
         wanted = {
             p.contender: p.fid if figure == "FID" else p.clip
-            for p in PUBLISHED if p.protocol.label == protocol and p.model in {"sdxl-turbo", "sdxl", "lcm-xl"}
-        }  # fmt: skip
+            for p in PUBLISHED
+            if p.protocol.label == protocol and p.model in {"sdxl-turbo", "sdxl", "lcm-xl"}
+        }
         there = {row[0]: row[1 + columns.index(head)] for row in metrics.rows}
         assert {name: value for name, value in there.items() if value is not None} == wanted
 

@@ -136,9 +136,11 @@ def test_scoring_the_shipped_study_says_pass_or_fail_with_both_ranges(
     folder.write_study(study.text, study.prompts)
     fill(folder, study)
     done = CliRunner().invoke(
-        bench.cli.app.app, ["score", "mlperf-sdxl", "--results", str(tmp_path / "results"), "--device", "cpu"],
-        env={"COLUMNS": "220"}, catch_exceptions=False,
-    )  # fmt: skip
+        bench.cli.app.app,
+        ["score", "mlperf-sdxl", "--results", str(tmp_path / "results"), "--device", "cpu"],
+        env={"COLUMNS": "220"},
+        catch_exceptions=False,
+    )
     print(done.output)
     assert done.exit_code == 1
     for limits in ("31.68631873 to 31.81331801", "23.01085758 to 23.95007626"):

@@ -185,8 +185,11 @@ def test_a_package_offers_metrics_by_entry_point(tmp_path: Path, package: Path) 
     folder, study = make(tmp_path, '[metrics]\nnames = ["redness", "plain"]\n')
     rows = score(folder, study)
     assert [(row.metric, row.higher_is_better) for row in rows] == [
-        ("redness", False), ("redness", False), ("plain", True), ("plain", True),
-    ]  # fmt: skip
+        ("redness", False),
+        ("redness", False),
+        ("plain", True),
+        ("plain", True),
+    ]
     expected = [[[pixels(c, p, r)[..., 0].mean() for r in (0, 1)] for p in range(4)] for c in (0, 1)]
     np.testing.assert_allclose(by_image(folder, "redness"), expected, rtol=1e-6)
     assert rows[2].value == len("cpu")
@@ -229,10 +232,15 @@ def test_a_table_gets_intervals_differences_and_agreement(tmp_path: Path, suffix
     done = CliRunner().invoke(
         app,
         [
-            "score", str(tmp_path / "study.toml"), "--results", str(tmp_path / "results"), "--scores",
-            str(tmp_path / f"theirs.{suffix}"), "--lower-is-better",
+            "score",
+            str(tmp_path / "study.toml"),
+            "--results",
+            str(tmp_path / "results"),
+            "--scores",
+            str(tmp_path / f"theirs.{suffix}"),
+            "--lower-is-better",
         ],
-    )  # fmt: skip
+    )
     assert done.exit_code == 0, done.output
     scores = read_scores(folder)
     assert scores is not None

@@ -58,8 +58,11 @@ def test_rows_carry_n_interval_protocol_and_random_weights(tmp_path: Path) -> No
     document = json.loads((folder.path / "scores.json").read_text())
     assert [from_dict(Score, row, "x") for row in document["rows"]] == rows
     assert [(r.metric, r.contender) for r in rows[:4]] == [
-        ("clip_score", NAMES[0]), ("clip_score", NAMES[1]), ("fd_clip", NAMES[0]), ("fd_clip", NAMES[1]),
-    ]  # fmt: skip
+        ("clip_score", NAMES[0]),
+        ("clip_score", NAMES[1]),
+        ("fd_clip", NAMES[0]),
+        ("fd_clip", NAMES[1]),
+    ]
     by = {(r.metric, r.contender): r for r in rows}
     distance = by["fd_clip", NAMES[0]]
     assert distance.value is not None
@@ -375,10 +378,13 @@ def test_directions_start_from_the_kept_pictures(tmp_path: Path) -> None:
         path.write_bytes(folder.image(NAMES[0], prompt.id, 0).read_bytes())
         kept.append(
             Reference(
-                prompt_id=prompt.id, source=str(number), source_sha256="", sha256=sha256(path.read_bytes()),
+                prompt_id=prompt.id,
+                source=str(number),
+                source_sha256="",
+                sha256=sha256(path.read_bytes()),
                 side=64,
             )
-        )  # fmt: skip
+        )
     write_rows(folder.references_file, kept)
     rows = score(folder, study)
     assert rows[0].value == pytest.approx(0, abs=1e-6)

@@ -34,10 +34,15 @@ EDITS = (
     ("a contender of another model", lambda s: s.with_(contenders=("tiny-lcm@4", *s.contenders))),
     ("two images a prompt", lambda s: s.with_(images_per_prompt=2)),
     ("the prompts reversed", lambda s: s.with_(prompts=s.prompts[::-1])),
-    ("a contender removed", lambda s: s.with_(contenders=tuple(c for c in s.contenders if c != "tiny-turbo@4"))),
-    ("it comes back, a prompt leaves",
-     lambda s: s.with_(contenders=(*s.contenders, "tiny-turbo@4"), prompts=s.prompts[1:])),
-)  # fmt: skip
+    (
+        "a contender removed",
+        lambda s: s.with_(contenders=tuple(c for c in s.contenders if c != "tiny-turbo@4")),
+    ),
+    (
+        "it comes back, a prompt leaves",
+        lambda s: s.with_(contenders=(*s.contenders, "tiny-turbo@4"), prompts=s.prompts[1:]),
+    ),
+)
 GENERATED = (0, 0, 0, 0, 10, 4, 2, 13, 39, 0, 0, 0)
 """By arithmetic: 10 prompts x 1 new contender; 2 prompts x 2 contenders; 1 x 2; 13 x 1; 13 x 3 second images."""
 

@@ -104,9 +104,13 @@ def test_a_worker_that_hangs_is_reported_and_replaced(study, whole, tmp_path, mo
     folder.path.mkdir()
     lines: list[str] = []
     summary = generate(
-        read(study), folder, Options(device="cpu", patience=0.01), load=partial(hanging, place=tmp_path),
-        engine=Processes([None, None], alone), say=lines.append,
-    )  # fmt: skip
+        read(study),
+        folder,
+        Options(device="cpu", patience=0.01),
+        load=partial(hanging, place=tmp_path),
+        engine=Processes([None, None], alone),
+        say=lines.append,
+    )
     assert summary.made == IMAGES
     assert_whole(folder, whole)
     assert any("has been silent for" in line for line in lines), lines
@@ -118,9 +122,13 @@ def test_ctrl_c_ends_with_a_worker_that_hangs(study, tmp_path, monkeypatch):
     folder = StudyFolder(tmp_path / "sweep")
     folder.path.mkdir()
     summary = generate(
-        read(study), folder, Options(device="cpu"), load=partial(hanging, place=tmp_path),
-        engine=Processes([None], alone), stop=lambda: (tmp_path / "hung").exists(),
-    )  # fmt: skip
+        read(study),
+        folder,
+        Options(device="cpu"),
+        load=partial(hanging, place=tmp_path),
+        engine=Processes([None], alone),
+        stop=lambda: (tmp_path / "hung").exists(),
+    )
     assert summary.stopped
     assert folder.damaged() == []
 

@@ -22,8 +22,12 @@ def test_the_script_starts_ray_on_every_node_and_ends_with_the_study_s_code(tmp_
 
     python, ray = shlex.quote(sys.executable), shlex.quote(str(Path(sys.executable).with_name("ray")))
     for name, body in {
-        "srun": "true", "scontrol": "printf 'n1\\nn2\\nn3\\n'", "python": "exit 7", "ray": "true", "hostname": "true",
-    }.items():  # fmt: skip
+        "srun": "true",
+        "scontrol": "printf 'n1\\nn2\\nn3\\n'",
+        "python": "exit 7",
+        "ray": "true",
+        "hostname": "true",
+    }.items():
         path = tmp_path / "bin" / name
         path.write_text(f'#!/bin/bash\necho {name} "$@" >> {log}\n{body}\n')
         path.chmod(0o755)
@@ -68,8 +72,10 @@ def test_all_stages_are_submitted_those_after_the_images_when_they_are_there(tmp
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["generate is job 101", "latency is job 102", "score is job 103"]
     assert (tmp_path / "calls").read_text().splitlines() == [
-        "--parsable", "--parsable --dependency=afterok:101", "--parsable --dependency=afterok:101,afterany:102",
-    ]  # fmt: skip
+        "--parsable",
+        "--parsable --dependency=afterok:101",
+        "--parsable --dependency=afterok:101,afterany:102",
+    ]
     jobs = [(tmp_path / f"job{n}").read_text() for n in (1, 2, 3)]
     for text, stage in zip(jobs, ("generate", "latency", "score"), strict=True):
         assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0

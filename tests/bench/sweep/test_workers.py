@@ -57,9 +57,13 @@ def test_bytes_are_the_same_on_any_number_of_processes(study, whole, tmp_path, c
     folder.path.mkdir()
     seen = []
     summary = generate(
-        read(study), folder, Options(device="cpu"), load=load, engine=Processes([None] * count, alone),
+        read(study),
+        folder,
+        Options(device="cpu"),
+        load=load,
+        engine=Processes([None] * count, alone),
         progress=lambda *told: seen.append(told),
-    )  # fmt: skip
+    )
     assert summary.made == IMAGES
     assert_whole(folder, whole)
     assert {(name, total) for name, done, total, _ in seen if done == total} == {
