@@ -12,7 +12,7 @@ demo: $(VENV)/.ready
 	$(BIN)/bench run miniature
 
 test: $(VENV)/.ready
-	$(BIN)/pytest -n $(JOBS) --dist loadfile
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .

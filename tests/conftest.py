@@ -33,6 +33,11 @@ PARTS = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The end-to-end files come first: the slowest of all, they would keep one process busy at the end."""
+    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for name, here in PARTS.items():
         if item.get_closest_marker(name) and not here():

@@ -83,7 +83,10 @@ def test_the_study_file_of_the_readme_is_a_study(tmp_path: Path):
     model = next(block for block in blocks if block.startswith("[models."))
     path = tmp_path / "study.toml"
     path.write_text(
-        whole.replace('"parti"', '"turbo-264"').replace('"sdxl@50"', '"sdxl@50", "ours@4"') + model
+        whole.replace('"parti"', '"turbo-264"')
+        .replace("count = 800", "count = 100")
+        .replace('"sdxl@50"', '"sdxl@50", "ours@4"')
+        + model
     )
     (tmp_path / "checkpoints" / "ours").mkdir(parents=True)
     study = read(path)

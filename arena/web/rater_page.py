@@ -40,6 +40,8 @@ TELL_BALLOT = (
 """What one of Gradio's buttons does: it sends an event to the ballot, in the browser."""
 DELIVERS = re.compile(r"/(assets/[\w-]+(\.[\w-]+)*|static/js/[\w-]+(\.[\w-]+)*|theme\.css|favicon\.ico)")
 """Paths of Gradio's that bring the page to the browser."""
+ROOT_OF_THE_PAGE = 'window.gradio_config.root = new URL("./", location.href).href.replace(/\\/$/, "");'
+"""Where the page's files lie as the browser sees it: a proxy's path is not known to the server."""
 FOREVER = b"public, max-age=31536000, immutable"
 
 
@@ -272,6 +274,7 @@ def localised(html: str, language: str) -> str:
         f'font: 1.1rem/1.5 system-ui, sans-serif"><h1>{escape(t["title"])}</h1><p>{escape(t["page_loading"])}</p>'
         f"<noscript><p>{escape(t['no_script'])}</p></noscript></div>"
     )
+    html = html.replace("window.gradio_api_info", f"{ROOT_OF_THE_PAGE}window.gradio_api_info", 1)
     return html.replace("<gradio-app", f"{waiting}<gradio-app", 1)
 
 

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from arena.db import assignments, schema
+from arena.db import database, schema
 from arena.voting import Desk
 from arena.web.app import create_app
 from bench.records import Generation, Prompt
@@ -55,7 +55,7 @@ def desk(tmp_path):
             )  # fmt: skip
     folder.append(folder.generations_file, rows)
     study = open_study(folder)
-    votes = assignments.VoteDatabase(schema.sqlite_url(folder.votes_file), KEY)
+    votes = database.VoteDatabase(schema.sqlite_url(folder.votes_file), KEY)
     votes.migrate()
     desk = Desk(study, folder, votes, Clock())
     desk.prepare()

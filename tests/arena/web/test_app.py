@@ -32,7 +32,7 @@ GIVEAWAYS = (
 STATE_KEYS = {
     "state", "stage", "ballots", "token", "question", "prompt", "left", "right", "progress", "done", "limit",
     "study", "can_undo", "break_after", "saved",
-    "completion_code", "return_link", "error", "prompt_language",
+    "completion_code", "return_link", "error", "prompt_language", "min_seconds",
 }  # fmt: skip
 
 

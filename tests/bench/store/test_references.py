@@ -203,7 +203,7 @@ def test_a_bad_reference_names_its_prompt(study_file, tmp_path):
             r"study.toml:3: .*'tiny-turbo@1' at strength 0.5 would take no step",
         ),
         ('"tiny-turbo@4"', '"if-xl@100"', r"study.toml:3: .*cannot generate images from images.*sdxl-turbo"),
-        ('task = "image-to-image"\n', "", r"prompt 'p1' starts from the picture a\.png: add task"),
+        ('task = "image-to-image"\n', "", r"prompt 'p1' starts from the image a\.png: add task"),
         ("strength = 0.75", "strength = 0.0", r"study.toml:4: 'strength' is 0.0"),
     ],
 )

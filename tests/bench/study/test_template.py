@@ -25,7 +25,7 @@ def test_every_key_has_a_meaning_and_a_default_that_the_schema_takes():
         if key.default not in ("", "required"):
             tomllib.loads(f"x = {key.default}")
     top = {key.name for key in keys() if not key.table}
-    assert top | {"prompts", "generate", "metrics", "arena", "report", "models"} == set(
+    assert top | {"prompts", "generate", "metrics", "arena", "analysis", "report", "models"} == set(
         StudyFile.model_fields
     )
 
