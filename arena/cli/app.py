@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from arena.cli import analyse, care, collect
+from arena.cli import analyse, care, collect, plan
 from bench.errors import InputError
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ VERBS = {
         "status": collect.status,
         "simulate": collect.simulate,
     },
-    "Analyse votes": {"plan": analyse.plan, "rate": analyse.rate_votes, "export": analyse.export_votes},
+    "Analyse votes": {"plan": plan.plan, "rate": analyse.rate_votes, "export": analyse.export_votes},
     "Look after a study": {
         "irb": care.irb,
         "checks": care.checks,
