@@ -24,6 +24,8 @@ from arena.cli.arguments import (
 from bench.errors import InputError
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from arena.voting import Desk
 
 
@@ -92,8 +94,6 @@ def serve(
     """
     import logging
 
-    import uvicorn
-
     from arena.admission import Gate
     from arena.panels import SigningKeys
     from arena.web.app import create_app
@@ -105,13 +105,7 @@ def serve(
     desk, key = open_desk(study, results, database)
     token = _admin_token(f"http://{host}:{port}/admin-login") if admin else None
     _render(desk)
-    hosts = list(public_host or ())
-    if share:
-        from arena.web.sharing import public_address
-
-        address = public_address(host, port)
-        hosts.append(address.removeprefix("https://"))
-        print(f"raters, from anywhere: {address}/", file=sys.stderr)
+    hosts = list(public_host or ()) + ([_shared_host(host, port)] if share else [])
     server = create_app(
         desk,
         key,
@@ -126,9 +120,25 @@ def serve(
         embed=embed or (),
         public_hosts=hosts,
     )
+    print(f"raters: http://{host}:{port}/", file=sys.stderr)
+    _listen(server, host, port)
+
+
+def _shared_host(host: str, port: int) -> str:
+    """Name of the public address that Gradio leads here, which is printed."""
+    from arena.web.sharing import public_address
+
+    address = public_address(host, port)
+    print(f"raters, from anywhere: {address}/", file=sys.stderr)
+    return address.removeprefix("https://")
+
+
+def _listen(server: FastAPI, host: str, port: int) -> None:
+    """Answer requests until the process is stopped."""
+    import uvicorn
+
     # Each query lets other threads in; at Python's 5 ms a turn, one vote's thirty queries would wait long for theirs.
     sys.setswitchinterval(0.0005)
-    print(f"raters: http://{host}:{port}/", file=sys.stderr)
     uvicorn.run(
         server,
         host=host,

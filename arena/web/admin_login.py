@@ -46,7 +46,7 @@ def mount_admin(
     admitted: Callable[[Request], bool],
     limits: RateLimits,
 ) -> None:
-    """Mount login, logout, export and the administrator's page.
+    """Mount login, logout, the download of votes and the administrator's page.
 
     Parameters
     ----------
@@ -59,6 +59,15 @@ def mount_admin(
     limits
         Bounds attempts to log in.
     """
+    from arena.web import admin_page
+
+    _mount_login(app, key, admin_token, secure=secure, limits=limits)
+    _mount_export(app, desk, admitted)
+    admin_page.mount(app, desk, lambda request: "admin" if admitted(request) else None)
+
+
+def _mount_login(app: FastAPI, key: bytes, admin_token: str, *, secure: bool, limits: RateLimits) -> None:
+    """The routes that give the administrator's cookie and take it back; the arguments are those of `mount_admin`."""
     from arena.web import admin_page
 
     @app.get("/admin-login")
@@ -90,6 +99,10 @@ def mount_admin(
         response.delete_cookie(ADMIN_COOKIE, httponly=True, samesite="strict", secure=secure)
         return response
 
+
+def _mount_export(app: FastAPI, desk: Desk, admitted: Callable[[Request], bool]) -> None:
+    """The route that downloads votes; the arguments are those of `mount_admin`."""
+
     @app.get("/admin-export/{kind}")
     def export(kind: str, request: Request) -> Response:
         from arena.results import export
@@ -105,5 +118,3 @@ def mount_admin(
             media_type="application/octet-stream",
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
-
-    admin_page.mount(app, desk, lambda request: "admin" if admitted(request) else None)

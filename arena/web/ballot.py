@@ -153,7 +153,6 @@ def ballot(
     """
     import gradio as gr
 
-    t = texts(language)
     return gr.HTML(
         value="",
         html_template=template(questions, language, instructed),
@@ -161,7 +160,7 @@ def ballot(
         js_on_load=script(),
         apply_default_css=False,
         elem_id=elem_id,
-        text=dict(t),
+        text=dict(texts(language)),
         settings={
             "base": base,
             "build": build(),
@@ -171,13 +170,15 @@ def ballot(
             "smallest": min(smallest, 4096),
             "largest": max(native, smallest),
             "own_parameters": [*OWN_PARAMETERS],
-            "questions": {
-                q.name: {
-                    "text": question_text(q, language, instructed),
-                    "answers": _choices(q, t),
-                    "comment": q.comment,
-                }
-                for q in questions
-            },
+            "questions": {q.name: _asked(q, language, instructed) for q in questions},
         },
     )
+
+
+def _asked(question: Question, language: str, instructed: bool) -> dict[str, Any]:
+    """A question as the page's script takes it. instructed: as of `question_text`."""
+    return {
+        "text": question_text(question, language, instructed),
+        "answers": _choices(question, texts(language)),
+        "comment": question.comment,
+    }
