@@ -1,13 +1,13 @@
-"""What a rater is handed next: a vote, an attention check or a repeat; chosen, and not yet written.
+"""The pool of pairs, and what a rater is handed next: a vote, an attention check or a repeat, not yet written.
 
-Reads counters within the caller's transaction and draws from the generator of rater and number, so the same study seed,
-rater and tables give the same draft.
+`draft` reads counters within the caller's transaction and draws from the generator of rater and number, so the same
+study seed, rater and tables give the same draft.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from sqlalchemy import Row
 
 from arena import pairing
 from arena.db.assignments import Transaction
-from arena.db.rows import Draft
+from arena.db.rows import Draft, in_order
 from arena.quality import CHECKS
 from bench.records import Prompt
 from bench.study.file import Arena
@@ -74,6 +74,37 @@ def seen_by(history: Sequence[Row[Any]]) -> Seen:
         seen.left[a.left] += 1
         seen.left[a.right] -= 1
     return seen
+
+
+def pool_of(
+    settings: Arena,
+    comparisons: Iterable[tuple[str, str]],
+    scenes: Sequence[tuple[str, int]],
+    images: Container[tuple[str, str, int]],
+) -> tuple[dict[tuple[str, str, str], tuple[int, Sequence[tuple[str, int]]]], int]:
+    """The pool of pairs, and how many scenes are left out of it, counted over the pairs.
+
+    Parameters
+    ----------
+    comparisons: pairs of contenders that are compared.
+    scenes: prompts with replicates.
+    images: contender, prompt and replicate of every image there is.
+
+    Returns
+    -------
+    Question, first and second contender → votes wanted, scenes with images of both; scenes with an image of one alone
+    or of none.
+    """
+    pool, left_out = {}, 0
+    for first, second in sorted(in_order(*pair) for pair in comparisons):
+        common = [s for s in scenes if (first, *s) in images and (second, *s) in images]
+        left_out += len(scenes) - len(common)
+        if not common:
+            continue
+        wanted = pairing.wanted_votes(settings.pairing, settings.votes_per_pair, len(common))
+        for question in settings.questions:
+            pool[question, first, second] = (wanted, common)
+    return pool, left_out
 
 
 def draft(
@@ -313,10 +344,6 @@ def draft_repeat(stock: Stock, rng: np.random.Generator, history: Sequence[Row[A
         prompt_probability=1 / len(candidates),
         repeats=vote.id,
     )
-
-
-def in_order(one: str, other: str) -> tuple[str, str]:
-    return (one, other) if one < other else (other, one)
 
 
 def votes_by_target(rows: Sequence[Row[Any]], study: Study) -> dict[int, int]:

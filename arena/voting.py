@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +19,8 @@ from arena.db.database import VoteDatabase
 from arena.db.rows import Assignment
 from arena.entry import batches
 from arena.entry.practice import check_gold, judge_practice
-from arena.entry.stages import TAKES_PART, Hand, owed_code
-from arena.next_assignment import Stock, draft, in_order, votes_by_target
+from arena.entry.stages import TAKES_PART, Hand, owed_code, stage_of, undoable
+from arena.next_assignment import Stock, draft, pool_of, votes_by_target
 from arena.quality import exclusion_of
 from arena.results.decided import decided_pairs
 from arena.results.decisions import judge, set_check_aside
@@ -107,18 +106,8 @@ class Desk:
 
     def prepare(self) -> None:
         """Make the pool of pairs from the images there are. Raises InputError where there is no pair."""
-        pool, self.left_out = {}, 0
         scenes = sorted({(prompt, replicate) for _, prompt, replicate in self.images.made})
-        for first, second in sorted(tuple(sorted(pair)) for pair in self.study.comparisons):
-            common = [
-                s for s in scenes if (first, *s) in self.images.made and (second, *s) in self.images.made
-            ]
-            self.left_out += len(scenes) - len(common)
-            if not common:
-                continue
-            wanted = pairing.wanted_votes(self.settings.pairing, self.settings.votes_per_pair, len(common))
-            for question in self.settings.questions:
-                pool[question, first, second] = (wanted, common)
+        pool, self.left_out = pool_of(self.settings, self.study.comparisons, scenes, self.images.made)
         if not pool:
             raise InputError(
                 f"study '{self.study.name}' has no prompt with images of two contenders: "
@@ -165,7 +154,7 @@ class Desk:
             free, pending = tx.slots() if phase == "open" and len(held) < AHEAD else (0, 0)
             if free and self.settings.batch:
                 free = max(0, min(free, batches.left_of_batch(tx)))
-            stage = self._stage(tx, rater, phase, held, free)
+            stage = stage_of(tx, self.settings, rater, phase, held, free, self._stock.scenes)
         limit = self.settings.limit
         held = held if stage == "vote" else ()
         code = owed_code(stage, rater.voted, limit, rater.code)
@@ -177,37 +166,13 @@ class Desk:
             open=held,
             voted=rater.voted,
             limit=limit,
-            can_undo=phase == "open" and rater.standing in TAKES_PART and _undoable(last),
+            can_undo=phase == "open" and rater.standing in TAKES_PART and undoable(last),
             code=code,
         )
         # While slots are scarce, no rater holds one in advance.
         most = AHEAD if free > pending else 1
         full = len(held) >= most or (limit is not None and rater.voted + len(held) >= limit)
         return hand, phase == "open" and rater.standing in TAKES_PART and free > 0 and not full
-
-    def _stage(
-        self, tx: Transaction, rater: Row[Any], phase: str, held: Sequence[Assignment], free: int
-    ) -> str:
-        """The rater's stage, one of STAGES, if nothing more is handed out; `free`: slots that no rater holds."""
-        if rater.standing in ("returned", "withdrawn"):
-            return "closed"
-        if rater.standing == "full":
-            return "full"
-        if rater.standing not in TAKES_PART:
-            return "screened"
-        if phase != "open":
-            return phase
-        if held:
-            return "vote"
-        limit = self.settings.limit
-        if limit is not None and rater.voted >= limit:
-            return "done"
-        wanted = [p for p in tx.pairs() if not p.decided and p.voted < p.wanted]
-        if not wanted:
-            return "full"
-        seen = Counter(in_order(a.left, a.right) for a in tx.history(rater.id) if a.kind == "vote")
-        new = [p for p in wanted if seen[p.first, p.second] < self._stock.scenes.get(p.id, 0)]
-        return "wait" if new else "done"
 
     def sweep(self, now: float) -> None:
         """Return what was not answered in time."""
@@ -320,7 +285,7 @@ class Desk:
             if rater is None:
                 raise Refused("unknown_rater", 401)
             one = tx.last_answered(rater_id)
-            if one is None or not _undoable(one) or tx.phase != "open" or rater.standing not in TAKES_PART:
+            if one is None or not undoable(one) or tx.phase != "open" or rater.standing not in TAKES_PART:
                 raise Refused("nothing_to_undo", 409)
             expires = self._expiry(now, rater.voted)
             tx.undo(one, self._tokens(one.question), now=now, expires=expires)
@@ -416,13 +381,6 @@ class Desk:
 
 class _SlotGone(Exception):
     """Another server took the slot between choosing and writing; the transaction rolls back."""
-
-
-def _undoable(last: Assignment | None) -> bool:
-    """Whether the last answered pair can be opened again: going back is one step, and not twice to one pair."""
-    if last is None or last.kind == "practice":
-        return False
-    return last.state == "voted" and last.revision == 0
 
 
 def asked_of(pair: Row[Any]) -> int:

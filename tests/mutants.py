@@ -30,7 +30,7 @@ SLICES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "sweep": (("bench/sweep/*.py",), ("tests/bench/sweep",)),
     "store": (("bench/store/*.py",), ("tests/bench/store", "tests/bench/sweep/test_generate.py")),
     "arena": (
-        ("arena/voting.py", "arena/next_assignment.py", "arena/quality.py"),
+        ("arena/voting.py", "arena/next_assignment.py", "arena/entry/stages.py", "arena/quality.py"),
         ("tests/arena",),
     ),
 }

@@ -196,3 +196,8 @@ def hashed_content(row: Logged) -> Mapping[str, Any]:
         for name, value in asdict(row).items()
         if name != "hash" and not (value is None and name in _LATER_LOGGED)
     }
+
+
+def in_order(one: str, other: str) -> tuple[str, str]:
+    """Two contenders as the table of pairs holds them."""
+    return (one, other) if one < other else (other, one)

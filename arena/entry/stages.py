@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from arena.db.rows import Assignment
+from sqlalchemy import Row
+
+from arena.db.assignments import Transaction
+from arena.db.rows import Assignment, in_order
+from bench.study.file import Arena
 
 TAKES_PART = ("", "kept")
 """Standings of raters who are handed pairs."""
@@ -55,3 +62,50 @@ def owed_code(stage: str, voted: int, limit: int | None, before: str) -> str:
     if stage in ("full", "closed"):
         return "full"
     return before if stage in ("vote", "wait") or not voted else "full"
+
+
+def stage_of(
+    tx: Transaction,
+    settings: Arena,
+    rater: Row[Any],
+    phase: str,
+    held: Sequence[Assignment],
+    free: int,
+    scenes: Mapping[int, int],
+) -> str:
+    """The rater's stage, one of STAGES, if nothing more is handed out.
+
+    Parameters
+    ----------
+    rater: the rater's row.
+    phase: of the study.
+    held: pairs that the rater has and did not answer.
+    free: slots that no rater holds.
+    scenes: pair id → prompts and replicates it can be shown on.
+    """
+    if rater.standing in ("returned", "withdrawn"):
+        return "closed"
+    if rater.standing == "full":
+        return "full"
+    if rater.standing not in TAKES_PART:
+        return "screened"
+    if phase != "open":
+        return phase
+    if held:
+        return "vote"
+    limit = settings.limit
+    if limit is not None and rater.voted >= limit:
+        return "done"
+    wanted = [p for p in tx.pairs() if not p.decided and p.voted < p.wanted]
+    if not wanted:
+        return "full"
+    seen = Counter(in_order(a.left, a.right) for a in tx.history(rater.id) if a.kind == "vote")
+    new = [p for p in wanted if seen[p.first, p.second] < scenes.get(p.id, 0)]
+    return "wait" if new else "done"
+
+
+def undoable(last: Assignment | None) -> bool:
+    """Whether the last answered pair can be opened again: going back is one step, and not twice to one pair."""
+    if last is None or last.kind == "practice":
+        return False
+    return last.state == "voted" and last.revision == 0
