@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.terminal import HERE, Json, Results, StudyFolderName, print_rows, progress
 from bench.errors import InputError
+
+if TYPE_CHECKING:
+    from bench.report.comparison import Change
 
 app = typer.Typer()
 
@@ -170,7 +174,6 @@ def diff(
 
     from bench.report.comparison import changes
     from bench.report.results import read_results
-    from bench.report.tables.form import decimals, number, plain
     from bench.store.study_folder import open_folder
 
     found, refused = changes(read_results(open_folder(old, results)), read_results(open_folder(new, results)))
@@ -182,9 +185,26 @@ def diff(
             )
         )
         raise typer.Exit(1 if worse else 0)
+    rows = _change_rows(found, every)
+    if rows:
+        print_rows(rows, False)
+    for reason in refused:
+        print(f"not compared: {reason}")
+    better = sum(change.verdict == "better" for change in found)
+    print(
+        f"{len(found)} numbers compared: {len(worse)} worse, {better} better, "
+        f"{len(found) - len(worse) - better} the same"
+    )
+    raise typer.Exit(1 if worse else 0)
+
+
+def _change_rows(changes: Sequence[Change], every: bool) -> list[dict[str, Any]]:
+    """A row a change, the worse first; every: also those that are no difference beyond the intervals."""
+    from bench.report.tables.form import decimals, number, plain
+
     order = {"worse": 0, "better": 1, "same": 2}
     rows = []
-    for change in sorted(found, key=lambda change: order[change.verdict]):
+    for change in sorted(changes, key=lambda change: order[change.verdict]):
         if every or change.verdict != "same":
             counts = change.how == "counted"
             digits = 0 if counts else decimals([change.old, change.new, change.difference])
@@ -199,13 +219,4 @@ def diff(
                     "how": change.how,
                 }
             )
-    if rows:
-        print_rows(rows, False)
-    for reason in refused:
-        print(f"not compared: {reason}")
-    better = sum(change.verdict == "better" for change in found)
-    print(
-        f"{len(found)} numbers compared: {len(worse)} worse, {better} better, "
-        f"{len(found) - len(worse) - better} the same"
-    )
-    raise typer.Exit(1 if worse else 0)
+    return rows

@@ -39,6 +39,22 @@ Processes = Annotated[
 EngineName = Annotated[str, typer.Option("--engine", help="local, or ray: the nodes of a cluster.")]
 Address = Annotated[str, typer.Option(help="Of the Ray cluster.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N prompts.")]
+AllowMissing = Annotated[
+    bool, typer.Option(help="Score what is there although images are missing, black or unreadable.")
+]
+ScoreProtocol = Annotated[
+    str | None,
+    typer.Option(
+        help="mlperf-sdxl: MLPerf's two numbers with pass or fail, exit 1 on a fail; the study's own if absent."
+    ),
+]
+ScoresFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Add scores that were computed elsewhere: prompt_id, contender[, replicate], value.",
+    ),
+]
 Samples = Annotated[int, typer.Option(min=1, help="Timing samples a contender and batch size, at most.")]
 
 
@@ -215,22 +231,9 @@ def score(
     study: StudyName,
     results: Results = HERE,
     device: Device = "auto",
-    allow_missing: Annotated[
-        bool, typer.Option(help="Score what is there although images are missing, black or unreadable.")
-    ] = False,
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            help="mlperf-sdxl: MLPerf's two numbers with pass or fail, exit 1 on a fail; the study's own if absent."
-        ),
-    ] = None,
-    scores: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Add scores that were computed elsewhere: prompt_id, contender[, replicate], value.",
-        ),
-    ] = None,
+    allow_missing: AllowMissing = False,
+    protocol: ScoreProtocol = None,
+    scores: ScoresFile = None,
     metric: Annotated[str, typer.Option(help="--scores: the metric's name; the file's if absent.")] = "",
     lower_is_better: Annotated[bool, typer.Option(help="--scores: the metric's direction.")] = False,
     share: Annotated[

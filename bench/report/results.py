@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +29,7 @@ from bench.records import (
     PoweredRow,
     Prompt,
     PromptEffect,
+    Row,
     Score,
     Timing,
     from_dict,
@@ -189,20 +190,13 @@ def read_results(folder: StudyFolder) -> Results:
     if not folder.study_file.exists():
         raise InputError(f"{folder.path} holds no study.toml: give a study folder, or run `bench run` first")
     study = _study(folder)
-    contenders = tuple(study["contenders"])
-    report = study.get("report", {})
-    for key in ("anchor", "chosen"):
-        if report.get(key) is not None and report[key] not in contenders:
-            raise unknown(f"contender in [report] {key}", report[key], contenders)
+    contenders, report = tuple(study["contenders"]), study.get("report", {})
+    _check_named(report, contenders)
     latency = folder.read_json("latency.json") or {}
     scores = read_scores(folder) or Scores()
     ratings = folder.read_json("ratings.json") or {}
     felt = folder.read_json("interactive.json") or {}
-    made = {
-        key: row
-        for key, row in folder.generations().items()
-        if row.contender in contenders and row.replicate < study.get("images_per_prompt", 1)
-    }
+    made = _generations(folder, contenders, study.get("images_per_prompt", 1))
     return Results(
         folder=folder,
         name=study["name"],
@@ -223,13 +217,8 @@ def read_results(folder: StudyFolder) -> Results:
         generations=made,
         failures=tuple(folder.failures()),
         timings=tuple(folder.timings()) if latency else (),
-        load=tuple(
-            from_dict(LoadRun, row, str(folder.path / "latency.json")) for row in latency.get("load") or ()
-        ),
-        passes=tuple(
-            from_dict(LatencyPass, row, str(folder.path / "latency.json"))
-            for row in latency.get("passes") or ()
-        ),
+        load=_latency_rows(folder, LoadRun, latency.get("load")),
+        passes=_latency_rows(folder, LatencyPass, latency.get("passes")),
         timing_protocol=latency.get("protocol") or {},
         memory=latency.get("memory") or {},
         work=latency.get("tflop") or {},
@@ -254,6 +243,29 @@ def read_results(folder: StudyFolder) -> Results:
         declared=ratings.get("declared") or {},
         run=folder.read_json("run.json") or {},
     )
+
+
+def _check_named(report: Mapping[str, Any], contenders: Sequence[str]) -> None:
+    """Raises InputError where [report] names a contender that the study does not have."""
+    for key in ("anchor", "chosen"):
+        if report.get(key) is not None and report[key] not in contenders:
+            raise unknown(f"contender in [report] {key}", report[key], contenders)
+
+
+def _generations(
+    folder: StudyFolder, contenders: Sequence[str], images_per_prompt: int
+) -> dict[Key, Generation]:
+    """The images that the study asks for by now; a folder may hold more."""
+    return {
+        key: row
+        for key, row in folder.generations().items()
+        if row.contender in contenders and row.replicate < images_per_prompt
+    }
+
+
+def _latency_rows(folder: StudyFolder, kind: type[Row], rows: Sequence[Any] | None) -> tuple[Row, ...]:
+    """A table of latency.json; None: it has no such table."""
+    return tuple(from_dict(kind, row, str(folder.path / "latency.json")) for row in rows or ())
 
 
 def _newer_votes(folder: StudyFolder, ratings: dict[str, Any]) -> int:
