@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.library.results import question_frame
 from bench.ratings.document import RatingsDocument, to_dict
-from bench.ratings.rate import Options
+from bench.ratings.options import Options
 from bench.ratings.rate import rate as rate_table
 from bench.ratings.votes_file import read_votes, votes_of_frame
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.ratings.analysis_rows import PlanBlock, PlannedRow
 from bench.ratings.document import OVERALL, QuestionRatings, RatingsDocument
-from bench.ratings.rate import Options
+from bench.ratings.options import Options
 from bench.ratings.sensitivity import Mix
 from bench.ratings.stopping import holm
 

@@ -151,19 +151,35 @@ def plan(
     rate = max(rate, 1 - rate)
     pairs = tuple(comparisons or itertools.combinations(range(max(contenders, 2)), 2))
     _check_plan(
-        contenders,
-        votes_per_rater,
-        prompts,
-        votes_per_pair,
-        ties,
-        rater_sd,
-        prompt_sd,
-        spread,
-        repeats,
-        checks,
-    )
+        contenders, votes_per_rater, prompts, votes_per_pair, ties, rater_sd, prompt_sd, spread, repeats, checks
+    )  # fmt: skip
     session = Session(answers=votes_per_rater, questions=questions, checks=checks)
-    base = Design(
+    base = _base_design(contenders, pairs, prompts, rater_sd, prompt_sd, ties)
+    priced = Pricing(curve=curve_for(base, rate, spread), power=power, session=session, cost=cost or Cost())
+    answer = priced.design(prompts, votes_per_rater)
+    return _answered(
+        base,
+        priced,
+        answer,
+        rate=rate,
+        alone=alone,
+        asked=None if votes_per_pair is None else votes_per_pair * len(pairs),
+        check=None if answer is None or not repeats else _simulated(priced, answer, repeats, seed),
+        likely=_likely_votes(base, priced, rate, likely) if likely else None,
+        assumptions=_assumptions(base, session, ties, spread),
+    )
+
+
+def _base_design(
+    contenders: int,
+    pairs: tuple[tuple[int, int], ...],
+    prompts: int,
+    rater_sd: float,
+    prompt_sd: float,
+    ties: float,
+) -> Design:
+    """Equal contenders; ties: their share between equals."""
+    return Design(
         strengths=(0.0,) * contenders,
         prompts=prompts,
         balanced=True,
@@ -172,33 +188,53 @@ def plan(
         tie=math.log(2 * ties / (1 - ties)) if ties else -math.inf,
         comparisons=pairs,
     )
-    curve = curve_for(base, rate, spread)
-    priced = Pricing(curve=curve, power=power, session=session, cost=cost or Cost())
-    answer = priced.design(prompts, votes_per_rater)
-    grid = itertools.product(sorted({*PROMPTS, prompts}), sorted({*VOTES_PER_RATER, votes_per_rater}))
-    designs = [each for p, v in grid if (each := priced.design(p, v)) is not None]
-    asked = None if votes_per_pair is None else votes_per_pair * len(pairs)
+
+
+def _answered(
+    base: Design,
+    priced: Pricing,
+    answer: PlannedDesign | None,
+    *,
+    rate: float,
+    alone: int,
+    asked: int | None,
+    check: PlanCheck | None,
+    likely: tuple[int | None, int | None] | None,
+    assumptions: tuple[str, ...],
+) -> Plan:
+    """The plan, with other designs beside the answer and what the asked votes would show.
+
+    alone: independent votes on one pair; asked: votes on one question; the others are fields of the plan.
+    """
+    curve, session, power = priced.curve, priced.session, priced.power
     return Plan(
         rate=rate,
-        contenders=contenders,
-        comparisons=len(pairs),
-        questions=questions,
-        checks=checks,
+        contenders=len(base.strengths),
+        comparisons=len(curve.comparisons),
+        questions=session.questions,
+        checks=session.checks,
         target_power=power,
         independent_per_pair=alone,
-        prompts=prompts,
-        ceiling=curve.ceiling(prompts),
+        prompts=base.prompts,
+        ceiling=curve.ceiling(base.prompts),
         answer=answer,
-        designs=tuple(sorted(designs, key=lambda each: (each.money, each.prompts))),
+        designs=_other_designs(priced, base.prompts),
         asked_votes=asked,
-        asked_power=None if asked is None else power_of(curve, asked, session, prompts),
+        asked_power=None if asked is None else power_of(curve, asked, session, base.prompts),
         asked_rate=None
         if asked is None
-        else detectable_rate(base, asked, session, power=power, spread=spread),
-        check=None if answer is None or not repeats else _simulated(priced, answer, repeats, seed),
-        likely_votes=_likely_votes(base, priced, rate, likely) if likely else None,
-        assumptions=_assumptions(base, session, ties, spread),
+        else detectable_rate(base, asked, session, power=power, spread=curve.spread),
+        check=check,
+        likely_votes=likely,
+        assumptions=assumptions,
     )
+
+
+def _other_designs(priced: Pricing, prompts: int) -> tuple[PlannedDesign, ...]:
+    """Designs of the usual sizes and of the asked one that reach the power, the cheapest first."""
+    grid = itertools.product(sorted({*PROMPTS, prompts}), sorted({*VOTES_PER_RATER, priced.session.answers}))
+    designs = [each for p, v in grid if (each := priced.design(p, v)) is not None]
+    return tuple(sorted(designs, key=lambda each: (each.money, each.prompts)))
 
 
 def _check_plan(
