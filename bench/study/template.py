@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from bench.models.user_models import ModelEntry
+from bench.models.model_entries import ModelEntry
 from bench.study.file import StudyFile
 
 
