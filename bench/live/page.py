@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from bench.live.studio import STEPS, Studio
 from bench.live.theme import theme
 from bench.prompts.formats import LONGEST_TEXT
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = {"live.js": "text/javascript; charset=utf-8", "live.css": "text/css; charset=utf-8"}
@@ -41,8 +45,32 @@ HISTORY = '<ul id="history" aria-label="Pictures so far"></ul>'
 TITLE = "<h1>Pictures while you type</h1>"
 
 
-def mount(app: FastAPI, studio: Studio) -> None:
-    """Mount the page at /. Nothing is monitored, no handler is public, uploads are deleted within minutes."""
+def start_controls() -> tuple[gr.Image, gr.Slider]:
+    """The picture to start from and how far to leave it, in the `gr.Blocks` that is being made."""
+    import gradio as gr
+
+    with gr.Accordion("Start from a picture", open=False, elem_id="start"):
+        reference = gr.Image(
+            sources=["upload", "clipboard", "webcam"],
+            type="filepath",
+            height=220,
+            buttons=[],
+            label="Drop, paste or photograph one",
+            elem_id="reference",
+        )
+        strength = gr.Slider(
+            0.05,
+            1.0,
+            0.5,
+            step=0.05,
+            label="Strength: low keeps the picture, 1 ignores it",
+            elem_id="strength",
+        )
+    return reference, strength
+
+
+def page(studio: Studio) -> gr.Blocks:
+    """The page, with the script called on each change of a control."""
     import gradio as gr
 
     several = len(studio.contenders) > 1
@@ -77,23 +105,7 @@ def mount(app: FastAPI, studio: Studio) -> None:
                         elem_id="seed",
                         min_width=90,
                     )
-                with gr.Accordion("Start from a picture", open=False, elem_id="start"):
-                    reference = gr.Image(
-                        sources=["upload", "clipboard", "webcam"],
-                        type="filepath",
-                        height=220,
-                        buttons=[],
-                        label="Drop, paste or photograph one",
-                        elem_id="reference",
-                    )
-                    strength = gr.Slider(
-                        0.05,
-                        1.0,
-                        0.5,
-                        step=0.05,
-                        label="Strength: low keeps the picture, 1 ignores it",
-                        elem_id="strength",
-                    )
+                reference, strength = start_controls()
             gr.HTML(TIMES, elem_id="clock")
             gr.HTML(HISTORY, elem_id="past")
         for control, name in (
@@ -105,9 +117,16 @@ def mount(app: FastAPI, studio: Studio) -> None:
             control.change(
                 None, control, None, js=f"(value) => window.live.set('{name}', value)", queue=False
             )
+    return blocks
+
+
+def mount(app: FastAPI, studio: Studio) -> None:
+    """Mount the page at /. Nothing is monitored, no handler is public, uploads are deleted within minutes."""
+    import gradio as gr
+
     gr.mount_gradio_app(
         app,
-        blocks,
+        page(studio),
         path="/",
         allowed_paths=[],
         footer_links=[],

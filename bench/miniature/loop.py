@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +54,15 @@ def follow(average: torch.nn.Module, net: torch.nn.Module, decay: float) -> None
         get_ema_multi_avg_fn(decay)(list(average.parameters()), list(net.parameters()), 0)
         for mean, now in zip(average.buffers(), net.buffers(), strict=True):
             mean.copy_(now)
+
+
+def save_checkpoint(path: Path, parts: Mapping[str, Any], step: int, seconds: float) -> None:
+    """Write the states of the parts, the step and the seconds spent so far; a killed process leaves the file before."""
+    import torch
+
+    state = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({**state, "step": step, "seconds": seconds}, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").rename(path)
 
 
 def train_stage(
@@ -110,13 +119,6 @@ def train_stage(
             with (folder / f"{name}.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
         if step % CHECKPOINT_EVERY == 0 or step == steps:
-            state = {
-                "net": net.state_dict(),
-                "average": average.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-                "seconds": spent + time.perf_counter() - began,
-            }
-            torch.save(state, path.with_suffix(".tmp"))
-            path.with_suffix(".tmp").rename(path)
+            parts = {"net": net, "average": average, "optimiser": optimiser}
+            save_checkpoint(path, parts, step, spent + time.perf_counter() - began)
     return average.eval()

@@ -36,7 +36,7 @@ from bench.sweep.settings import (
 )
 from bench.sweep.work import Handout, Settle, Task, Unit, units
 from bench.sweep.worker import Loader, Rows, SetAside, Worker
-from bench.sweep.workers import DEATHS, Abandoned, Emit, Engine, Here
+from bench.sweep.workers import DEATHS, Abandoned, Emit, Engine, Here, Start
 
 SET_ASIDE = "set-aside.json"
 """Model → why it could not be used, and the digest of its files then."""
@@ -106,29 +106,13 @@ def generate(
     sweep = Sweep(
         study=study, folder=folder, options=options, device=device, done=done, progress=progress, say=say
     )
-    summary = sweep.summary
-
-    def halted() -> bool:
-        summary.stopped = summary.stopped or stop()
-        return summary.stopped
-
-    engine, handout = engine or Here(), sweep.handout()
-    if sweep.pending and isinstance(engine, Here | Processes):
-        refuse_mixture(study, folder, environment(device), options)
-    for name, total in done.totals.items():
-        progress(name, done.counts[name], total, None)
     start = partial(_start, study, _anywhere(folder), options, device, threads, load)
-    try:
-        for task, value in engine.run(start, handout, halted, say):
-            sweep.receive(handout, task, value)
-    except ShapeError as error:
-        sweep.forget(error.model)
-        raise
+    sweep.work(engine or Here(), start, stop)
     if isinstance(folder, StudyFolder):
         folder.remove_temporaries()
-    summary.seconds = time.perf_counter() - began
+    sweep.summary.seconds = time.perf_counter() - began
     sweep.refuse_if_nothing_loads()
-    return summary
+    return sweep.summary
 
 
 @dataclass(kw_only=True)
@@ -152,6 +136,26 @@ class Sweep:
         self.slots = self.folder.read_rows(SLOTS, Slot)
         self.settings = set(self.folder.settings())
         self.aside: dict[str, Any] = self.folder.read_json(SET_ASIDE) or {}
+
+    def work(self, engine: Engine, start: Start, stop: Callable[[], bool]) -> None:
+        """Have the engine do what is left, and take in what comes of it, until `stop()`."""
+        summary = self.summary
+
+        def halted() -> bool:
+            summary.stopped = summary.stopped or stop()
+            return summary.stopped
+
+        handout = self.handout()
+        if self.pending and isinstance(engine, Here | Processes):
+            refuse_mixture(self.study, self.folder, environment(self.device), self.options)
+        for name, total in self.done.totals.items():
+            self.progress(name, self.done.counts[name], total, None)
+        try:
+            for task, value in engine.run(start, handout, halted, self.say):
+                self.receive(handout, task, value)
+        except ShapeError as error:
+            self.forget(error.model)
+            raise
 
     def forget(self, model: str) -> None:
         """Take a model out of the plan, where it has no image: its shape may be chosen anew."""
