@@ -106,15 +106,7 @@ def model_from_entry(name: str, entry: ModelEntry | Mapping[str, Any], base: Pat
     if not isinstance(entry, ModelEntry):
         entry = parsed(where, entry)
     if entry.kind == "imported":
-        return Model(
-            name=name,
-            kind="imported",
-            size=entry.size,
-            licence=entry.licence,
-            source=entry.source,
-            commercial=entry.commercial,
-            note=entry.note,
-        )
+        return _imported(name, entry)
     _check_repository(where, entry)
     _check_pipeline(where, entry)
     pipeline = entry.pipeline or ("" if entry.custom_pipeline else _own_class(_from(base, entry.repository)))
@@ -147,6 +139,18 @@ def model_from_entry(name: str, entry: ModelEntry | Mapping[str, Any], base: Pat
         source=entry.source,
         weights=entry.weights,
         gated=entry.gated,
+        note=entry.note,
+    )
+
+
+def _imported(name: str, entry: ModelEntry) -> Model:
+    return Model(
+        name=name,
+        kind="imported",
+        size=entry.size,
+        licence=entry.licence,
+        source=entry.source,
+        commercial=entry.commercial,
         note=entry.note,
     )
 

@@ -379,7 +379,7 @@ def test_a_board_of_hundreds_has_wide_joint_intervals_and_rows_for_neighbours_on
     """The limit lowered, so that a small board takes the way of a large one."""
     votes = simulate_votes(Design(strengths=(0.6, 0.3, 0.0, -0.3, -0.6), votes_per_rater=60), 2)
     usual = rate(votes, options=Options(bootstrap=0, shuffles=0)).questions["overall"]
-    for module in ("fits", "covariance", "uncertainty", "rate", "document_rows"):
+    for module in ("fits", "covariance", "uncertainty", "question_ratings", "document_rows"):
         monkeypatch.setattr(f"bench.ratings.{module}.MANY_CONTENDERS", 4)
     large = rate(votes, options=Options(bootstrap=0, shuffles=0)).questions["overall"]
     assert [row.rating for row in large.ratings] == pytest.approx(
