@@ -155,7 +155,8 @@ def _weights(model: Model, check: Callable[[Model], Availability]) -> Finding:
     found = check(model)
     if found.here:
         return Finding(what=model.name, state="ok", message=found.message)
-    cure = f"{found.gated}, then bench fetch STUDY" if found.gated else "bench fetch STUDY"
+    fetch = "bench fetch STUDY" if found.gated or "bench fetch" in found.message else ""
+    cure = f"{found.gated}, then {fetch}" if found.gated else fetch
     return Finding(
         what=model.name, state="error", message=found.message.removesuffix(": `bench fetch`"), cure=cure
     )

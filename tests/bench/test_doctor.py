@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench.doctor import _fit, _votes
+from bench.doctor import _fit, _votes, _weights
+from bench.models.availability import check
 from bench.models.registry import MODELS
 from bench.models.weight_size import count_parameters, weight_bytes
 from bench.study.study import read
@@ -57,7 +60,6 @@ def test_the_doctor_says_what_the_votes_can_tell(tmp_path, votes, state):
 
 def test_a_quantised_part_takes_its_own_width(tmp_path):
     """Two parts of 15 and 4 numbers in float16: 38 bytes; the first in 4 bits: 15 / 2 + 8."""
-    from dataclasses import replace
 
     for part, shape in (("transformer", (3, 5)), ("vae", (4,))):
         (tmp_path / part).mkdir()
@@ -67,3 +69,11 @@ def test_a_quantised_part_takes_its_own_width(tmp_path):
     assert weight_bytes(replace(model, quantization={"transformer": "nf4"}), "float16") == 16
     save_file({"a": torch.zeros(3, 5)}, tmp_path / "one.safetensors")
     assert weight_bytes(replace(model, repository=str(tmp_path / "one.safetensors")), "float16") == 30
+
+
+def test_fetching_is_the_cure_of_what_a_hub_has_and_of_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    absent = replace(MODELS["sdxl"], repository=str(tmp_path / "nothing"))
+    assert _weights(absent, check).cure == ""
+    assert "no folder" in _weights(absent, check).message
+    assert _weights(replace(MODELS["sdxl"], revision="0" * 40), check).cure == "bench fetch STUDY"
